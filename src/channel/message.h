@@ -1,0 +1,145 @@
+/* The privileged channel: one SOCK_SEQPACKET pair between joblet (root) and joblet-api (no rights). One struct a packet,
+ * at most CHANNEL_MESSAGE_MAX bytes, each operation with one fixed size and a fixed number of descriptors.
+ *
+ * Never an operand: a path, a uid, a capability, a mount flag, a filter, a sysctl, a program to run on the host, a file to
+ * read by name, configuration. Jobs are named by their 16-byte id, looked up in joblet's own table.
+ *
+ * A request carries a sequence number that its reply repeats. Replies come in any order (a start takes a while; others
+ * are answered meanwhile). An unknown operation, a wrong size, a wrong number of descriptors or an operation out of phase
+ * closes the channel, and joblet starts a new joblet-api. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "plan/record.h"
+
+#define CHANNEL_VERSION 1U
+#define CHANNEL_MESSAGE_MAX 384U
+#define CHANNEL_FDS_MAX 8U
+
+enum channel_operation {
+    /* joblet-api → joblet; each is answered by one channel_reply or the struct named here */
+    CHANNEL_HELLO = 1,       /* first and once; reply channel_hello_reply */
+    CHANNEL_LIST_JOBS = 2,   /* the jobs that joblet knows, one at a time; reply channel_job_reply */
+    CHANNEL_JOB_START = 3,   /* 1 descriptor: the sealed spec; reply channel_start_reply when it runs or failed */
+    CHANNEL_JOB_SIGNAL = 4,  /* reply: channel_reply */
+    CHANNEL_JOB_RELEASE = 5, /* the end is recorded in the API's database: forget the job, free its slot */
+    CHANNEL_JOB_REMOVE = 6,  /* delete the files of a released job; reply: channel_reply */
+    CHANNEL_OPERATION_COUNT,
+    /* joblet → joblet-api, without a request */
+    CHANNEL_EVENT_JOB_ENDED = 64, /* channel_job_ended; again after a restart until released */
+    CHANNEL_EVENT_SHUTDOWN = 65,  /* channel_header alone: stop accepting, let streams end, exit */
+};
+
+struct channel_header {
+    uint16_t operation; /* enum channel_operation; a reply repeats the request's */
+    uint16_t size;      /* of the whole message */
+    uint32_t sequence;  /* of the request; 0 in events */
+};
+
+struct channel_hello {
+    struct channel_header header;
+    uint32_t version; /* CHANNEL_VERSION */
+    uint32_t reserved;
+};
+
+struct channel_list_jobs {
+    struct channel_header header;
+    uint32_t cursor; /* 0 first, then channel_job_reply.next */
+    uint32_t reserved;
+};
+
+/* The limits of one job. joblet refuses what is above the configured ceiling; 0 = the configured default. */
+struct channel_limits {
+    uint64_t memory_bytes;
+    uint64_t timeout_ns;
+    uint32_t cpu_percent; /* of one core, at most 10000 */
+    uint32_t processes;
+};
+
+struct channel_job_start {
+    struct channel_header header;
+    uint8_t job_id[16];
+    struct channel_limits limits;
+};
+
+enum channel_signal {
+    CHANNEL_SIGNAL_TERMINATE = 1, /* SIGTERM to every process of the job but joblet-init */
+    CHANNEL_SIGNAL_KILL = 2,      /* the whole tree, at once; ends with an event */
+};
+
+struct channel_job_signal {
+    struct channel_header header;
+    uint8_t job_id[16];
+    uint32_t signal; /* enum channel_signal */
+    uint32_t reserved;
+};
+
+struct channel_job_id { /* JOB_RELEASE, JOB_REMOVE */
+    struct channel_header header;
+    uint8_t job_id[16];
+};
+
+/* error.code = 0: done. */
+struct channel_reply {
+    struct channel_header header;
+    struct error error;
+};
+
+struct channel_hello_reply {
+    struct channel_header header;
+    uint32_t version;
+    uint32_t max_jobs; /* how many can run at the same time */
+    struct error error;
+};
+
+struct channel_start_reply {
+    struct channel_header header;
+    int64_t started_unix_ns;
+    struct channel_limits limits; /* in force, defaults filled in */
+    struct error error;           /* stage and text of a setup failure */
+};
+
+enum channel_job_phase { CHANNEL_JOB_STARTING = 1, CHANNEL_JOB_RUNNING, CHANNEL_JOB_ENDED };
+
+struct channel_job_reply {
+    struct channel_header header;
+    uint32_t next;  /* cursor of the next call; 0 = this reply holds no job, the list is at its end */
+    uint32_t phase; /* enum channel_job_phase */
+    uint8_t job_id[16];
+    int64_t started_unix_ns;
+};
+
+struct channel_job_ended {
+    struct channel_header header;
+    struct record record;
+    uint64_t cpu_ns;            /* used by all its processes */
+    uint64_t memory_peak_bytes; /* 0 when the kernel does not say */
+};
+
+_Static_assert(sizeof(struct channel_job_ended) <= CHANNEL_MESSAGE_MAX, "channel_job_ended fits a message");
+
+/* The exact size of a message joblet-api → joblet, or 0 when @operation is none; and its number of descriptors. */
+uint16_t channel_request_size(uint16_t operation);
+unsigned channel_request_fds(uint16_t operation);
+
+/* Sends one message with @fd_count descriptors (borrowed). Never blocks: 0; -EAGAIN when the queue is full; -EPIPE when
+ * the peer is gone; -errno. */
+int channel_send(int socket, const void *message, const int fds[], unsigned fd_count);
+
+/* Receives one message into @buffer. On success the descriptors (all close-on-exec) are the caller's. 0; -EAGAIN when
+ * there is none; -ENODATA when the peer closed; -EPROTO when truncated, too many descriptors, or header.size is not the
+ * size received (all descriptors are closed then); -errno. */
+struct channel_received {
+    union {
+        struct channel_header header;
+        uint8_t bytes[CHANNEL_MESSAGE_MAX];
+        uint64_t align;
+    };
+    int fds[CHANNEL_FDS_MAX];
+    unsigned fd_count;
+};
+int channel_receive(int socket, struct channel_received *ret_message);
+/* Closes what was not taken (taken = set to -EBADF). */
+void channel_received_done(struct channel_received *message);

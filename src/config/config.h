@@ -1,0 +1,81 @@
+/* joblet-config.yml, read once by joblet (and by setup and doctor). Every key has a default but those of "security"
+ * and "isolation", which setup writes. An unknown key, a wrong type or a value out of range is an error that names
+ * the key, its line, the value and what would be right. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+/* PREFIX when nothing else is said. */
+#define CONFIG_PREFIX_DEFAULT "/opt/joblet"
+/* Below the prefix. */
+#define CONFIG_FILE "config/joblet-config.yml"
+#define CONFIG_FILE_SIZE_MAX (1U << 20)
+
+enum config_on_shutdown { CONFIG_ON_SHUTDOWN_KEEP, CONFIG_ON_SHUTDOWN_STOP };
+
+struct config {
+    char *version; /* "3.0" */
+
+    /* server: */
+    char *address;    /* "0.0.0.0": the address to listen on */
+    uint16_t port;    /* 50051; 0 = any free one (tests) */
+    char *node_id;    /* UUID text or "" */
+
+    /* security: PEM texts */
+    char *server_cert;
+    char *server_key;
+    char *ca_cert;
+
+    /* joblet: */
+    uint32_t default_cpu_limit;       /* defaultCpuLimit, percent of one core, 0 = none */
+    uint32_t max_cpu_limit;           /* maxCpuLimit, the ceiling, 0 = none */
+    uint64_t default_memory_bytes;    /* defaultMemoryLimit, in the file MiB, 0 = none */
+    uint64_t max_memory_bytes;        /* maxMemoryLimit, in the file MiB, 0 = none */
+    uint32_t default_processes;       /* defaultProcessLimit, at least 1; 512 */
+    uint32_t max_processes;           /* maxProcessLimit, 0 = none */
+    uint32_t max_concurrent_jobs;     /* maxConcurrentJobs, 0 = as many as there are id ranges */
+    uint64_t job_timeout_ns;          /* jobTimeout, duration text, 0 = none */
+    uint64_t stop_grace_ns;           /* stopGracePeriod, 100ms: between TERM and KILL */
+    enum config_on_shutdown on_shutdown; /* onShutdown: keep | stop */
+
+    /* filesystem: sizes of a job's own file systems, in the file MiB */
+    uint64_t work_bytes; /* workSize, 256 */
+    uint64_t tmp_bytes;  /* tmpSize, 64 */
+    uint64_t log_bytes;  /* logSize, 1024: quota of one job's log, 0 = none */
+
+    /* grpc: */
+    uint32_t max_receive_bytes;      /* maxRecvMsgSize, 134217728 */
+    uint32_t max_send_bytes;         /* maxSendMsgSize, 134217728 */
+    uint32_t max_header_bytes;       /* maxHeaderListSize, 65536 */
+    uint64_t keepalive_ns;           /* keepAliveTime, 10s */
+    uint64_t keepalive_timeout_ns;   /* keepAliveTimeout, 3s */
+    uint32_t max_concurrent_streams; /* maxConcurrentStreams, 1000 */
+    uint64_t connection_timeout_ns;  /* connectionTimeout, 10s: the TLS handshake */
+
+    /* logging: */
+    enum log_level log_level;   /* level */
+    enum log_format log_format; /* format: text | json */
+
+    /* buffers: */
+    uint32_t chunk_bytes; /* chunk_size, 1048576: of a log chunk, at most 1 MiB */
+
+    /* isolation: host ids; all multiples of 65536 */
+    uint32_t id_range_start; /* idRangeStart: first id of the first job range */
+    uint32_t id_range_count; /* idRangeCount: ranges, one a running job, 1..4096 */
+    uint32_t disk_id_start;  /* diskIdStart: owner range of files in base, runtimes, volumes */
+    uint32_t command_id;     /* commandId: uid and gid of commands inside a job, 65534 */
+    uint32_t api_uid;        /* apiUid, apiGid: who joblet-api runs as */
+    uint32_t api_gid;
+};
+
+/* Reads @prefix/CONFIG_FILE, which must be a regular file that only root can write. 0 or -errno with @error. */
+int config_load(const char *prefix, struct config **ret_config, struct error *error);
+/* Parses @text (named @name in errors). No certificate is checked here. */
+int config_parse(const char *text, size_t size, const char *name, struct config **ret_config, struct error *error);
+/* NULL is fine. Key material is overwritten. */
+void config_free(struct config *config);
+void config_freep(struct config **config);
