@@ -32,9 +32,17 @@ struct line {
     size_t used;
 };
 
+/* Kept free at the end of a line: what closes a cut value, a JSON object and the line. */
+#define LINE_TAIL 4
+
+static bool line_has_room(const struct line *line, size_t size)
+{
+    return line->used + size <= sizeof(line->text) - LINE_TAIL;
+}
+
 static void line_add(struct line *line, char character)
 {
-    if (line->used < sizeof(line->text) - 2)
+    if (line_has_room(line, 1))
         line->text[line->used++] = character;
 }
 
@@ -51,18 +59,17 @@ static void line_add_quoted(struct line *line, const char *text)
     line_add(line, '"');
     for (; *text; text++) {
         unsigned char byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\') {
-            line_add(line, '\\');
-            line_add(line, *text);
-        } else if (byte < 0x20 || byte == 0x7f) {
-            char escape[8];
+        char escape[8] = {*text};
+        if (byte == '"' || byte == '\\')
+            (void)snprintf(escape, sizeof(escape), "\\%c", byte);
+        else if (byte < 0x20 || byte == 0x7f)
             (void)snprintf(escape, sizeof(escape), "\\u%04x", byte);
-            line_add_text(line, escape);
-        } else {
-            line_add(line, *text);
-        }
+        /* A value is cut between characters of its own, never within an escape. */
+        if (!line_has_room(line, strlen(escape)))
+            break;
+        line_add_text(line, escape);
     }
-    line_add(line, '"');
+    line->text[line->used++] = '"'; /* of the tail, when the value was cut */
 }
 
 /* A value of the text format stands bare when it cannot be misread. */
@@ -78,6 +85,9 @@ static bool is_bare(const char *text)
 
 static void line_add_field(struct line *line, const char *key, const char *value)
 {
+    /* A field that does not fit with an empty value is left out whole. */
+    if (!line_has_room(line, strlen(key) + sizeof(",\"\":\"\"")))
+        return;
     if (log_format == LOG_FORMAT_JSON) {
         line_add(line, line->text[line->used - 1] == '{' ? '"' : ',');
         if (line->text[line->used - 1] == ',')
@@ -106,8 +116,8 @@ void log_open(const char *process, enum log_level lowest, enum log_format format
     struct stat status;
     unsigned long long device;
     unsigned long long inode;
-    log_to_journal = stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &status) == 0 &&
-                     status.st_dev == device && status.st_ino == inode;
+    log_to_journal = stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                     fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
 int log_parse_level(const char *text, enum log_level *ret_level)
@@ -157,7 +167,7 @@ void log_event(enum log_level level, const char *message, ...)
     }
     va_end(pairs);
     if (log_format == LOG_FORMAT_JSON)
-        line_add(&line, '}');
+        line.text[line.used++] = '}';
     line.text[line.used++] = '\n';
     /* A log that cannot be written must not stop the service: ignoring. */
     (void)!write(STDERR_FILENO, line.text, line.used);

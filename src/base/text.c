@@ -172,8 +172,8 @@ int text_parse_time(const char *text, int64_t *ret_unix_ns)
     int month;
     if (!time_number(&text, 4, &year) || !time_character(&text, "-") || !time_number(&text, 2, &month) ||
             !time_character(&text, "-") || !time_number(&text, 2, &tm.tm_mday) || !time_character(&text, "Tt ") ||
-            !time_number(&text, 2, &tm.tm_hour) || !time_character(&text, ":") ||
-            !time_number(&text, 2, &tm.tm_min) || !time_character(&text, ":") || !time_number(&text, 2, &tm.tm_sec))
+            !time_number(&text, 2, &tm.tm_hour) || !time_character(&text, ":") || !time_number(&text, 2, &tm.tm_min) ||
+            !time_character(&text, ":") || !time_number(&text, 2, &tm.tm_sec))
         return -EINVAL;
     int64_t fraction = 0;
     if (*text == '.') {

@@ -64,8 +64,8 @@ int plan_check(const struct plan *plan, struct error *error)
         return error_text(error, EINVAL, "plan attaches to %u groups but unshare is %u", plan->cgroup_tasks,
                 plan->cgroup_unshare);
     if (plan->landlock_abi < 1 || plan->open_files < 16 || plan->reserved != 0)
-        return error_text(error, EINVAL, "plan has Landlock ABI %u, %u open files", plan->landlock_abi,
-                plan->open_files);
+        return error_text(
+                error, EINVAL, "plan has Landlock ABI %u, %u open files", plan->landlock_abi, plan->open_files);
     if (plan->work_bytes == 0 || plan->work_inodes == 0 || plan->tmp_bytes == 0 || plan->tmp_inodes == 0 ||
             plan->shm_bytes == 0 || plan->processes == 0)
         return error_text(error, EINVAL, "plan leaves a size or the process limit open");

@@ -1,6 +1,6 @@
 /* The plan of one sandbox: the fixed-size part that joblet writes and joblet-init reads while it still has host root's
- * rights (A33 in the kernel facts: nothing of a client's is parsed before the drop). What the client sent travels apart,
- * in the spec (spec.h), and is opened only after the drop.
+ * rights (A33 in the kernel facts: nothing of a client's is parsed before the drop). What the client sent travels
+ * apart, in the spec (spec.h), and is opened only after the drop.
  *
  * The descriptors of joblet-init stand at fixed numbers, set up by joblet between clone3 and execveat. */
 #pragma once
@@ -25,34 +25,34 @@ enum plan_type { PLAN_TYPE_STANDARD = 1 };
 enum plan_stage {
     PLAN_STAGE_NONE = 0,
     /* joblet */
-    PLAN_STAGE_PREPARE,        /* slot, directories, log files */
-    PLAN_STAGE_CGROUP,         /* the job's groups and limits */
-    PLAN_STAGE_CLONE,          /* clone3 and execveat of joblet-init */
+    PLAN_STAGE_PREPARE, /* slot, directories, log files */
+    PLAN_STAGE_CGROUP,  /* the job's groups and limits */
+    PLAN_STAGE_CLONE,   /* clone3 and execveat of joblet-init */
     /* joblet-init, host root's rights, old root */
-    PLAN_STAGE_START,          /* environment, PID 1, no chroot, the plan itself */
-    PLAN_STAGE_PROPAGATION,    /* the mount tree made private */
-    PLAN_STAGE_CGROUP_ATTACH,  /* v1: into each controller's group */
-    PLAN_STAGE_CGROUP_NS,      /* v1: unshare the cgroup namespace after the attach */
-    PLAN_STAGE_ROOT,           /* root, /dev, /proc, /work, /tmp, masks */
-    PLAN_STAGE_NETWORK,        /* loopback up, sysctls of the network namespace */
+    PLAN_STAGE_START,         /* environment, PID 1, no chroot, the plan itself */
+    PLAN_STAGE_PROPAGATION,   /* the mount tree made private */
+    PLAN_STAGE_CGROUP_ATTACH, /* v1: into each controller's group */
+    PLAN_STAGE_CGROUP_NS,     /* v1: unshare the cgroup namespace after the attach */
+    PLAN_STAGE_ROOT,          /* root, /dev, /proc, /work, /tmp, masks */
+    PLAN_STAGE_NETWORK,       /* loopback up, sysctls of the network namespace */
     PLAN_STAGE_HOSTNAME,
     PLAN_STAGE_RLIMITS,
-    PLAN_STAGE_KEYRING,        /* a new session keyring */
-    PLAN_STAGE_PIVOT,          /* pivot_root, old root detached */
+    PLAN_STAGE_KEYRING, /* a new session keyring */
+    PLAN_STAGE_PIVOT,   /* pivot_root, old root detached */
     /* joblet-init, in the job's user namespace */
-    PLAN_STAGE_USERNS,         /* setns(CLONE_NEWUSER), last of all namespaces */
-    PLAN_STAGE_NS_LIMITS,      /* max_*_namespaces = 0 */
-    PLAN_STAGE_BOUNDING,       /* bounding set emptied */
+    PLAN_STAGE_USERNS,    /* setns(CLONE_NEWUSER), last of all namespaces */
+    PLAN_STAGE_NS_LIMITS, /* max_*_namespaces = 0 */
+    PLAN_STAGE_BOUNDING,  /* bounding set emptied */
     PLAN_STAGE_GROUPS,
     PLAN_STAGE_IDS,
     PLAN_STAGE_CAPABILITIES,
     PLAN_STAGE_AMBIENT,
     PLAN_STAGE_NO_NEW_PRIVS,
     PLAN_STAGE_DUMPABLE,
-    PLAN_STAGE_FDS,            /* everything closed but the listed ones */
-    PLAN_STAGE_PROOF,          /* P5, first part: read back from the kernel */
+    PLAN_STAGE_FDS,   /* everything closed but the listed ones */
+    PLAN_STAGE_PROOF, /* P5, first part: read back from the kernel */
     PLAN_STAGE_LANDLOCK,
-    PLAN_STAGE_SPEC,           /* only now the client's bytes are read */
+    PLAN_STAGE_SPEC, /* only now the client's bytes are read */
     PLAN_STAGE_FORK,
     PLAN_STAGE_COMMAND_IDS,    /* in the command's process: its own id */
     PLAN_STAGE_COMMAND_FILTER, /* its seccomp filter */
@@ -82,7 +82,7 @@ enum plan_fd {
     PLAN_FD_STDOUT_WRITE = 12,
     PLAN_FD_STDERR_READ = 13,
     PLAN_FD_STDERR_WRITE = 14,
-    PLAN_FD_OOM = 15,         /* v1: eventfd of memory.oom_control; otherwise closed (plan.cgroup_oom_eventfd = 0) */
+    PLAN_FD_OOM = 15,          /* v1: eventfd of memory.oom_control; otherwise closed (plan.cgroup_oom_eventfd = 0) */
     PLAN_FD_CGROUP_FIRST = 16, /* v1: the "tasks" files to attach to, plan.cgroup_tasks of them */
     PLAN_FD_CGROUP_MAX = 8,
 };
@@ -90,23 +90,23 @@ enum plan_fd {
 struct plan {
     uint32_t magic;
     uint32_t version;
-    uint32_t type;             /* enum plan_type */
+    uint32_t type; /* enum plan_type */
     uint8_t job_id[16];
-    uint32_t id_base;          /* first host id of the job's range of PLAN_RANGE_SIZE */
-    uint32_t command_id;       /* uid and gid of the command inside, 1..65534 */
-    uint32_t cgroup_tasks;     /* v1: number of descriptors from PLAN_FD_CGROUP_FIRST; 0 on pure v2 */
-    uint32_t cgroup_unshare;   /* 1: unshare the cgroup namespace after the attach; 0: clone3 made it */
+    uint32_t id_base;            /* first host id of the job's range of PLAN_RANGE_SIZE */
+    uint32_t command_id;         /* uid and gid of the command inside, 1..65534 */
+    uint32_t cgroup_tasks;       /* v1: number of descriptors from PLAN_FD_CGROUP_FIRST; 0 on pure v2 */
+    uint32_t cgroup_unshare;     /* 1: unshare the cgroup namespace after the attach; 0: clone3 made it */
     uint32_t cgroup_oom_eventfd; /* 1: PLAN_FD_OOM is there */
-    uint32_t landlock_abi;     /* what this host has, at least 1; found by joblet at its start */
-    uint32_t open_files;       /* RLIMIT_NOFILE, soft and hard */
+    uint32_t landlock_abi;       /* what this host has, at least 1; found by joblet at its start */
+    uint32_t open_files;         /* RLIMIT_NOFILE, soft and hard */
     uint32_t reserved;
-    uint64_t work_bytes;       /* sizes of the file systems of the job; tmpfs within the memory limit */
+    uint64_t work_bytes; /* sizes of the file systems of the job; tmpfs within the memory limit */
     uint64_t work_inodes;
     uint64_t tmp_bytes;
     uint64_t tmp_inodes;
     uint64_t shm_bytes;
-    uint64_t timeout_ns;       /* 0 = none; counted from the exec of the command */
-    uint64_t log_quota_bytes;  /* 0 = none */
+    uint64_t timeout_ns;      /* 0 = none; counted from the exec of the command */
+    uint64_t log_quota_bytes; /* 0 = none */
     /* For the command's environment (behaviour.md part 5): what is in force. 0 = none. */
     uint64_t memory_bytes;
     uint32_t cpu_percent;
