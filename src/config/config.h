@@ -21,9 +21,9 @@ struct config {
     char *version; /* "3.0" */
 
     /* server: */
-    char *address;    /* "0.0.0.0": the address to listen on */
-    uint16_t port;    /* 50051; 0 = any free one (tests) */
-    char *node_id;    /* UUID text or "" */
+    char *address; /* "0.0.0.0": the address to listen on */
+    uint16_t port; /* 50051; 0 = any free one (tests) */
+    char *node_id; /* UUID text or "" */
 
     /* security: PEM texts */
     char *server_cert;
@@ -31,15 +31,15 @@ struct config {
     char *ca_cert;
 
     /* joblet: */
-    uint32_t default_cpu_limit;       /* defaultCpuLimit, percent of one core, 0 = none */
-    uint32_t max_cpu_limit;           /* maxCpuLimit, the ceiling, 0 = none */
-    uint64_t default_memory_bytes;    /* defaultMemoryLimit, in the file MiB, 0 = none */
-    uint64_t max_memory_bytes;        /* maxMemoryLimit, in the file MiB, 0 = none */
-    uint32_t default_processes;       /* defaultProcessLimit, at least 1; 512 */
-    uint32_t max_processes;           /* maxProcessLimit, 0 = none */
-    uint32_t max_concurrent_jobs;     /* maxConcurrentJobs, 0 = as many as there are id ranges */
-    uint64_t job_timeout_ns;          /* jobTimeout, duration text, 0 = none */
-    uint64_t stop_grace_ns;           /* stopGracePeriod, 100ms: between TERM and KILL */
+    uint32_t default_cpu_limit;          /* defaultCpuLimit, percent of one core, 0 = none */
+    uint32_t max_cpu_limit;              /* maxCpuLimit, the ceiling, 0 = none */
+    uint64_t default_memory_bytes;       /* defaultMemoryLimit, in the file MiB, 0 = none */
+    uint64_t max_memory_bytes;           /* maxMemoryLimit, in the file MiB, 0 = none */
+    uint32_t default_processes;          /* defaultProcessLimit, at least 1; 512 */
+    uint32_t max_processes;              /* maxProcessLimit, 0 = none */
+    uint32_t max_concurrent_jobs;        /* maxConcurrentJobs, 0 = as many as there are id ranges */
+    uint64_t job_timeout_ns;             /* jobTimeout, duration text, 0 = none */
+    uint64_t stop_grace_ns;              /* stopGracePeriod, 100ms: between TERM and KILL */
     enum config_on_shutdown on_shutdown; /* onShutdown: keep | stop */
 
     /* filesystem: sizes of a job's own file systems, in the file MiB */
@@ -76,6 +76,11 @@ struct config {
 int config_load(const char *prefix, struct config **ret_config, struct error *error);
 /* Parses @text (named @name in errors). No certificate is checked here. */
 int config_parse(const char *text, size_t size, const char *name, struct config **ret_config, struct error *error);
+/* The presets of all keys that have one; "security" and the ids of "isolation" are left empty. 0 or -ENOMEM. */
+int config_new_default(struct config **ret_config);
+/* The file for @config, each key with a short comment: what config_parse reads back. Owned by the caller, who
+ * overwrites it (it holds the server's key). 0 or -ENOMEM. */
+int config_format(const struct config *config, char **ret_text, size_t *ret_size);
 /* NULL is fine. Key material is overwritten. */
 void config_free(struct config *config);
 void config_freep(struct config **config);

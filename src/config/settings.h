@@ -1,6 +1,6 @@
 /* What joblet hands to joblet-api at exec: the settings that it needs of the configuration, as a plain struct in a
- * sealed memfd, the three PEM texts in memfds of their own, and the descriptors of its world at fixed numbers. joblet-api
- * reads no configuration file and opens nothing by an absolute path after its start. */
+ * sealed memfd, the three PEM texts in memfds of their own, and the descriptors of its world at fixed numbers.
+ * joblet-api reads no configuration file and opens nothing by an absolute path after its start. */
 #pragma once
 
 #include <stdint.h>

@@ -1,0 +1,364 @@
+/* The keys of joblet-config.yml: one row each with type, range, preset and comment. Reading, presets, errors and the
+ * file that setup writes all come from this table, so they cannot part. */
+#include "config/field.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "config/config.h"
+
+#define PEM_SIZE_MAX (64U << 10)
+#define MIB_MAX (1ULL << 24)
+
+/* The kinds of values. */
+
+static int read_copy(const char *text, size_t max, char **target)
+{
+    if (strlen(text) > max)
+        return -ERANGE;
+    char *copy = strdup(text);
+    if (!copy)
+        return -ENOMEM;
+    free(*target);
+    *target = copy;
+    return 0;
+}
+
+static void write_text(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    const char *const *text = source;
+    (void)snprintf(ret_text, size, "%s", *text);
+}
+
+static int read_version(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    /* The layout that this program knows; upstream's files of other versions have other keys. */
+    return strcmp(text, "3.0") == 0 ? read_copy(text, 3, target) : -EINVAL;
+}
+
+static void describe_version(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "\"3.0\"");
+}
+
+static int read_address(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    struct in6_addr address;
+    if (inet_pton(AF_INET, text, &address) != 1 && inet_pton(AF_INET6, text, &address) != 1)
+        return -EINVAL;
+    return read_copy(text, INET6_ADDRSTRLEN, target);
+}
+
+static void describe_address(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "an IPv4 or IPv6 address");
+}
+
+static int read_uuid(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    uint8_t id[16];
+    if (*text && text_parse_uuid(text, id) < 0)
+        return -EINVAL;
+    return read_copy(text, TEXT_UUID_MAX, target);
+}
+
+static void describe_uuid(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "a UUID in lower case");
+}
+
+static int read_pem(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    if (strncmp(text, "-----BEGIN ", 11) != 0)
+        return -EINVAL;
+    return read_copy(text, PEM_SIZE_MAX, target);
+}
+
+static void describe_pem(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "a PEM text (\"-----BEGIN ...\") of at most 64 KiB");
+}
+
+static int read_number(const struct config_field *field, const char *text, uint64_t *ret_value)
+{
+    uint64_t value;
+    int r = text_parse_u64(text, field->max, &value);
+    if (r < 0)
+        return r;
+    if (value < field->min)
+        return -ERANGE;
+    *ret_value = value;
+    return 0;
+}
+
+static int read_u16(const struct config_field *field, const char *text, void *target)
+{
+    uint64_t value;
+    int r = read_number(field, text, &value);
+    if (r == 0)
+        *(uint16_t *)target = (uint16_t)value;
+    return r;
+}
+
+static int read_u32(const struct config_field *field, const char *text, void *target)
+{
+    uint64_t value;
+    int r = read_number(field, text, &value);
+    if (r == 0)
+        *(uint32_t *)target = (uint32_t)value;
+    return r;
+}
+
+static int read_mib(const struct config_field *field, const char *text, void *target)
+{
+    uint64_t value;
+    int r = read_number(field, text, &value);
+    if (r == 0)
+        *(uint64_t *)target = value << 20;
+    return r;
+}
+
+static int read_range(const struct config_field *field, const char *text, void *target)
+{
+    uint64_t value;
+    int r = read_number(field, text, &value);
+    if (r < 0)
+        return r;
+    if (value % CONFIG_ID_RANGE_SIZE != 0)
+        return -EINVAL;
+    *(uint32_t *)target = (uint32_t)value;
+    return 0;
+}
+
+static void describe_number(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)snprintf(ret_text, size, "a whole number from %" PRIu64 " to %" PRIu64, field->min, field->max);
+}
+
+static void describe_mib(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)snprintf(ret_text, size, "a whole number of MiB from %" PRIu64 " to %" PRIu64, field->min, field->max);
+}
+
+static void describe_range(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)snprintf(ret_text, size, "a multiple of 65536 from %" PRIu64 " to %" PRIu64, field->min, field->max);
+}
+
+static void write_u16(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "%u", (unsigned)*(const uint16_t *)source);
+}
+
+static void write_u32(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "%" PRIu32, *(const uint32_t *)source);
+}
+
+static void write_mib(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "%" PRIu64, *(const uint64_t *)source >> 20);
+}
+
+static int read_duration(const struct config_field *field, const char *text, void *target)
+{
+    uint64_t value;
+    int r = text_parse_duration(text, &value);
+    if (r < 0)
+        return r;
+    if (value < field->min || value > field->max)
+        return -ERANGE;
+    *(uint64_t *)target = value;
+    return 0;
+}
+
+static void describe_duration(const struct config_field *field, char *ret_text, size_t size)
+{
+    char low[TEXT_DURATION_MAX];
+    char high[TEXT_DURATION_MAX];
+    text_format_duration(field->min, low);
+    text_format_duration(field->max, high);
+    (void)snprintf(ret_text, size, "a duration like 1h30m or 250ms, from %s to %s", low, high);
+}
+
+static void write_duration(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    char text[TEXT_DURATION_MAX];
+    text_format_duration(*(const uint64_t *)source, text);
+    (void)snprintf(ret_text, size, "%s", text);
+}
+
+static int read_choice(const char *text, const char *const *choices, unsigned count, unsigned *ret_choice)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (strcasecmp(text, choices[i]) == 0) {
+            *ret_choice = i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static const char *const levels[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+static const char *const formats[] = {"text", "json"};
+static const char *const shutdowns[] = {"keep", "stop"};
+
+static int read_level(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    return log_parse_level(text, target);
+}
+
+static void describe_level(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "one of DEBUG, INFO, WARN, ERROR");
+}
+
+static void write_level(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "%s", levels[*(const enum log_level *)source]);
+}
+
+static int read_format(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    unsigned choice;
+    int r = read_choice(text, formats, ELEMENTS(formats), &choice);
+    if (r == 0)
+        *(enum log_format *)target = choice == 0 ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+    return r;
+}
+
+static void describe_format(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "text or json");
+}
+
+static void write_format(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "%s", formats[*(const enum log_format *)source]);
+}
+
+static int read_shutdown(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    unsigned choice;
+    int r = read_choice(text, shutdowns, ELEMENTS(shutdowns), &choice);
+    if (r == 0)
+        *(enum config_on_shutdown *)target = choice == 0 ? CONFIG_ON_SHUTDOWN_KEEP : CONFIG_ON_SHUTDOWN_STOP;
+    return r;
+}
+
+static void describe_shutdown(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "keep or stop");
+}
+
+static void write_shutdown(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "%s", shutdowns[*(const enum config_on_shutdown *)source]);
+}
+
+static const struct config_kind kind_version = {read_version, describe_version, write_text, .quoted = true};
+static const struct config_kind kind_address = {read_address, describe_address, write_text, .quoted = true};
+static const struct config_kind kind_uuid = {read_uuid, describe_uuid, write_text, .quoted = true};
+static const struct config_kind kind_pem = {read_pem, describe_pem, write_text, .secret = true, .block = true};
+static const struct config_kind kind_u16 = {read_u16, describe_number, write_u16};
+static const struct config_kind kind_u32 = {read_u32, describe_number, write_u32};
+static const struct config_kind kind_mib = {read_mib, describe_mib, write_mib};
+static const struct config_kind kind_range = {read_range, describe_range, write_u32};
+static const struct config_kind kind_duration = {read_duration, describe_duration, write_duration};
+static const struct config_kind kind_level = {read_level, describe_level, write_level};
+static const struct config_kind kind_format = {read_format, describe_format, write_format};
+static const struct config_kind kind_shutdown = {read_shutdown, describe_shutdown, write_shutdown};
+
+#define MS 1000000ULL
+#define DAY (24ULL * 3600 * 1000 * MS)
+#define AT(member) offsetof(struct config, member)
+
+const struct config_field config_fields[] = {
+        {"", "version", &kind_version, AT(version), 0, 0, "3.0", NULL},
+
+        {"server", "address", &kind_address, AT(address), 0, 0, "0.0.0.0", "Where to listen."},
+        {"server", "port", &kind_u16, AT(port), 0, 65535, "50051", "0 = any free one."},
+        {"server", "nodeId", &kind_uuid, AT(node_id), 0, 0, "", "Shown to clients."},
+
+        {"security", "serverCert", &kind_pem, AT(server_cert), 0, 0, NULL, NULL},
+        {"security", "serverKey", &kind_pem, AT(server_key), 0, 0, NULL, NULL},
+        {"security", "caCert", &kind_pem, AT(ca_cert), 0, 0, NULL, "Signs the certificates of clients."},
+
+        {"joblet", "defaultCpuLimit", &kind_u32, AT(default_cpu_limit), 0, 100000, "0",
+                "Of a job that asks for none: percent of one core, 0 = no limit."},
+        {"joblet", "maxCpuLimit", &kind_u32, AT(max_cpu_limit), 0, 100000, "0", "The most a job may have, 0 = any."},
+        {"joblet", "defaultMemoryLimit", &kind_mib, AT(default_memory_bytes), 0, MIB_MAX, "0", "MiB, 0 = no limit."},
+        {"joblet", "maxMemoryLimit", &kind_mib, AT(max_memory_bytes), 0, MIB_MAX, "0", "MiB, 0 = any."},
+        {"joblet", "defaultProcessLimit", &kind_u32, AT(default_processes), 1, 4194304, "512",
+                "Processes and threads; a job always has a limit."},
+        {"joblet", "maxProcessLimit", &kind_u32, AT(max_processes), 0, 4194304, "0", "0 = any."},
+        {"joblet", "maxConcurrentJobs", &kind_u32, AT(max_concurrent_jobs), 0, 4096, "0",
+                "0 = as many as there are id ranges."},
+        {"joblet", "jobTimeout", &kind_duration, AT(job_timeout_ns), 0, 3650 * DAY, "0s",
+                "Of a job that names none, 0s = none."},
+        {"joblet", "stopGracePeriod", &kind_duration, AT(stop_grace_ns), 0, 3600000 * MS, "100ms",
+                "Between TERM and KILL when a job is stopped."},
+        {"joblet", "onShutdown", &kind_shutdown, AT(on_shutdown), 0, 0, "keep",
+                "keep: jobs run on while the service is stopped; stop: they are stopped with it."},
+
+        {"filesystem", "workSize", &kind_mib, AT(work_bytes), 1, MIB_MAX, "256",
+                "/work of a job, MiB; counts as the job's memory."},
+        {"filesystem", "tmpSize", &kind_mib, AT(tmp_bytes), 1, MIB_MAX, "64", "/tmp of a job, MiB; the same."},
+        {"filesystem", "logSize", &kind_mib, AT(log_bytes), 0, MIB_MAX, "1024",
+                "Kept of one job's output, MiB, 0 = all."},
+
+        {"grpc", "maxRecvMsgSize", &kind_u32, AT(max_receive_bytes), 65536, 1U << 30, "134217728", "Bytes."},
+        {"grpc", "maxSendMsgSize", &kind_u32, AT(max_send_bytes), 65536, 1U << 30, "134217728", "Bytes."},
+        {"grpc", "maxHeaderListSize", &kind_u32, AT(max_header_bytes), 4096, 16U << 20, "65536", "Bytes."},
+        {"grpc", "keepAliveTime", &kind_duration, AT(keepalive_ns), 1000 * MS, DAY, "10s", NULL},
+        {"grpc", "keepAliveTimeout", &kind_duration, AT(keepalive_timeout_ns), 100 * MS, DAY, "3s", NULL},
+        {"grpc", "maxConcurrentStreams", &kind_u32, AT(max_concurrent_streams), 1, 100000, "1000",
+                "Of one connection."},
+        {"grpc", "connectionTimeout", &kind_duration, AT(connection_timeout_ns), 100 * MS, 3600000 * MS, "10s",
+                "For the TLS handshake."},
+
+        {"logging", "level", &kind_level, AT(log_level), 0, 0, "INFO", "DEBUG, INFO, WARN, ERROR."},
+        {"logging", "format", &kind_format, AT(log_format), 0, 0, "text", "text or json."},
+
+        {"buffers", "chunk_size", &kind_u32, AT(chunk_bytes), 4096, 1U << 20, "1048576",
+                "Of a log on its way to a client, bytes."},
+
+        {"isolation", "idRangeStart", &kind_range, AT(id_range_start), CONFIG_ID_RANGE_SIZE,
+                CONFIG_ID_END - CONFIG_ID_RANGE_SIZE, NULL, "Host ids of jobs, 65536 for each: used by nobody else."},
+        {"isolation", "idRangeCount", &kind_u32, AT(id_range_count), 1, 4096, "1000", "Jobs at the same time."},
+        {"isolation", "diskIdStart", &kind_range, AT(disk_id_start), CONFIG_ID_RANGE_SIZE,
+                CONFIG_ID_END - CONFIG_ID_RANGE_SIZE, NULL,
+                "Owners on disk of what jobs see as root's; not to be changed."},
+        {"isolation", "commandId", &kind_u32, AT(command_id), 1, 65534, "65534", "User and group id in a job."},
+        {"isolation", "apiUid", &kind_u32, AT(api_uid), 1, CONFIG_ID_END - 1, NULL, "Who joblet-api runs as."},
+        {"isolation", "apiGid", &kind_u32, AT(api_gid), 1, CONFIG_ID_END - 1, NULL, NULL},
+};
