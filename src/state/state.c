@@ -1,0 +1,198 @@
+#include "state/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "state/database.h"
+#include "state/table.h"
+#include "state/writer.h"
+
+struct state {
+    struct state_database *database;
+    struct writer *writer;
+    struct table table;
+    uint64_t last_sequence;
+};
+
+static void state_closep(struct state **state)
+{
+    state_close(*state);
+}
+
+static int load_one(struct state_job *job_take, void *user)
+{
+    struct state *state = user;
+    uint64_t sequence = job_take->sequence;
+    int r = table_add(&state->table, job_take);
+    if (r == 0 && sequence > state->last_sequence)
+        state->last_sequence = sequence;
+    return r;
+}
+
+int state_open(const char *directory, struct state **ret_state, struct error *error)
+{
+    _cleanup_(state_closep) struct state *state = calloc(1, sizeof(*state));
+    if (!state)
+        return error_text(error, ENOMEM, "job table: no memory");
+    int r = state_database_open(directory, &state->database, error);
+    if (r == 0)
+        r = state_database_load(state->database, load_one, state, error);
+    if (r == 0)
+        *ret_state = TAKE_PTR(state);
+    return r;
+}
+
+int state_start(struct state *state, struct error *error)
+{
+    return writer_new(state->database, &state->writer, error);
+}
+
+void state_close(struct state *state)
+{
+    if (!state)
+        return;
+    if (state->writer) {
+        writer_stop(state->writer);
+        state_dispatch(state);
+        writer_free(state->writer);
+    }
+    table_done(&state->table);
+    state_database_close(state->database);
+    free(state);
+}
+
+int state_fd(const struct state *state)
+{
+    return writer_fd(state->writer);
+}
+
+/* What the end of a write means for the table. True when the job has to be freed. */
+static bool write_settle(struct state *state, const struct writer_write *write)
+{
+    struct state_job *job = write->job;
+    bool failed = write->error.code != 0;
+    job->writes--;
+    if (job->writes == 0) {
+        free(job->queued);
+        job->queued = NULL;
+    }
+    /* A newer change that did not wait for the disk may be shown already. */
+    if (write->kind == WRITER_UPDATE && !failed && write->change > job->shown) {
+        job->now = write->progress;
+        job->shown = write->change;
+    }
+    bool gone = write->kind == WRITER_DELETE ? !failed : write->kind == WRITER_INSERT && failed;
+    if (gone)
+        table_remove(&state->table, job);
+    return gone;
+}
+
+void state_dispatch(struct state *state)
+{
+    struct writer_write *write = writer_take(state->writer);
+    while (write) {
+        struct writer_write *next = write->next;
+        bool gone = write_settle(state, write);
+        if (write->done)
+            write->done(write->error.code ? &write->error : NULL, write->job, write->user);
+        if (gone)
+            state_job_free(write->job);
+        free(write);
+        write = next;
+    }
+}
+
+size_t state_count(const struct state *state)
+{
+    return state->table.count;
+}
+
+struct state_job *state_newest(const struct state *state)
+{
+    return state->table.newest;
+}
+
+struct state_job *state_find(const struct state *state, const uint8_t id[16])
+{
+    return table_find(&state->table, id);
+}
+
+int state_lookup(const struct state *state, const char *text, struct state_job **ret_job, struct error *error)
+{
+    return table_lookup(&state->table, text, ret_job, error);
+}
+
+static int queue_write(struct state *state, enum writer_kind kind, struct state_job *job,
+        const struct state_progress *progress, bool urgent, state_done done, void *user)
+{
+    struct writer_write *write = calloc(1, sizeof(*write));
+    if (!write)
+        return -ENOMEM;
+    *write = (struct writer_write){.kind = kind, .urgent = urgent, .job = job, .done = done, .user = user};
+    write->progress = progress ? *progress : job->now;
+    write->change = ++job->changes;
+    job->writes++;
+    writer_queue(state->writer, write);
+    return 0;
+}
+
+int state_insert(struct state *state, struct state_job *job_take, state_done done, void *user, struct error *error)
+{
+    struct state_job *job = job_take;
+    if (state->table.count >= STATE_JOBS_MAX || state->table.memory_bytes + state_job_memory(job) > STATE_MEMORY_MAX)
+        return error_text(
+                error, ENOSPC, "the job history is full (%zu jobs): delete finished jobs", state->table.count);
+    job->sequence = state->last_sequence + 1;
+    int r = table_add(&state->table, job);
+    if (r < 0)
+        return error_text(error, -r, "the job cannot be added to the table");
+    r = queue_write(state, WRITER_INSERT, job, NULL, /* urgent= */ true, done, user);
+    if (r < 0) {
+        table_remove(&state->table, job);
+        return error_text(error, -r, "the job cannot be added to the table");
+    }
+    state->last_sequence++;
+    return 0;
+}
+
+/* job->queued is what the next change starts from while this one is on its way. */
+static int remember_queued(struct state_job *job, const struct state_progress *progress)
+{
+    if (!job->queued) {
+        job->queued = malloc(sizeof(*job->queued));
+        if (!job->queued)
+            return -ENOMEM;
+    }
+    *job->queued = *progress;
+    return 0;
+}
+
+int state_update(
+        struct state *state, struct state_job *job, const struct state_progress *progress, state_done done, void *user)
+{
+    struct state_progress copy = *progress; /* may be job->queued itself */
+    int r = remember_queued(job, &copy);
+    if (r < 0)
+        return r;
+    return queue_write(state, WRITER_UPDATE, job, &copy, /* urgent= */ true, done, user);
+}
+
+int state_update_lazy(struct state *state, struct state_job *job, const struct state_progress *progress)
+{
+    struct state_progress copy = *progress;
+    int r = queue_write(state, WRITER_UPDATE, job, &copy, /* urgent= */ false, NULL, NULL);
+    if (r < 0)
+        return r;
+    job->now = copy;
+    job->shown = job->changes;
+    if (job->queued)
+        *job->queued = copy;
+    return 0;
+}
+
+int state_delete(struct state *state, struct state_job *job, state_done done, void *user)
+{
+    return queue_write(state, WRITER_DELETE, job, NULL, /* urgent= */ true, done, user);
+}
