@@ -1,0 +1,13 @@
+/* The capability sets of the calling thread, by system call: nothing to link, nothing cached. */
+#pragma once
+
+#include <stdint.h>
+
+/* Drops every capability that the kernel knows from the bounding set. Needs CAP_SETPCAP. 0 or -errno. */
+int capability_drop_bounding(void);
+/* Empties the permitted, effective and inheritable sets; the ambient set goes with them. 0 or -errno. */
+int capability_clear(void);
+/* Empties the ambient set. 0 or -errno. */
+int capability_clear_ambient(void);
+/* The union of the permitted, effective and inheritable sets: 0 means no right at all. 0 or -errno. */
+int capability_read(uint64_t *ret_any);

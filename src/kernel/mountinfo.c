@@ -1,0 +1,81 @@
+#include "kernel/mountinfo.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_octal(const char *at)
+{
+    return at[0] >= '0' && at[0] <= '3' && at[1] >= '0' && at[1] <= '7' && at[2] >= '0' && at[2] <= '7';
+}
+
+/* The next blank-separated field, its escapes undone. False when there is none or it is too long. */
+static bool next_field(const char **at, char *field, size_t size)
+{
+    const char *from = *at;
+    while (*from == ' ')
+        from++;
+    size_t used = 0;
+    while (*from && *from != ' ' && *from != '\n') {
+        char byte = *from++;
+        if (byte == '\\' && is_octal(from)) {
+            byte = (char)((from[0] - '0') << 6 | (from[1] - '0') << 3 | (from[2] - '0'));
+            from += 3;
+        }
+        if (used + 1 == size)
+            return false;
+        field[used++] = byte;
+    }
+    field[used] = '\0';
+    *at = from;
+    return used > 0;
+}
+
+static bool next_number(const char **at, uint64_t *number)
+{
+    char field[24];
+    char *end;
+    if (!next_field(at, field, sizeof(field)))
+        return false;
+    *number = strtoull(field, &end, 10);
+    return *end == '\0';
+}
+
+int mountinfo_next(const char **text, struct mountinfo *ret_line)
+{
+    const char *at = *text;
+    if (!*at)
+        return 0;
+    char field[MOUNTINFO_FIELD_MAX];
+    struct mountinfo *line = ret_line;
+    if (!next_number(&at, &line->id) || !next_number(&at, &line->parent_id) || !next_field(&at, field, sizeof(field)) ||
+            !next_field(&at, line->root, sizeof(line->root)) || !next_field(&at, line->target, sizeof(line->target)) ||
+            !next_field(&at, line->options, sizeof(line->options)))
+        return -EBADMSG;
+    line->propagates = false;
+    for (;;) {
+        if (!next_field(&at, field, sizeof(field)))
+            return -EBADMSG;
+        if (strcmp(field, "-") == 0)
+            break;
+        line->propagates = true;
+    }
+    if (!next_field(&at, line->type, sizeof(line->type)) || !next_field(&at, line->source, sizeof(line->source)) ||
+            !next_field(&at, line->super_options, sizeof(line->super_options)) || *at != '\n')
+        return -EBADMSG;
+    *text = at + 1;
+    return 1;
+}
+
+bool mountinfo_has_option(const char *options, const char *token)
+{
+    size_t length = strlen(token);
+    for (const char *at = options; at; at = strchr(at, ',')) {
+        if (*at == ',')
+            at++;
+        if (strncmp(at, token, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,26 @@
+/* /proc/PID/mountinfo, line by line: see proc(5). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MOUNTINFO_FIELD_MAX 512U
+
+struct mountinfo {
+    uint64_t id;
+    uint64_t parent_id;
+    char root[MOUNTINFO_FIELD_MAX];    /* the directory or file of the file system that is mounted */
+    char target[MOUNTINFO_FIELD_MAX];  /* where, seen from the reader's root */
+    char options[MOUNTINFO_FIELD_MAX]; /* of this mount: "ro,nosuid,..." */
+    bool propagates;                   /* shared, slave or unbindable: any optional field */
+    char type[64];
+    char source[MOUNTINFO_FIELD_MAX];
+    char super_options[MOUNTINFO_FIELD_MAX];
+};
+
+/* Parses the line at *@text and moves *@text behind it. 1: a line was read; 0: the end; -EBADMSG: malformed or a field
+ * too long. Octal escapes (\040) in the paths are undone. */
+int mountinfo_next(const char **text, struct mountinfo *ret_line);
+
+/* True when the comma-separated @options hold @token as a whole. */
+bool mountinfo_has_option(const char *options, const char *token);
