@@ -1,0 +1,283 @@
+#include "setup/elf_file.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <glob.h>
+#include <libelf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define CONF_DEPTH_MAX 4
+
+static bool is_elf(int fd)
+{
+    char magic[SELFMAG];
+    return pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) && memcmp(magic, ELFMAG, SELFMAG) == 0;
+}
+
+/* A string of at most @size bytes at @offset of the file: bounded, whatever the headers say. */
+static char *chunk_text(Elf *elf, size_t offset, size_t size)
+{
+    const Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)offset, size, ELF_T_BYTE);
+    return data && data->d_buf ? strndup(data->d_buf, data->d_size) : NULL;
+}
+
+/* The place in the file of what is loaded at @address; 0 when nothing is. */
+static size_t file_offset(Elf *elf, size_t headers, GElf_Addr address)
+{
+    for (size_t i = 0; i < headers; i++) {
+        GElf_Phdr header;
+        if (gelf_getphdr(elf, (int)i, &header) && header.p_type == PT_LOAD && address >= header.p_vaddr &&
+                address - header.p_vaddr < header.p_filesz)
+            return header.p_offset + (address - header.p_vaddr);
+    }
+    return 0;
+}
+
+static int read_dynamic_entry(
+        const GElf_Dyn *entry, const char *strings, size_t strings_size, bool *has_runpath, struct elf_file *file)
+{
+    bool runpath = entry->d_tag == DT_RUNPATH;
+    bool wanted = entry->d_tag == DT_NEEDED || runpath || (entry->d_tag == DT_RPATH && !*has_runpath);
+    if (!wanted)
+        return 0;
+    if (entry->d_un.d_val >= strings_size)
+        return -EINVAL;
+    char *text = strndup(strings + entry->d_un.d_val, strings_size - entry->d_un.d_val);
+    if (!text)
+        return -ENOMEM;
+    if (entry->d_tag == DT_NEEDED) {
+        if (file->needed_count == ELF_NEEDED_MAX) {
+            free(text);
+            return -E2BIG;
+        }
+        file->needed[file->needed_count++] = text;
+        return 0;
+    }
+    free(file->runpath);
+    file->runpath = text;
+    *has_runpath = runpath;
+    return 0;
+}
+
+static int read_dynamic(Elf *elf, size_t headers, const GElf_Phdr *segment, struct elf_file *file)
+{
+    Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)segment->p_offset, segment->p_filesz, ELF_T_DYN);
+    size_t entry_size = gelf_fsize(elf, ELF_T_DYN, 1, EV_CURRENT);
+    if (!data || entry_size == 0)
+        return -EINVAL;
+    size_t count = data->d_size / entry_size;
+    size_t strings_offset = 0;
+    size_t strings_size = 0;
+    GElf_Dyn entry;
+    for (size_t i = 0; i < count && gelf_getdyn(data, (int)i, &entry) && entry.d_tag != DT_NULL; i++) {
+        if (entry.d_tag == DT_STRTAB)
+            strings_offset = file_offset(elf, headers, entry.d_un.d_ptr);
+        else if (entry.d_tag == DT_STRSZ)
+            strings_size = entry.d_un.d_val;
+    }
+    const Elf_Data *strings =
+            strings_offset ? elf_getdata_rawchunk(elf, (int64_t)strings_offset, strings_size, ELF_T_BYTE) : NULL;
+    if (!strings || !strings->d_buf)
+        return -EINVAL;
+    bool has_runpath = false;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count && gelf_getdyn(data, (int)i, &entry) && entry.d_tag != DT_NULL; i++)
+        r = read_dynamic_entry(&entry, strings->d_buf, strings->d_size, &has_runpath, file);
+    return r;
+}
+
+static int read_headers(Elf *elf, struct elf_file *file)
+{
+    GElf_Ehdr header;
+    size_t count;
+    if (elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &header) || elf_getphdrnum(elf, &count) < 0)
+        return -EINVAL;
+    file->class = gelf_getclass(elf);
+    file->machine = header.e_machine;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        GElf_Phdr segment;
+        if (!gelf_getphdr(elf, (int)i, &segment))
+            return -EINVAL;
+        if (segment.p_type == PT_INTERP && !file->interpreter) {
+            file->interpreter = chunk_text(elf, segment.p_offset, segment.p_filesz);
+            r = file->interpreter ? 0 : -EINVAL;
+        } else if (segment.p_type == PT_DYNAMIC) {
+            r = read_dynamic(elf, count, &segment, file);
+        }
+    }
+    return r;
+}
+
+int elf_read(int fd, const char *name, struct elf_file *ret_file, struct error *error)
+{
+    if (!is_elf(fd))
+        return 1;
+    if (elf_version(EV_CURRENT) == EV_NONE)
+        return error_text(error, EIO, "libelf is too old");
+    Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
+    if (!elf)
+        return error_text(error, EIO, "'%s': %s", name, elf_errmsg(-1));
+    struct elf_file file = {0};
+    int r = read_headers(elf, &file);
+    (void)elf_end(elf);
+    if (r < 0) {
+        elf_done(&file);
+        return error_text(error, -r, "'%s': its ELF headers cannot be read", name);
+    }
+    *ret_file = file;
+    return 0;
+}
+
+void elf_done(struct elf_file *file)
+{
+    free(file->interpreter);
+    free(file->runpath);
+    for (size_t i = 0; i < file->needed_count; i++)
+        free(file->needed[i]);
+    *file = (struct elf_file){0};
+}
+
+static int add_directory(struct elf_search *search, const char *path, size_t length)
+{
+    if (length == 0 || *path != '/')
+        return 0;
+    if (search->count == ELF_DIRECTORIES_MAX)
+        return -E2BIG;
+    char *copy = strndup(path, length);
+    if (!copy)
+        return -ENOMEM;
+    search->directories[search->count++] = copy;
+    return 0;
+}
+
+static int read_conf(struct elf_search *search, const char *path, unsigned depth);
+
+static int read_include(struct elf_search *search, const char *pattern, unsigned depth)
+{
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
+        r = read_conf(search, found.gl_pathv[i], depth + 1);
+    globfree(&found);
+    return r;
+}
+
+static int read_conf(struct elf_search *search, const char *path, unsigned depth)
+{
+    if (depth > CONF_DEPTH_MAX)
+        return -ELOOP;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!file)
+        return errno == ENOENT ? 0 : -errno;
+    fd = -EBADF;
+    char line[1024];
+    int r = 0;
+    while (r == 0 && fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "#\n")] = '\0';
+        char *start = line + strspn(line, " \t");
+        if (strncmp(start, "include", 7) == 0 && (start[7] == ' ' || start[7] == '\t')) {
+            start += 7 + strspn(start + 7, " \t");
+            start[strcspn(start, " \t")] = '\0';
+            r = read_include(search, start, depth);
+        } else {
+            r = add_directory(search, start, strcspn(start, " \t="));
+        }
+    }
+    (void)fclose(file);
+    return r;
+}
+
+int elf_search_init(struct elf_search *search, struct error *error)
+{
+    static const char *const built_in[] = {"/lib64", "/usr/lib64", "/lib", "/usr/lib"};
+    *search = (struct elf_search){0};
+    int r = read_conf(search, "/etc/ld.so.conf", 0);
+    for (size_t i = 0; r == 0 && i < ELEMENTS(built_in); i++)
+        r = add_directory(search, built_in[i], strlen(built_in[i]));
+    if (r < 0) {
+        elf_search_done(search);
+        return error_errno(error, -r, "read /etc/ld.so.conf");
+    }
+    return 0;
+}
+
+void elf_search_done(struct elf_search *search)
+{
+    for (size_t i = 0; i < search->count; i++)
+        free(search->directories[i]);
+    *search = (struct elf_search){0};
+}
+
+/* The dynamic linker, too, passes over a library of another machine. */
+static bool fits(const char *path, const struct elf_file *file)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    unsigned char header[EI_NIDENT + 4];
+    if (fd < 0 || read(fd, header, sizeof(header)) != (ssize_t)sizeof(header) || memcmp(header, ELFMAG, SELFMAG) != 0)
+        return false;
+    int machine = header[EI_DATA] == ELFDATA2MSB ? header[EI_NIDENT + 2] << 8 | header[EI_NIDENT + 3]
+                                                 : header[EI_NIDENT + 3] << 8 | header[EI_NIDENT + 2];
+    return header[EI_CLASS] == file->class && machine == file->machine;
+}
+
+static bool try_directory(const char *directory, size_t length, const char *origin, const char *name,
+        const struct elf_file *file, char ret_path[PATH_MAX])
+{
+    static const char token[] = "$ORIGIN";
+    static const char braced[] = "${ORIGIN}";
+    size_t skip = 0;
+    if (strncmp(directory, token, sizeof(token) - 1) == 0)
+        skip = sizeof(token) - 1;
+    else if (strncmp(directory, braced, sizeof(braced) - 1) == 0)
+        skip = sizeof(braced) - 1;
+    if (skip > length || (skip == 0 && *directory != '/'))
+        return false;
+    int written =
+            snprintf(ret_path, PATH_MAX, "%s%.*s/%s", skip ? origin : "", (int)(length - skip), directory + skip, name);
+    return written > 0 && written < PATH_MAX && fits(ret_path, file);
+}
+
+static bool try_runpath(const struct elf_file *file, const char *path, const char *name, char ret_path[PATH_MAX])
+{
+    char origin[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return false;
+    (void)snprintf(origin, sizeof(origin), "%.*s", (int)(slash - path), path);
+    const char *next = file->runpath;
+    while (next && *next) {
+        size_t length = strcspn(next, ":");
+        if (try_directory(next, length, origin, name, file, ret_path))
+            return true;
+        next += length + (next[length] == ':');
+    }
+    return false;
+}
+
+int elf_find_library(const struct elf_search *search, const struct elf_file *file, const char *path, const char *name,
+        char ret_path[PATH_MAX])
+{
+    if (strchr(name, '/')) {
+        (void)snprintf(ret_path, PATH_MAX, "%s", name);
+        return *name == '/' && fits(ret_path, file) ? 0 : -ENOENT;
+    }
+    if (try_runpath(file, path, name, ret_path))
+        return 0;
+    for (size_t i = 0; i < search->count; i++) {
+        const char *directory = search->directories[i];
+        if (try_directory(directory, strlen(directory), "", name, file, ret_path))
+            return 0;
+    }
+    return -ENOENT;
+}
