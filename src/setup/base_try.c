@@ -66,19 +66,18 @@ static int mount_parts(void)
 /* Makes the tree of @root_fd the root of this process, which is PID 1 of a new PID namespace. */
 static int enter_root(int root_fd)
 {
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || fchdir(root_fd) < 0)
-        return -errno;
-    if (mount(".", ".", NULL, MS_BIND, NULL) < 0)
-        return -errno;
-    /* The mount now lies over the directory that the descriptor means; reach it by its path. */
+    /* The descriptor is in the mount namespace of before; here the directory is reached by its path, and again once the
+     * mount lies over it. */
     char path[64];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", root_fd);
     char real[4096];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", root_fd);
     ssize_t length = readlink(path, real, sizeof(real) - 1);
     if (length < 0)
         return -errno;
     real[length] = '\0';
-    if (chdir(real) < 0 || mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(real, real, NULL, MS_BIND, NULL) < 0 ||
+            chdir(real) < 0 ||
+            mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
         return -errno;
     int r = mount_parts();
     if (r < 0)
