@@ -1,0 +1,234 @@
+#include "rnx/follow.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "joblet.pb-c.h"
+#include "rnx/interrupt.h"
+#include "rnx/json.h"
+#include "rnx/output.h"
+
+/* How long the server may be away before following is given up. */
+#define RETURN_DEADLINE_NS (60 * RPC_SECOND_NS)
+/* Between two questions whether the job has ended: a twentieth of the time that it has run, within these. */
+#define PAUSE_MIN_NS 2000000ULL
+#define PAUSE_MAX_NS 500000000ULL
+
+#define STREAM_STDERR 2
+#define STREAM_SERVICE 3
+
+static void write_json_chunk(const Joblet__DataChunk *chunk)
+{
+    struct json json;
+    char time_text[TEXT_TIME_MAX];
+    text_format_time(text_now_unix_ns(), time_text);
+    json_init(&json, stdout, /* compact= */ true);
+    json_begin_object(&json);
+    json_key(&json, "data");
+    json_bytes(&json, chunk->payload.data, chunk->payload.len);
+    json_put_text(&json, "timestamp", time_text);
+    json_end_object(&json);
+    json_done(&json);
+}
+
+/* @skip bytes of the chunk were written before the connection broke. */
+static int write_chunk(Joblet__DataChunk *chunk, size_t skip, enum follow_streams streams)
+{
+    chunk->payload.data += skip;
+    chunk->payload.len -= skip;
+    if (chunk->payload.len == 0)
+        return 0; /* a sign of life */
+    if (streams == FOLLOW_JSON) {
+        write_json_chunk(chunk);
+        return output_flush();
+    }
+    bool error = chunk->stream == STREAM_STDERR || chunk->stream == STREAM_SERVICE;
+    int fd = streams == FOLLOW_BOTH && error ? STDERR_FILENO : STDOUT_FILENO;
+    return output_write_all(fd, chunk->payload.data, chunk->payload.len);
+}
+
+/* Copies one stream of chunks beyond *@copied, which is moved on. 0 at its end; -EINTR; -EREMOTEIO with @ret_result;
+ * -EPIPE or another -errno when the output cannot be written. */
+static int copy_stream(struct rpc *rpc, enum follow_streams streams, uint64_t *copied, struct grpc_result *ret_result)
+{
+    uint64_t offset = 0;
+    for (;;) {
+        const uint8_t *message;
+        size_t size;
+        int r = grpc_client_stream_next(rpc->client, &message, &size, ret_result);
+        if (r <= 0)
+            return r;
+        Joblet__DataChunk *chunk = joblet__data_chunk__unpack(NULL, size, message);
+        if (!chunk)
+            return -EBADMSG;
+        size_t length = chunk->payload.len;
+        uint64_t known = *copied > offset ? *copied - offset : 0;
+        if (known < length)
+            r = write_chunk(chunk, (size_t)known, streams);
+        else
+            r = 0;
+        joblet__data_chunk__free_unpacked(chunk, NULL);
+        if (r < 0)
+            return r;
+        offset += length;
+        if (offset > *copied)
+            *copied = offset;
+    }
+}
+
+static int open_stream(struct rpc *rpc, const char *uuid, struct grpc_result *ret_result)
+{
+    Joblet__GetJobLogsRequest request;
+    joblet__get_job_logs_request__init(&request);
+    request.uuid = (char *)(uintptr_t)uuid;
+    return rpc_stream_open(rpc, "/joblet.JobService/GetJobLogs", &request.base, ret_result);
+}
+
+static int ask_status(struct rpc *rpc, const char *uuid, uint64_t deadline_ns, Joblet__GetJobStatusResponse **ret_job,
+        struct grpc_result *ret_result)
+{
+    Joblet__GetJobStatusRequest request;
+    joblet__get_job_status_request__init(&request);
+    request.uuid = (char *)(uintptr_t)uuid;
+    ProtobufCMessage *answer;
+    int r = rpc_call(rpc, "/joblet.JobService/GetJobStatus", &request.base,
+            &joblet__get_job_status_response__descriptor, deadline_ns, &answer, ret_result);
+    if (r == 0)
+        *ret_job = (Joblet__GetJobStatusResponse *)answer;
+    return r;
+}
+
+/* A stream has no deadline, so a server that is not there would be waited for without end: a question that has one goes
+ * ahead. Only the connection counts; what the server says against the job comes from the stream again. */
+static int reach_server(struct rpc *rpc, const char *uuid, uint64_t deadline_ns, struct grpc_result *ret_result)
+{
+    Joblet__GetJobStatusResponse *job;
+    int r = ask_status(rpc, uuid, deadline_ns, &job, ret_result);
+    if (r == 0)
+        joblet__get_job_status_response__free_unpacked(job, NULL);
+    bool away = ret_result->status == GRPC_DEADLINE_EXCEEDED || ret_result->status == GRPC_UNAVAILABLE;
+    return r == -EINTR || (r < 0 && away) ? r : 0;
+}
+
+static int fail_log(int r, bool started, const struct grpc_result *result)
+{
+    if (r == -EPIPE)
+        output_end_by_pipe();
+    if (r == -EINTR)
+        return r;
+    if (r == -EREMOTEIO && !started)
+        (void)rpc_fail("couldn't start reading logs", result);
+    else if (r == -EREMOTEIO)
+        (void)rnx_fail("problem reading logs: %s", result->message);
+    else if (r == -EBADMSG)
+        (void)rnx_fail("problem reading logs: the server's answer is malformed");
+    else
+        (void)rnx_fail("problem reading logs: %s", strerror(-r));
+    return r;
+}
+
+int follow_log(struct rpc *rpc, const char *uuid, enum follow_streams streams, bool resume)
+{
+    uint64_t copied = 0;
+    bool started = false;
+    uint64_t deadline_ns = RPC_SHORT_NS;
+    for (;;) {
+        struct grpc_result result = {0};
+        int r = reach_server(rpc, uuid, deadline_ns, &result);
+        if (r < 0)
+            return fail_log(r, started, &result);
+        r = open_stream(rpc, uuid, &result);
+        if (r == 0)
+            r = copy_stream(rpc, streams, &copied, &result);
+        grpc_client_stream_cancel(rpc->client);
+        if (r == 0)
+            return 0;
+        started = started || copied > 0;
+        bool broken = r == -EREMOTEIO && result.status == GRPC_UNAVAILABLE;
+        if (!resume || !broken || interrupt_came())
+            return fail_log(interrupt_came() ? -EINTR : r, started, &result);
+        started = true;
+        deadline_ns = RETURN_DEADLINE_NS;
+    }
+}
+
+static bool has_ended(const Joblet__GetJobStatusResponse *job)
+{
+    static const char *const active[] = {"PENDING", "SCHEDULED", "INITIALIZING", "RUNNING", "STOPPING"};
+    for (size_t i = 0; i < ELEMENTS(active); i++)
+        if (strcmp(job->status, active[i]) == 0)
+            return false;
+    return true;
+}
+
+/* What the exit status alone does not tell, on standard error. */
+static void say_end(const Joblet__GetJobStatusResponse *job)
+{
+    if (!*job->end_reason || strcmp(job->end_reason, "exited") == 0)
+        return;
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "rnx: job ");
+    output_text(stderr, job->uuid);
+    (void)fputs(" ended: ", stderr);
+    output_text(stderr, job->end_reason);
+    if (job->end_signal > 0) {
+        const char *name = sigabbrev_np(job->end_signal);
+        (void)fprintf(stderr, " %d%s%s%s", job->end_signal, name ? " (SIG" : "", name ? name : "", name ? ")" : "");
+    }
+    if (*job->error) {
+        (void)fputs(": ", stderr);
+        output_text(stderr, job->error);
+    }
+    (void)fputc('\n', stderr);
+}
+
+static int exit_status_of(const Joblet__GetJobStatusResponse *job)
+{
+    if (job->exit_code > 0 && job->exit_code <= 255)
+        return job->exit_code;
+    if (strcmp(job->status, "TIMEOUT") == 0)
+        return 124;
+    /* A job that did not complete has not succeeded, whatever the number. */
+    return strcmp(job->status, "COMPLETED") == 0 && job->exit_code == 0 ? RNX_EXIT_OK : RNX_EXIT_FAILED;
+}
+
+static void pause_for(uint64_t ns)
+{
+    struct timespec pause = {.tv_sec = (time_t)(ns / RPC_SECOND_NS), .tv_nsec = (long)(ns % RPC_SECOND_NS)};
+    (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
+}
+
+int follow_wait(struct rpc *rpc, const char *uuid)
+{
+    int64_t start_ns = text_now_monotonic_ns();
+    for (;;) {
+        struct grpc_result result = {0};
+        Joblet__GetJobStatusResponse *job;
+        int r = ask_status(rpc, uuid, RETURN_DEADLINE_NS, &job, &result);
+        if (r == -EINTR || interrupt_came()) {
+            if (r == 0)
+                joblet__get_job_status_response__free_unpacked(job, NULL);
+            return -EINTR;
+        }
+        if (r < 0 && result.status != GRPC_UNAVAILABLE) {
+            (void)rpc_fail("couldn't get job status", &result);
+            return r;
+        }
+        if (r == 0 && has_ended(job)) {
+            say_end(job);
+            int status = exit_status_of(job);
+            joblet__get_job_status_response__free_unpacked(job, NULL);
+            return status;
+        }
+        if (r == 0)
+            joblet__get_job_status_response__free_unpacked(job, NULL);
+        uint64_t pause_ns = (uint64_t)(text_now_monotonic_ns() - start_ns) / 20;
+        pause_for(pause_ns < PAUSE_MIN_NS ? PAUSE_MIN_NS : pause_ns > PAUSE_MAX_NS ? PAUSE_MAX_NS : pause_ns);
+    }
+}
