@@ -95,8 +95,11 @@ struct state_job {
     uint64_t sequence;             /* order of acceptance */
     struct state_job *older;
     struct state_job *newer;
+    bool gone; /* out of the table, freed with the last write */
 
-    void *user; /* the application's */
+    /* The application's. */
+    void *user;
+    bool deleting; /* hidden from lookups */
 };
 
 /* An empty job with a new id. 0, -ENOMEM or -errno of the random source. */

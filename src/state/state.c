@@ -68,8 +68,8 @@ int state_fd(const struct state *state)
     return writer_fd(state->writer);
 }
 
-/* What the end of a write means for the table. True when the job has to be freed. */
-static bool write_settle(struct state *state, const struct writer_write *write)
+/* What the end of a write means for the table. */
+static void write_settle(struct state *state, const struct writer_write *write)
 {
     struct state_job *job = write->job;
     bool failed = write->error.code != 0;
@@ -83,10 +83,10 @@ static bool write_settle(struct state *state, const struct writer_write *write)
         job->now = write->progress;
         job->shown = write->change;
     }
-    bool gone = write->kind == WRITER_DELETE ? !failed : write->kind == WRITER_INSERT && failed;
-    if (gone)
+    if (write->kind == WRITER_DELETE ? !failed : write->kind == WRITER_INSERT && failed) {
         table_remove(&state->table, job);
-    return gone;
+        job->gone = true;
+    }
 }
 
 void state_dispatch(struct state *state)
@@ -94,10 +94,10 @@ void state_dispatch(struct state *state)
     struct writer_write *write = writer_take(state->writer);
     while (write) {
         struct writer_write *next = write->next;
-        bool gone = write_settle(state, write);
+        write_settle(state, write);
         if (write->done)
             write->done(write->error.code ? &write->error : NULL, write->job, write->user);
-        if (gone)
+        if (write->job->gone && write->job->writes == 0)
             state_job_free(write->job);
         free(write);
         write = next;
@@ -121,7 +121,13 @@ struct state_job *state_find(const struct state *state, const uint8_t id[16])
 
 int state_lookup(const struct state *state, const char *text, struct state_job **ret_job, struct error *error)
 {
-    return table_lookup(&state->table, text, ret_job, error);
+    struct state_job *job = NULL;
+    int r = table_lookup(&state->table, text, &job, error);
+    if (r == 0 && job->deleting)
+        r = error_text(error, ENOENT, "job not found: %s", text);
+    if (r == 0)
+        *ret_job = job;
+    return r;
 }
 
 static int queue_write(struct state *state, enum writer_kind kind, struct state_job *job,

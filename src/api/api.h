@@ -1,0 +1,29 @@
+/* What the parts of joblet-api share: one loop, one thread (but for the job table's writer). */
+#pragma once
+
+#include <uv.h>
+
+#include "api/link.h"
+#include "api/logs.h"
+#include "config/settings.h"
+#include "grpc/server.h"
+#include "state/state.h"
+
+struct monitor;
+
+struct api {
+    uv_loop_t loop;
+    struct settings settings;
+    struct state *state;
+    struct link *link;
+    struct logs *logs;
+    struct grpc_server *server;
+    struct monitor *monitor;
+    int jobs_fd;        /* PREFIX/state/jobs */
+    uint32_t jobs_max;  /* how many joblet can run at the same time */
+    uint32_t jobs_live; /* accepted and not released yet */
+    bool serving;       /* calls are answered */
+    bool shutting_down;
+    void (*drained)(struct api *api); /* called when jobs_live becomes 0, if set */
+    int exit_status;
+};
