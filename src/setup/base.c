@@ -121,19 +121,42 @@ static int add_files(struct builder *builder, const char *const *files)
     return 0;
 }
 
-/* @names below each directory of libraries that is one of @list's. */
-static int add_below(struct builder *builder, const char *const *directories, size_t count, const char *const *names)
+/* @names below each directory of libraries, when they are for the machine of @shell: a host may have those of another.
+ */
+static int add_below(struct builder *builder, const struct elf_file *shell, const char *const *names)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < builder->search.count; i++) {
         for (const char *const *name = names; *name; name++) {
             char path[PATH_MAX];
-            (void)snprintf(path, sizeof(path), "%s/%s", directories[i], *name);
+            (void)snprintf(path, sizeof(path), "%s/%s", builder->search.directories[i], *name);
+            /* The lists beside the modules stand where the C library of the same machine does. */
+            char library[PATH_MAX];
+            (void)snprintf(library, sizeof(library), "%s/libc.so.6", builder->search.directories[i]);
+            if (!elf_fits(strstr(*name, ".so") ? path : library, shell))
+                continue;
             int r = tree_add(&builder->tree, path, builder->error);
             if (r < 0)
                 return r;
         }
     }
     return 0;
+}
+
+/* The libraries that no header names, and what lies beside libraries. */
+static int add_libraries(struct builder *builder)
+{
+    struct elf_file shell;
+    _cleanup_close_ int fd = open("/bin/sh", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(builder->error, errno, "/bin/sh");
+    int r = elf_read(fd, "/bin/sh", &shell, builder->error);
+    if (r != 0)
+        return r < 0 ? r : error_text(builder->error, ENOEXEC, "/bin/sh is not a program");
+    r = add_below(builder, &shell, base_libraries);
+    if (r == 0)
+        r = add_below(builder, &shell, base_library_files);
+    elf_done(&shell);
+    return r;
 }
 
 static int add_terminals(struct builder *builder)
@@ -262,7 +285,6 @@ static int add_linker_cache(struct builder *builder)
 
 static int add_all(struct builder *builder)
 {
-    const char *const *libraries = (const char *const *)builder->search.directories;
     int r = make_top(builder);
     if (r == 0)
         r = add_texts(builder);
@@ -271,9 +293,7 @@ static int add_all(struct builder *builder)
     if (r == 0)
         r = add_files(builder, base_files);
     if (r == 0)
-        r = add_below(builder, libraries, builder->search.count, base_libraries);
-    if (r == 0)
-        r = add_below(builder, libraries, builder->search.count, base_library_files);
+        r = add_libraries(builder);
     if (r == 0)
         r = add_terminals(builder);
     if (r == 0)

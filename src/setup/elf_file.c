@@ -220,7 +220,7 @@ void elf_search_done(struct elf_search *search)
 }
 
 /* The dynamic linker, too, passes over a library of another machine. */
-static bool fits(const char *path, const struct elf_file *file)
+bool elf_fits(const char *path, const struct elf_file *file)
 {
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
     unsigned char header[EI_NIDENT + 4];
@@ -245,7 +245,7 @@ static bool try_directory(const char *directory, size_t length, const char *orig
         return false;
     int written =
             snprintf(ret_path, PATH_MAX, "%s%.*s/%s", skip ? origin : "", (int)(length - skip), directory + skip, name);
-    return written > 0 && written < PATH_MAX && fits(ret_path, file);
+    return written > 0 && written < PATH_MAX && elf_fits(ret_path, file);
 }
 
 static bool try_runpath(const struct elf_file *file, const char *path, const char *name, char ret_path[PATH_MAX])
@@ -270,7 +270,7 @@ int elf_find_library(const struct elf_search *search, const struct elf_file *fil
 {
     if (strchr(name, '/')) {
         (void)snprintf(ret_path, PATH_MAX, "%s", name);
-        return *name == '/' && fits(ret_path, file) ? 0 : -ENOENT;
+        return *name == '/' && elf_fits(ret_path, file) ? 0 : -ENOENT;
     }
     if (try_runpath(file, path, name, ret_path))
         return 0;

@@ -30,6 +30,9 @@ struct elf_search {
 int elf_read(int fd, const char *name, struct elf_file *ret_file, struct error *error);
 void elf_done(struct elf_file *file);
 
+/* True when the file at @path is an ELF file for the same machine as @file. */
+bool elf_fits(const char *path, const struct elf_file *file);
+
 /* Reads the host's list. 0 (to be ended with elf_search_done) or -errno with @error. */
 int elf_search_init(struct elf_search *search, struct error *error);
 void elf_search_done(struct elf_search *search);

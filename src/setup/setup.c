@@ -3,6 +3,7 @@
  * locked. */
 #include "setup/setup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -191,7 +192,7 @@ static int make_directory(struct setup *setup, const char *name, mode_t mode, ui
     if (fd < 0 || fstat(fd, &status) < 0)
         return error_errno(&setup->error, errno, "open '%s/%s'", setup->prefix, name);
     bool right = status.st_uid == uid && status.st_gid == gid && (status.st_mode & 07777) == mode;
-    if (right)
+    if (right && !made)
         return 0;
     if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
         return error_errno(&setup->error, errno, "set the owner of '%s/%s'", setup->prefix, name);
@@ -516,6 +517,26 @@ static int do_base(struct setup *setup)
     return 0;
 }
 
+/* Temporary files of a run that was killed: they may hold keys. */
+static void sweep_config(struct setup *setup)
+{
+    int fd = openat(setup->config_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (!directory) {
+        (void)fd_close(fd);
+        return;
+    }
+    static const char *const starts[] = {".ca.", ".joblet-config.yml.", ".rnx-config"};
+    const struct dirent *entry;
+    while ((entry = readdir(directory))) {
+        for (size_t i = 0; i < ELEMENTS(starts); i++) {
+            if (strncmp(entry->d_name, starts[i], strlen(starts[i])) == 0)
+                (void)unlinkat(setup->config_fd, entry->d_name, 0);
+        }
+    }
+    (void)closedir(directory);
+}
+
 static int run_steps(struct setup *setup)
 {
     int r = open_prefix(setup);
@@ -526,6 +547,7 @@ static int run_steps(struct setup *setup)
     setup->config_fd = openat(setup->prefix_fd, "config", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (setup->config_fd < 0)
         return error_errno(&setup->error, errno, "open '%s/config'", setup->prefix);
+    sweep_config(setup);
     r = do_config(setup);
     if (r == 0)
         r = make_directories(setup);
