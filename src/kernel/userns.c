@@ -62,7 +62,7 @@ static int take_namespace(pid_t pid, const struct userns_map *map, struct error 
 
 int userns_new(const struct userns_map *map, struct error *error)
 {
-    pid_t pid;
+    pid_t pid = 0;
     _cleanup_close_ int pidfd = -EBADF;
     int r = clone_holder(&pid, &pidfd);
     if (r < 0)
