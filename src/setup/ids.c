@@ -93,9 +93,10 @@ static int read_taken(const char *path, char **ret_text, struct error *error)
 /* A random place, so that two prefixes on one host seldom meet, and hosts that share files neither. */
 static int choose_start(const struct taken *taken, uint32_t ranges, uint32_t *ret_start, struct error *error)
 {
-    uint32_t places = (WINDOW_END - WINDOW_START) / RANGE_SIZE - ranges + 1;
+    const uint32_t all = (WINDOW_END - WINDOW_START) / RANGE_SIZE;
+    uint32_t places = ranges <= all ? all - ranges + 1 : 0;
     uint64_t count = (uint64_t)ranges * RANGE_SIZE;
-    for (unsigned i = 0; i < TRIES_MAX; i++) {
+    for (unsigned i = 0; places > 0 && i < TRIES_MAX; i++) {
         uint32_t random;
         if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
             return error_errno(error, errno, "random number");
