@@ -7,6 +7,8 @@
 #include <string.h>
 
 static void error_format(struct error *error, int code, const char *format, va_list arguments)
+        __attribute__((format(printf, 3, 0)));
+static void error_format(struct error *error, int code, const char *format, va_list arguments)
 {
     error->code = code;
     (void)vsnprintf(error->text, sizeof(error->text), format, arguments);
