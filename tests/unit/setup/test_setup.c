@@ -211,6 +211,7 @@ static void test_completes(void **state)
     assert_int_equal(unlinkat(prefix_fd, "run", AT_REMOVEDIR), 0);
     assert_int_equal(unlinkat(prefix_fd, "base.manifest", 0), 0);
     _cleanup_close_ int left = openat(prefix_fd, "config/.ca.key.1234", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(left >= 0);
     assert_int_equal(mkdirat(prefix_fd, "base.new", 0755), 0);
     assert_int_equal(mkdirat(prefix_fd, "base.new/usr", 0755), 0);
     assert_int_equal(run(NULL, NULL), 0);
