@@ -1,20 +1,10 @@
 /* How rnx says an error: once, on standard error; the usage only when the call itself was malformed. */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "rnx/help.h"
 #include "rnx/output.h"
 #include "rnx/rnx.h"
-
-int rnx_error_set(struct rnx_error *error, int code, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(error->text, sizeof(error->text), format, arguments);
-    va_end(arguments);
-    return -code;
-}
 
 static void __attribute__((format(printf, 1, 0))) fail_print(const char *format, va_list arguments)
 {
