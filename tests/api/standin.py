@@ -1,0 +1,436 @@
+"""A stand-in for joblet: starts joblet-api as joblet does (descriptors at fixed numbers, a user without rights) and speaks the
+privileged channel with it. Its jobs are made of text: each argument of a job is a step (see Joblet.run_job).
+
+Layouts mirror src/channel/message.h, src/plan/record.h, src/config/settings.h and src/joblog/format.h."""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+import zlib
+
+API_UID = 61234
+SEALS = 0x1 | 0x2 | 0x4 | 0x8
+F_ADD_SEALS = 1033
+
+HELLO, LIST, START, SIGNAL, RELEASE, REMOVE = 1, 2, 3, 4, 5, 6
+EVENT_ENDED, EVENT_SHUTDOWN = 64, 65
+REASONS = {"exited": 1, "signal": 2, "timeout": 3, "oom": 4, "stopped": 5}
+
+
+class Error(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_int32), ("stage", ctypes.c_uint32), ("text", ctypes.c_char * 192)]
+
+
+class Header(ctypes.Structure):
+    _fields_ = [("operation", ctypes.c_uint16), ("size", ctypes.c_uint16), ("sequence", ctypes.c_uint32)]
+
+
+class Limits(ctypes.Structure):
+    _fields_ = [("memory_bytes", ctypes.c_uint64), ("timeout_ns", ctypes.c_uint64),
+                ("cpu_percent", ctypes.c_uint32), ("processes", ctypes.c_uint32)]
+
+
+class Hello(ctypes.Structure):
+    _fields_ = [("header", Header), ("version", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
+
+
+class ListJobs(ctypes.Structure):
+    _fields_ = [("header", Header), ("cursor", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
+
+
+class JobStart(ctypes.Structure):
+    _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16), ("limits", Limits)]
+
+
+class JobSignal(ctypes.Structure):
+    _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16), ("signal", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32)]
+
+
+class JobId(ctypes.Structure):
+    _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16)]
+
+
+class Reply(ctypes.Structure):
+    _fields_ = [("header", Header), ("error", Error)]
+
+
+class HelloReply(ctypes.Structure):
+    _fields_ = [("header", Header), ("version", ctypes.c_uint32), ("max_jobs", ctypes.c_uint32), ("error", Error)]
+
+
+class StartReply(ctypes.Structure):
+    _fields_ = [("header", Header), ("started_unix_ns", ctypes.c_int64), ("limits", Limits), ("error", Error)]
+
+
+class JobReply(ctypes.Structure):
+    _fields_ = [("header", Header), ("next", ctypes.c_uint32), ("phase", ctypes.c_uint32),
+                ("job_id", ctypes.c_uint8 * 16), ("started_unix_ns", ctypes.c_int64)]
+
+
+class Record(ctypes.Structure):
+    _fields_ = [("job_id", ctypes.c_uint8 * 16), ("reason", ctypes.c_uint32), ("exit_code", ctypes.c_int32),
+                ("signal", ctypes.c_int32), ("reserved", ctypes.c_uint32), ("started_unix_ns", ctypes.c_int64),
+                ("ended_unix_ns", ctypes.c_int64), ("log_bytes", ctypes.c_uint64),
+                ("log_left_out_bytes", ctypes.c_uint64), ("error", Error)]
+
+
+class JobEnded(ctypes.Structure):
+    _fields_ = [("header", Header), ("record", Record), ("cpu_ns", ctypes.c_uint64),
+                ("memory_peak_bytes", ctypes.c_uint64)]
+
+
+class Settings(ctypes.Structure):
+    _fields_ = [("magic", ctypes.c_uint32), ("version", ctypes.c_uint32), ("node_id", ctypes.c_char * 40),
+                ("database_path", ctypes.c_char * 256), ("default_memory_bytes", ctypes.c_uint64),
+                ("max_memory_bytes", ctypes.c_uint64), ("job_timeout_ns", ctypes.c_uint64),
+                ("stop_grace_ns", ctypes.c_uint64), ("default_cpu_percent", ctypes.c_uint32),
+                ("max_cpu_percent", ctypes.c_uint32), ("default_processes", ctypes.c_uint32),
+                ("max_processes", ctypes.c_uint32), ("max_concurrent_jobs", ctypes.c_uint32),
+                ("on_shutdown_stop", ctypes.c_uint32), ("max_receive_bytes", ctypes.c_uint32),
+                ("max_send_bytes", ctypes.c_uint32), ("max_header_bytes", ctypes.c_uint32),
+                ("max_concurrent_streams", ctypes.c_uint32), ("keepalive_ns", ctypes.c_uint64),
+                ("keepalive_timeout_ns", ctypes.c_uint64), ("connection_timeout_ns", ctypes.c_uint64),
+                ("chunk_bytes", ctypes.c_uint32), ("log_level", ctypes.c_uint32), ("log_format", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32)]
+
+
+MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId}
+
+
+def uuid_text(raw):
+    h = bytes(raw).hex()
+    return "-".join((h[:8], h[8:12], h[12:16], h[16:20], h[20:]))
+
+
+def openssl(directory, *arguments):
+    subprocess.run(["openssl", *arguments], cwd=directory, check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+
+
+def make_certificates(directory, units):
+    """A CA, the server's certificate and a client's for each of units (name: list of OUs)."""
+    def key(name):
+        openssl(directory, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", name + ".key")
+
+    key("ca")
+    openssl(directory, "req", "-x509", "-key", "ca.key", "-subj", "/O=Joblet/OU=CA/CN=Joblet-CA", "-days", "2", "-out",
+            "ca.crt")
+
+    def issue(name, subject, extension):
+        key(name)
+        with open(os.path.join(directory, name + ".ext"), "w") as file:
+            file.write(extension)
+        openssl(directory, "req", "-new", "-key", name + ".key", "-subj", subject, "-out", name + ".csr")
+        openssl(directory, "x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-days", "2",
+                "-CAcreateserial", "-extfile", name + ".ext", "-out", name + ".crt")
+
+    issue("server", "/O=Joblet/OU=Server/CN=joblet-server",
+          "subjectAltName=DNS:joblet,DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n")
+    for name, organizational_units in units.items():
+        subject = "/O=Joblet" + "".join("/OU=" + unit for unit in organizational_units) + "/CN=" + name + "-client"
+        issue(name, subject, "extendedKeyUsage=clientAuth\n")
+
+
+class Job:
+    def __init__(self, raw, limits, spec):
+        self.raw = bytes(raw)
+        self.uuid = uuid_text(raw)
+        self.limits = limits
+        work_dir, self.arguments, self.environment = decode_spec(spec)
+        self.work_dir = work_dir
+        self.signals = []
+        self.wake = threading.Event()
+        self.started_ns = 0
+        self.ended = None
+        self.released = False
+        self.offset = 0
+
+
+def decode_spec(data):
+    _, _, size, argument_count, environment_count = struct.unpack_from("<5I", data)
+    assert size == len(data)
+    texts = data[20:].split(b"\0")[:-1]
+    assert len(texts) == 1 + argument_count + environment_count
+    texts = [text.decode() for text in texts]
+    return texts[0], texts[1:1 + argument_count], texts[1 + argument_count:]
+
+
+class Joblet:
+    def __init__(self, api, **settings):
+        self.api = api
+        self.directory = tempfile.mkdtemp(prefix="joblet-api-test-")
+        os.chmod(self.directory, 0o711)
+        self.database = os.path.join(self.directory, "db")
+        self.jobs_directory = os.path.join(self.directory, "jobs")
+        self.pems = os.path.join(self.directory, "pems")
+        os.mkdir(self.database, 0o700)
+        os.chown(self.database, API_UID, API_UID)
+        os.mkdir(self.jobs_directory, 0o750)
+        os.chown(self.jobs_directory, 0, API_UID)
+        os.mkdir(self.pems, 0o700)
+        make_certificates(self.pems, {
+            "admin": ["admin"], "developer": ["developer"], "reader": ["reader"], "viewer": ["VIEWER"],
+            "maintainer": ["Maintainer"], "both": ["admin", "reader"], "none": ["sales"]})
+        self.settings = dict(
+            magic=0x5445534a, version=1, node_id=b"7d1f6f0e-3a51-4c8f-9d32-0c7a5c3b1a11",
+            database_path=self.database.encode(), default_memory_bytes=256 << 20, max_memory_bytes=1 << 30,
+            job_timeout_ns=0, stop_grace_ns=100_000_000, default_cpu_percent=0, max_cpu_percent=400,
+            default_processes=512, max_processes=4096, max_receive_bytes=128 << 20, max_send_bytes=128 << 20,
+            max_header_bytes=65536, max_concurrent_streams=1000, keepalive_ns=10 * 10**9,
+            keepalive_timeout_ns=3 * 10**9, connection_timeout_ns=10 * 10**9, chunk_bytes=1 << 20, log_level=1)
+        self.settings.update(settings)
+        self.jobs = {}
+        self.lock = threading.RLock()
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(512)
+        self.listener.setblocking(False)
+        self.port = self.listener.getsockname()[1]
+        self.process = None
+        self.log = os.path.join(self.directory, "api.log")
+        self.max_jobs = 64
+        self.fail_start = None
+        self.ids_removed = []
+        self.to_run = []
+        self.starts = 0
+
+    # ---- the process ----
+
+    def start(self, expect_serving=True):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel = ours
+        files = [theirs.fileno(), self.listener.fileno(), os.open(self.database, os.O_RDONLY),
+                 os.open(self.jobs_directory, os.O_RDONLY), self.sealed(bytes(Settings(**self.settings)))]
+        for name in ("server.crt", "server.key", "ca.crt"):
+            with open(os.path.join(self.pems, name), "rb") as file:
+                files.append(self.sealed(file.read()))
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in files]
+
+        def child():
+            for number, fd in enumerate(high):
+                os.dup2(fd, 3 + number)
+            os.closerange(11, 256)
+            os.setgroups([])
+            os.setresgid(API_UID, API_UID, API_UID)
+            os.setresuid(API_UID, API_UID, API_UID)
+
+        log = open(self.log, "ab")
+        self.process = subprocess.Popen([self.api], preexec_fn=child, close_fds=False, stdin=subprocess.DEVNULL,
+                                        stdout=log, stderr=log, cwd="/", env={})
+        log.close()
+        theirs.close()
+        for fd in high + files[2:]:
+            os.close(fd)
+        self.thread = threading.Thread(target=self.serve, args=(ours,), daemon=True)
+        self.thread.start()
+        if expect_serving:
+            deadline = time.monotonic() + 10
+            while self.log_text().count(": serving") <= self.starts:
+                assert self.process.poll() is None, self.log_text()
+                assert time.monotonic() < deadline, self.log_text()
+                time.sleep(0.01)
+            self.starts += 1
+
+    def log_text(self):
+        with open(self.log) as file:
+            return file.read()
+
+    @staticmethod
+    def sealed(data):
+        fd = os.memfd_create("test", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+        os.write(fd, data)
+        fcntl.fcntl(fd, F_ADD_SEALS, SEALS)
+        return fd
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.channel.close()
+
+    def hang_up(self, timeout=10):
+        """joblet is gone: the API has to end by itself."""
+        self.channel.shutdown(socket.SHUT_RDWR)
+        return self.process.wait(timeout)
+
+    def shutdown(self, timeout=10):
+        self.event_shutdown()
+        return self.process.wait(timeout)
+
+    def event_shutdown(self):
+        self.channel.send(bytes(Header(EVENT_SHUTDOWN, ctypes.sizeof(Header), 0)))
+
+    def remove(self):
+        for job in self.jobs.values():
+            job.signals.append(2)
+            job.wake.set()
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.listener.close()
+        shutil.rmtree(self.directory)
+
+    # ---- the channel ----
+
+    def serve(self, channel):
+        try:
+            while True:
+                data, fds, _, _ = socket.recv_fds(channel, 4096, 8)
+                if not data:
+                    return
+                header = Header.from_buffer_copy(data)
+                message = MESSAGES[header.operation].from_buffer_copy(data)
+                assert header.size == len(data) == ctypes.sizeof(message)
+                with self.lock:
+                    reply = getattr(self, "on_%d" % header.operation)(message, fds, channel)
+                if reply is not None:
+                    reply.header = Header(header.operation, ctypes.sizeof(reply), header.sequence)
+                    channel.send(bytes(reply))
+                    # Never before the answer: an end comes after its start.
+                    for job in self.to_run:
+                        threading.Thread(target=self.run_job, args=(job,), daemon=True).start()
+                    self.to_run.clear()
+                    if isinstance(reply, HelloReply):
+                        self.tell_ends(channel)
+        except OSError:
+            return
+
+    def tell_ends(self, channel):
+        with self.lock:
+            for job in self.jobs.values():
+                if job.ended and not job.released:
+                    channel.send(bytes(job.ended))
+
+    def on_1(self, message, fds, channel):
+        assert message.version == 1
+        return HelloReply(version=1, max_jobs=self.max_jobs)
+
+    def on_2(self, message, fds, channel):
+        known = [job for job in self.jobs.values() if not job.released]
+        if message.cursor >= len(known):
+            return JobReply()
+        job = known[message.cursor]
+        reply = JobReply(next=message.cursor + 1, phase=3 if job.ended else 2, started_unix_ns=job.started_ns)
+        reply.job_id[:] = list(job.raw)
+        return reply
+
+    def on_3(self, message, fds, channel):
+        assert len(fds) == 1
+        size = os.fstat(fds[0]).st_size
+        job = Job(message.job_id, message.limits, os.pread(fds[0], size, 0))
+        os.close(fds[0])
+        reply = StartReply(limits=message.limits)
+        if self.fail_start:
+            reply.error.code, reply.error.stage, reply.error.text = self.fail_start
+            return reply
+        self.jobs[job.uuid] = job
+        directory = os.path.join(self.jobs_directory, job.uuid)
+        os.mkdir(directory, 0o750)
+        os.chown(directory, 0, API_UID)
+        for name in ("log", "log.index", "record"):
+            path = os.path.join(directory, name)
+            with open(path, "wb"):
+                os.chown(path, 0, API_UID)
+                os.chmod(path, 0o640)
+        job.started_ns = reply.started_unix_ns = time.time_ns()
+        self.to_run.append(job)
+        return reply
+
+    def on_4(self, message, fds, channel):
+        job = self.jobs.get(uuid_text(message.job_id))
+        if not job or job.ended:
+            return Reply(error=Error(3, 0, b"no such job"))
+        job.signals.append(message.signal)
+        job.wake.set()
+        return Reply()
+
+    def on_5(self, message, fds, channel):
+        job = self.jobs.get(uuid_text(message.job_id))
+        if not job or not job.ended:
+            return Reply(error=Error(2, 0, b"no such job"))
+        job.released = True
+        return Reply()
+
+    def on_6(self, message, fds, channel):
+        uuid = uuid_text(message.job_id)
+        job = self.jobs.get(uuid)
+        if job and not job.released:
+            return Reply(error=Error(16, 0, b"not released"))
+        self.ids_removed.append(uuid)
+        shutil.rmtree(os.path.join(self.jobs_directory, uuid), ignore_errors=True)
+        return Reply()
+
+    # ---- jobs ----
+
+    def write(self, job, stream, data):
+        directory = os.path.join(self.jobs_directory, job.uuid)
+        with open(os.path.join(directory, "log"), "ab") as file:
+            file.write(data)
+        with open(os.path.join(directory, "log.index"), "ab") as file:
+            file.write(struct.pack("<QIIq", job.offset, len(data), stream, time.time_ns()))
+        job.offset += len(data)
+
+    def end(self, job, reason, code=0, signal=0, tell=True, keep_record=True):
+        record = Record(reason=reason, exit_code=code, signal=signal, started_unix_ns=job.started_ns,
+                        ended_unix_ns=time.time_ns(), log_bytes=job.offset)
+        record.job_id[:] = list(job.raw)
+        if keep_record:
+            data = struct.pack("<2I", 0x4345524a, 1) + bytes(record)
+            with open(os.path.join(self.jobs_directory, job.uuid, "record"), "wb") as file:
+                file.write(data + struct.pack("<I", zlib.crc32(data)))
+        ended = JobEnded(record=record, cpu_ns=1000000, memory_peak_bytes=1 << 20)
+        ended.header = Header(EVENT_ENDED, ctypes.sizeof(ended), 0)
+        with self.lock:
+            job.ended = ended
+        if tell:
+            try:
+                self.channel.send(bytes(ended))
+            except OSError:
+                pass  # told again after the next HELLO
+
+    def run_job(self, job):
+        """Steps: out:TEXT, err:TEXT, big:BYTES, sleep:SECONDS, wait (for a signal), exit:CODE, signal:N, timeout, ignore
+        (TERM does not end it)."""
+        ignore = False
+        for step in job.arguments[1:]:
+            name, _, value = step.partition(":")
+            if name == "out":
+                self.write(job, 1, value.encode())
+            elif name == "err":
+                self.write(job, 2, value.encode())
+            elif name == "big":
+                block = bytes(range(256)) * 256
+                for _ in range(int(value) // len(block)):
+                    self.write(job, 1, block)
+            elif name == "ignore":
+                ignore = True
+            elif name == "sleep":
+                job.wake.wait(float(value))
+                if job.signals:
+                    break
+            elif name == "wait":
+                while True:
+                    job.wake.wait(60)
+                    job.wake.clear()
+                    if 2 in job.signals or (job.signals and not ignore):
+                        break
+                break
+            elif name == "exit":
+                return self.end(job, 1, int(value))
+            elif name == "signal":
+                return self.end(job, 2, 128 + int(value), int(value))
+            elif name == "timeout":
+                return self.end(job, 3, 124)
+        if 2 in job.signals:
+            return self.end(job, 5, 137, 9)
+        if job.signals:
+            return self.end(job, 2, 143, 15)
+        return self.end(job, 1, 0)

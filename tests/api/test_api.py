@@ -1,0 +1,616 @@
+"""joblet-api, driven by a client that is not ours (grpcio), with a stand-in for joblet (standin.py). Run as root:
+test_api.py JOBLET_API PROTO_DIRECTORY [unittest arguments]"""
+
+import concurrent.futures
+import os
+import signal
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import grpc
+from grpc_tools import protoc
+
+from standin import API_UID, Joblet
+
+API, PROTO = sys.argv[1:3]
+STUBS = tempfile.mkdtemp(prefix="joblet-stubs-")
+assert protoc.main(["protoc", "-I" + PROTO, "--python_out=" + STUBS, "--grpc_python_out=" + STUBS,
+                    os.path.join(PROTO, "joblet.proto")]) == 0
+sys.path.insert(0, STUBS)
+import joblet_pb2 as pb  # noqa: E402
+import joblet_pb2_grpc as rpc  # noqa: E402
+
+FINAL = ("COMPLETED", "FAILED", "STOPPED", "CANCELED", "TIMEOUT")
+
+
+class Client:
+    def __init__(self, joblet, name):
+        def read(file):
+            with open(os.path.join(joblet.pems, file), "rb") as handle:
+                return handle.read()
+
+        credentials = grpc.ssl_channel_credentials(read("ca.crt"), read(name + ".key"), read(name + ".crt"))
+        self.channel = grpc.secure_channel("127.0.0.1:%d" % joblet.port, credentials, options=[
+            ("grpc.ssl_target_name_override", "joblet"), ("grpc.use_local_subchannel_pool", 1)])
+        self.jobs = rpc.JobServiceStub(self.channel)
+        self.monitoring = rpc.MonitoringServiceStub(self.channel)
+        self.networks = rpc.NetworkServiceStub(self.channel)
+        self.volumes = rpc.VolumeServiceStub(self.channel)
+        self.runtimes = rpc.RuntimeServiceStub(self.channel)
+
+    def run(self, *steps, **fields):
+        return self.jobs.RunJob(pb.RunJobRequest(command="steps", args=steps, **fields), timeout=10)
+
+    def status(self, uuid):
+        return self.jobs.GetJobStatus(pb.GetJobStatusRequest(uuid=uuid), timeout=10)
+
+    def stop(self, uuid):
+        return self.jobs.StopJob(pb.StopJobRequest(uuid=uuid), timeout=10)
+
+    def delete(self, uuid):
+        return self.jobs.DeleteJob(pb.DeleteJobRequest(uuid=uuid), timeout=10)
+
+    def logs(self, uuid, timeout=20):
+        return self.jobs.GetJobLogs(pb.GetJobLogsRequest(uuid=uuid), timeout=timeout)
+
+    def list(self):
+        return self.jobs.ListJobs(pb.EmptyRequest(), timeout=10)
+
+    def wait(self, uuid):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            status = self.status(uuid)
+            if status.status in FINAL:
+                return status
+            time.sleep(0.01)
+        raise AssertionError("job %s does not end" % uuid)
+
+
+class Case(unittest.TestCase):
+    settings = {}
+
+    def setUp(self):
+        self.joblet = Joblet(API, **self.settings)
+        self.addCleanup(self.joblet.remove)
+        self.joblet.start()
+        self.admin = self.client("admin")
+
+    def client(self, name):
+        client = Client(self.joblet, name)
+        self.addCleanup(client.channel.close)
+        return client
+
+    def refused(self, code, call, *arguments, **fields):
+        with self.assertRaises(grpc.RpcError) as caught:
+            result = call(*arguments, **fields)
+            if hasattr(result, "__next__"):
+                next(result)
+        self.assertEqual(caught.exception.code(), code, caught.exception.details())
+        return caught.exception.details()
+
+
+class Jobs(Case):
+    def test_a_job_from_start_to_end(self):
+        answer = self.admin.run("out:hello\n", "exit:3", environment={"A": "b"}, secret_environment={"S": "geheim"},
+                                max_cpu=150, max_memory=64, timeout="1m", work_dir="/work//sub/")
+        self.assertEqual(answer.status, "RUNNING")
+        status = self.admin.wait(answer.job_uuid)
+        self.assertEqual((status.status, status.exit_code, status.end_reason), ("FAILED", 3, "exited"))
+        self.assertEqual((status.command, list(status.args)), ("steps", ["out:hello\n", "exit:3"]))
+        self.assertEqual(dict(status.environment), {"A": "b"})
+        self.assertEqual(dict(status.secret_environment), {"S": "***"})
+        self.assertEqual((status.max_cpu, status.max_memory, status.timeout), (150, 64, "1m"))
+        self.assertEqual((status.work_dir, status.max_processes), ("/work/sub", 512))
+        self.assertEqual(status.node_id, "7d1f6f0e-3a51-4c8f-9d32-0c7a5c3b1a11")
+        self.assertRegex(status.start_time, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)$")
+        self.assertRegex(status.end_time, r"^\d{4}-\d\d-\d\dT")
+        job = self.joblet.jobs[answer.job_uuid]
+        self.assertIn("S=geheim", job.environment)
+        self.assertIn("A=b", job.environment)
+        self.assertIn("HOME=/work", job.environment)
+        self.assertIn("PWD=/work/sub", job.environment)
+        self.assertEqual(job.work_dir, "/work/sub")
+        self.assertEqual((job.limits.memory_bytes, job.limits.cpu_percent), (64 << 20, 150))
+        self.assertEqual(job.limits.timeout_ns, 60 * 10**9)
+
+    def test_ends(self):
+        for step, expected in (("exit:0", ("COMPLETED", 0, "exited", 0)), ("signal:11", ("FAILED", 139, "signal", 11)),
+                               ("timeout", ("TIMEOUT", 124, "timeout", 0))):
+            status = self.admin.wait(self.admin.run(step).job_uuid)
+            self.assertEqual((status.status, status.exit_code, status.end_reason, status.end_signal), expected)
+
+    def test_a_failed_start(self):
+        self.joblet.fail_start = (5, 2, b"no cgroup for you")
+        details = self.refused(grpc.StatusCode.INTERNAL, self.admin.run, "exit:0")
+        self.assertIn("no cgroup for you", details)
+        (job,) = self.admin.list().jobs
+        self.assertEqual((job.status, job.exit_code, job.end_reason), ("FAILED", -1, "setup failure"))
+        self.assertIn("no cgroup", job.error)
+        self.assertEqual(list(self.admin.logs(job.uuid)), [])
+        self.assertTrue(self.admin.delete(job.uuid).success)
+        self.joblet.fail_start = (11, 2, b"no slot")
+        self.refused(grpc.StatusCode.RESOURCE_EXHAUSTED, self.admin.run, "exit:0")
+
+    def test_too_many(self):
+        self.joblet.kill()
+        self.joblet.max_jobs = 2
+        self.joblet.start()
+        first = self.admin.run("wait").job_uuid
+        self.admin.run("wait")
+        self.refused(grpc.StatusCode.RESOURCE_EXHAUSTED, self.admin.run, "wait")
+        self.admin.stop(first)
+        self.admin.run("exit:0")
+
+    def test_short_ids(self):
+        uuid = self.admin.run("exit:0").job_uuid
+        self.admin.wait(uuid)
+        self.assertEqual(self.admin.status(uuid[:8]).uuid, uuid)
+        self.assertEqual(self.admin.status(uuid[:4]).uuid, uuid)
+        self.assertIn("4 characters", self.refused(grpc.StatusCode.NOT_FOUND, self.admin.status, uuid[:3]))
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.admin.status, "")
+        self.assertIn("not found", self.refused(grpc.StatusCode.NOT_FOUND, self.admin.status, "non-existent-job-id"))
+        self.refused(grpc.StatusCode.NOT_FOUND, self.admin.status, uuid + "0")
+        self.assertEqual(self.admin.delete(uuid[:8]).uuid, uuid)
+
+    def test_stop(self):
+        uuid = self.admin.run("wait").job_uuid
+        answer = self.admin.stop(uuid)
+        self.assertEqual((answer.uuid, answer.status, answer.exit_code), (uuid, "STOPPED", 143))
+        self.assertTrue(answer.end_time)
+        self.assertEqual(self.joblet.jobs[uuid].signals, [1])
+        self.assertEqual(self.admin.status(uuid).end_reason, "stopped")
+        self.assertIn("not running", self.refused(grpc.StatusCode.FAILED_PRECONDITION, self.admin.stop, uuid))
+        self.refused(grpc.StatusCode.NOT_FOUND, self.admin.stop, "ffffffff")
+
+    def test_stop_of_one_that_ignores_it(self):
+        uuid = self.admin.run("ignore", "wait").job_uuid
+        before = time.monotonic()
+        answer = self.admin.stop(uuid)
+        self.assertGreaterEqual(time.monotonic() - before, 0.1)
+        self.assertEqual((answer.status, answer.exit_code), ("STOPPED", 137))
+        self.assertEqual(self.joblet.jobs[uuid].signals, [1, 2])
+
+    def test_many_stops_of_one_job(self):
+        uuid = self.admin.run("wait").job_uuid
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = [future for future in [pool.submit(self.admin.stop, uuid) for _ in range(8)]]
+        stopped = [future for future in answers if not future.exception()]
+        self.assertGreaterEqual(len(stopped), 1)
+        for future in answers:
+            if future.exception():
+                self.assertEqual(future.exception().code(), grpc.StatusCode.FAILED_PRECONDITION)
+            else:
+                self.assertEqual(future.result().status, "STOPPED")
+        self.assertEqual(self.joblet.jobs[uuid].signals.count(1), 1)
+
+    def test_stop_whose_client_goes(self):
+        uuid = self.admin.run("ignore", "wait").job_uuid
+        call = self.admin.jobs.StopJob.future(pb.StopJobRequest(uuid=uuid))
+        time.sleep(0.03)
+        call.cancel()
+        self.assertEqual(self.admin.wait(uuid).status, "STOPPED")
+
+    def test_delete(self):
+        running = self.admin.run("wait").job_uuid
+        ended = self.admin.run("out:x", "exit:0").job_uuid
+        self.admin.wait(ended)
+        self.refused(grpc.StatusCode.FAILED_PRECONDITION, self.admin.delete, running)
+        answer = self.admin.delete(ended)
+        self.assertEqual((answer.uuid, answer.success), (ended, True))
+        self.assertTrue(answer.message)
+        self.assertEqual(self.joblet.ids_removed, [ended])
+        self.refused(grpc.StatusCode.NOT_FOUND, self.admin.delete, ended)
+        self.refused(grpc.StatusCode.NOT_FOUND, self.admin.status, ended)
+
+    def test_delete_all(self):
+        running = self.admin.run("wait").job_uuid
+        ended = [self.admin.run("exit:0").job_uuid for _ in range(20)]
+        for uuid in ended:
+            self.admin.wait(uuid)
+        answer = self.admin.jobs.DeleteAllJobs(pb.DeleteAllJobsRequest(), timeout=10)
+        self.assertEqual((answer.success, answer.deleted_count, answer.skipped_count), (True, 20, 1))
+        self.assertIn("20", answer.message)
+        self.assertIn("1", answer.message)
+        self.assertEqual([job.uuid for job in self.admin.list().jobs], [running])
+        self.assertEqual(sorted(self.joblet.ids_removed), sorted(ended))
+
+    def test_list(self):
+        self.assertEqual(len(self.admin.list().jobs), 0)
+        uuids = [self.admin.run("exit:%d" % i, secret_environment={"S": "geheim"},
+                                environment={"MY_TOKEN": "auch", "X": "y"}).job_uuid for i in range(5)]
+        for uuid in uuids:
+            self.admin.wait(uuid)
+        jobs = self.admin.list().jobs
+        self.assertEqual([job.uuid for job in jobs], uuids[::-1])
+        for i, job in enumerate(reversed(jobs)):
+            self.assertEqual((job.exit_code, dict(job.secret_environment)), (i, {"S": "***"}))
+            self.assertEqual(dict(job.environment), {"MY_TOKEN": "***", "X": "y"})
+
+    def test_list_stays_below_what_clients_take(self):
+        for _ in range(40):
+            self.admin.run("exit:0", environment={"V%d" % i: "x" * 30000 for i in range(5)})
+        jobs = self.admin.list()
+        self.assertTrue(jobs.truncated)
+        self.assertGreater(len(jobs.jobs), 20)
+        self.assertLess(jobs.ByteSize(), 4 << 20)
+
+    def test_a_call_that_goes_does_not_take_its_job_along(self):
+        call = self.admin.jobs.RunJob.future(pb.RunJobRequest(command="steps", args=["sleep:0.2", "exit:7"]))
+        deadline = time.monotonic() + 5
+        while not self.joblet.jobs and time.monotonic() < deadline:
+            time.sleep(0.001)
+        call.cancel()
+        (uuid,) = self.joblet.jobs
+        self.assertEqual(self.admin.wait(uuid).exit_code, 7)
+
+    def test_many_at_once(self):
+        self.joblet.max_jobs = 64
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            uuids = list(pool.map(lambda _: self.admin.run("exit:0").job_uuid, range(300)))
+        self.assertEqual(len(set(uuids)), 300)
+        for uuid in uuids:
+            self.assertEqual(self.admin.wait(uuid).status, "COMPLETED")
+
+    def test_secrets_are_nowhere(self):
+        uuid = self.admin.run("exit:0", secret_environment={"PASS": "geheimnis-1"},
+                              environment={"DB_PASSWORD": "geheimnis-2"}).job_uuid
+        self.admin.wait(uuid)
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.admin.run, "exit:0",
+                     secret_environment={"PASS": "geheimnis-3" + "x" * 40000})
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.admin.run, "exit:0",
+                     secret_environment={"PASS": "geheimnis-4\0"})
+        self.joblet.shutdown()
+        self.assertNotIn("geheimnis", self.joblet.log_text())
+        for name in os.listdir(self.joblet.database):
+            with open(os.path.join(self.joblet.database, name), "rb") as file:
+                self.assertNotIn(b"geheimnis", file.read())
+
+    def test_same_name_in_both_maps(self):
+        uuid = self.admin.run("exit:0", environment={"A": "open"}, secret_environment={"A": "geheim"}).job_uuid
+        status = self.admin.wait(uuid)
+        self.assertEqual((dict(status.environment), dict(status.secret_environment)), ({}, {"A": "***"}))
+        self.assertEqual([text for text in self.joblet.jobs[uuid].environment if text.startswith("A=")], ["A=geheim"])
+
+
+class Validation(Case):
+    def test_refused(self):
+        cases = [
+            (dict(command=""), "command"),
+            (dict(max_cpu=-1), "max_cpu"), (dict(max_cpu=10001), "max_cpu"), (dict(max_cpu=500), "max_cpu"),
+            (dict(max_memory=-1), "max_memory"), (dict(max_memory=2048), "max_memory"),
+            (dict(max_io_bps=-1), "max_io_bps"), (dict(max_processes=-1), "max_processes"),
+            (dict(gpu_count=-1), "gpu_count"),
+            (dict(timeout="soon"), "timeout"), (dict(timeout="-5s"), "timeout"), (dict(timeout="5"), "timeout"),
+            (dict(work_dir="work"), "work_dir"), (dict(work_dir="/work/../etc"), "work_dir"),
+            (dict(work_dir="/" + "x" * 5000), "work_dir"),
+            (dict(environment={"JOB_ID": "1"}), "JOB_ID"), (dict(environment={"JOB_TYPE": "runtime-build"}), "JOB_TYPE"),
+            (dict(secret_environment={"JOBLET_MODE": "1"}), "JOBLET_MODE"),
+            (dict(environment={"RUNTIME_MANAGER_PATH": "1"}), "RUNTIME_MANAGER_PATH"),
+            (dict(environment={"NETWORK_READY_FILE": "1"}), "NETWORK_READY_FILE"),
+            (dict(environment={"1A": "1"}), "1A"), (dict(environment={"": "1"}), "name"),
+            (dict(environment={"A-B": "1"}), "A-B"), (dict(environment={"A": "x" * 32769}), "32768"),
+            (dict(args=["x" * 140000]), "argument"), (dict(args=["x" * 100000] * 30), "arguments"),
+            (dict(args=["a\0b"]), "NUL"), (dict(command="a\0b"), "NUL"), (dict(environment={"A": "a\0b"}), "NUL"),
+            (dict(work_dir="/work\0/x"), "NUL"),
+        ]
+        for fields, word in cases:
+            request = dict(command="steps")
+            request.update(fields)
+            details = self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.admin.jobs.RunJob,
+                                   pb.RunJobRequest(**request), timeout=10)
+            self.assertIn(word, details)
+        self.assertEqual(len(self.admin.list().jobs), 0)
+
+    def test_not_offered_yet(self):
+        cases = [
+            (dict(uploads=[pb.FileUpload(path="a.sh", content=b"x")]), "uploads"), (dict(uploads=[pb.FileUpload()]), "uploads"),
+            (dict(schedule="2030-01-01T00:00:00Z"), "schedule"), (dict(volumes=["v"]), "volumes"),
+            (dict(runtime="python"), "runtime"), (dict(network="bridge"), "network"), (dict(cpu_cores="0-1"), "cpu_cores"),
+            (dict(max_io_bps=1000), "max_io_bps"), (dict(gpu_count=1), "gpu_count"), (dict(gpu_memory_mb=1), "gpu_memory_mb"),
+        ]
+        for fields, word in cases:
+            details = self.refused(grpc.StatusCode.FAILED_PRECONDITION, self.admin.jobs.RunJob,
+                                   pb.RunJobRequest(command="steps", **fields), timeout=10)
+            self.assertIn(word, details)
+            self.assertIn("not supported", details)
+        self.assertEqual(len(self.admin.list().jobs), 0)
+
+    def test_accepted(self):
+        for fields in (dict(network="none"), dict(timeout="0"), dict(timeout="1h30m"), dict(max_cpu=400),
+                       dict(environment={"A": "x" * 32768}), dict(environment={"PATH": "/bin", "U": "grün"}),
+                       dict(work_dir="/"), dict(args=["x" * 100000])):
+            request = dict(command="steps")
+            request.update(fields)
+            self.admin.jobs.RunJob(pb.RunJobRequest(**request), timeout=10)
+
+    def test_malformed_bytes(self):
+        raw = self.admin.channel.unary_unary("/joblet.JobService/RunJob", request_serializer=lambda data: data,
+                                             response_deserializer=lambda data: data)
+        for data in (b"\xff", b"\x12\x05ab", b"\x12\x02\xff\xfe", b"\x12\x01a\x1a\x02\xc3\x28", b"\x0b\x0c",
+                     b"\x72\x05\x0a\x01A\x12\x01", b"\x12\x01a" + b"\x42\x00" * 500000):
+            self.refused(grpc.StatusCode.INVALID_ARGUMENT, raw, data, timeout=20)
+        self.assertEqual(len(self.admin.list().jobs), 0)
+
+
+class Roles(Case):
+    def test_matrix(self):
+        methods = []
+        for service in pb.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                methods.append((service.name, method.name))
+        self.assertEqual(len(methods), 26)
+        developer = {"RunJob", "StopJob", "CancelJob", "DeleteJob", "DeleteAllJobs", "TestRuntime"}
+        maintainer = {"CreateNetwork", "CreateVolume", "BuildRuntime", "ValidateRuntimeYAML"}
+        admin = {"RemoveNetwork", "RemoveVolume", "RemoveRuntime"}
+        rank = {"none": 0, "reader": 1, "viewer": 1, "both": 1, "developer": 2, "maintainer": 3, "admin": 4}
+        for name in rank:
+            client = self.client(name)
+            for service, method in methods:
+                lowest = 2 if method in developer else 3 if method in maintainer else 4 if method in admin else 1
+                call = client.channel.unary_unary("/joblet.%s/%s" % (service, method),
+                                                  request_serializer=lambda data: data,
+                                                  response_deserializer=lambda data: data)
+                try:
+                    call(b"", timeout=10)
+                    code = grpc.StatusCode.OK
+                except grpc.RpcError as error:
+                    code, details = error.code(), error.details()
+                if rank[name] < lowest:
+                    self.assertEqual(code, grpc.StatusCode.PERMISSION_DENIED, (name, method))
+                    role = {"none": "unknown", "viewer": "reader", "both": "reader"}.get(name, name)
+                    self.assertRegex(details, r"\b%s\b.*\b[a-z]+_[a-z_]+" % role)
+                else:
+                    self.assertNotEqual(code, grpc.StatusCode.PERMISSION_DENIED, (name, method))
+        self.assertIn("call refused", self.joblet.log_text())
+
+    def test_unknown_methods(self):
+        for path in ("/joblet.JobService/RunWorkflow", "/joblet.Nothing/At", "/grpc.health.v1.Health/Check"):
+            call = self.admin.channel.unary_unary(path, request_serializer=lambda data: data,
+                                                  response_deserializer=lambda data: data)
+            self.refused(grpc.StatusCode.UNIMPLEMENTED, call, b"", timeout=10)
+
+    def test_later_methods(self):
+        self.refused(grpc.StatusCode.UNIMPLEMENTED, self.admin.jobs.CancelJob, pb.CancelJobRequest(uuid="x"), timeout=10)
+        self.refused(grpc.StatusCode.UNIMPLEMENTED, self.admin.networks.ListNetworks, pb.EmptyRequest(), timeout=10)
+
+
+class Logs(Case):
+    def test_of_an_ended_job(self):
+        uuid = self.admin.run("out:one\n", "err:two\n", "out:three\n").job_uuid
+        self.admin.wait(uuid)
+        chunks = [(chunk.stream, chunk.payload) for chunk in self.admin.logs(uuid)]
+        self.assertEqual(chunks, [(1, b"one\n"), (2, b"two\n"), (1, b"three\n")])
+
+    def test_followed_from_the_start(self):
+        uuid = self.admin.run("out:one\n", "sleep:0.2", "err:two\n", "sleep:0.2", "exit:0").job_uuid
+        arrivals = [(time.monotonic(), chunk.payload) for chunk in self.admin.logs(uuid)]
+        self.assertEqual(b"".join(payload for _, payload in arrivals), b"one\ntwo\n")
+        self.assertGreater(arrivals[-1][0] - arrivals[0][0], 0.1)
+        self.assertIn(self.admin.status(uuid).status, FINAL)
+
+    def test_of_a_job_that_says_nothing(self):
+        uuid = self.admin.run("sleep:0.1").job_uuid
+        self.assertEqual(list(self.admin.logs(uuid)), [])
+        self.refused(grpc.StatusCode.NOT_FOUND, self.admin.logs, "ffffffff")
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.admin.logs, "")
+
+    def test_many_followers_get_every_byte(self):
+        size = 8 << 20
+        uuid = self.admin.run("big:%d" % size, "sleep:0.1", "big:%d" % size).job_uuid
+
+        def follow(slow):
+            total, expected = 0, bytes(range(256)) * 4097
+            for chunk in self.admin.logs(uuid, timeout=60):
+                payload = chunk.payload
+                self.assertLessEqual(len(payload), 1 << 20)
+                self.assertTrue(payload == expected[total % 256:][:len(payload)])
+                total += len(payload)
+                if slow:
+                    time.sleep(0.02)
+            return total
+
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            totals = list(pool.map(follow, [True, True, False, False, False, True]))
+        self.assertEqual(totals, [2 * size] * 6)
+
+    def test_cancelled(self):
+        uuid = self.admin.run("out:x", "wait").job_uuid
+        for _ in range(20):
+            stream = self.admin.logs(uuid)
+            self.assertEqual(next(stream).payload, b"x")
+            stream.cancel()
+        self.admin.stop(uuid)
+        self.assertEqual(b"".join(chunk.payload for chunk in self.admin.logs(uuid)), b"x")
+        deadline = time.monotonic() + 5
+        while self.open_logs() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(self.open_logs(), [])
+
+    def open_logs(self):
+        directory = "/proc/%d/fd" % self.joblet.process.pid
+        targets = []
+        for name in os.listdir(directory):
+            try:
+                targets.append(os.readlink(os.path.join(directory, name)))
+            except FileNotFoundError:
+                pass
+        return [target for target in targets if "/jobs/" in target]
+
+    def test_deadline(self):
+        uuid = self.admin.run("wait").job_uuid
+        self.refused(grpc.StatusCode.DEADLINE_EXCEEDED, self.admin.logs, uuid, timeout=0.3)
+
+    def test_index_that_lies(self):
+        uuid = self.admin.run("out:one\n", "out:two\n").job_uuid
+        self.admin.wait(uuid)
+        index = os.path.join(self.joblet.jobs_directory, uuid, "log.index")
+        for damage in (b"", b"\xff" * 48, b"\0" * 24, os.urandom(240)):
+            with open(index, "wb") as file:
+                file.write(damage)
+            self.assertEqual(b"".join(chunk.payload for chunk in self.admin.logs(uuid)), b"one\ntwo\n")
+        os.unlink(index)
+        self.assertEqual(b"".join(chunk.payload for chunk in self.admin.logs(uuid)), b"one\ntwo\n")
+        os.symlink("/etc/passwd", index)
+        self.refused(grpc.StatusCode.INTERNAL, self.admin.logs, uuid)
+
+
+class Restarts(Case):
+    def test_all_is_there_after_a_kill(self):
+        ended = self.admin.run("out:x", "exit:4", secret_environment={"S": "geheim"}).job_uuid
+        self.admin.wait(ended)
+        before = self.admin.status(ended)
+        running = self.admin.run("wait").job_uuid
+        meanwhile = self.admin.run("sleep:0.3", "exit:5").job_uuid
+        forgotten = self.admin.run("sleep:0.3", "exit:6").job_uuid
+        lost = self.admin.run("wait").job_uuid
+        self.joblet.kill()
+        deadline = time.monotonic() + 5
+        while not (self.joblet.jobs[meanwhile].ended and self.joblet.jobs[forgotten].ended):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        # As after a restart of joblet itself: one has a record only, of one there is nothing.
+        self.joblet.jobs[forgotten].released = True
+        self.joblet.jobs[lost].released = True
+        self.joblet.start()
+        self.assertEqual(self.admin.status(ended), before)
+        self.assertEqual(self.admin.status(running).status, "RUNNING")
+        self.assertEqual(self.admin.wait(meanwhile).exit_code, 5)
+        self.assertEqual(self.admin.wait(forgotten).exit_code, 6)
+        status = self.admin.wait(lost)
+        self.assertEqual((status.status, status.exit_code), ("FAILED", -1))
+        self.assertIn("lost", status.error)
+        self.assertEqual(self.admin.stop(running).status, "STOPPED")
+        self.assertEqual(b"".join(chunk.payload for chunk in self.admin.logs(ended)), b"x")
+        for uuid in (ended, running, meanwhile, forgotten, lost):
+            self.assertTrue(self.admin.delete(uuid).success)
+
+    def test_a_stop_goes_on_after_a_kill(self):
+        uuid = self.admin.run("ignore", "wait").job_uuid
+        call = self.admin.jobs.StopJob.future(pb.StopJobRequest(uuid=uuid))
+        deadline = time.monotonic() + 5
+        while not self.joblet.jobs[uuid].signals:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.001)
+        self.joblet.kill()
+        self.assertIsNotNone(call.exception())
+        self.joblet.start()
+        self.assertEqual(self.admin.wait(uuid).status, "STOPPED")
+
+    def test_a_job_that_is_not_in_the_table_is_ended(self):
+        uuid = self.admin.run("wait").job_uuid
+        self.joblet.kill()
+        for name in os.listdir(self.joblet.database):
+            os.unlink(os.path.join(self.joblet.database, name))
+        self.joblet.start()
+        deadline = time.monotonic() + 5
+        while uuid not in self.joblet.ids_removed:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        self.assertEqual(self.joblet.jobs[uuid].signals, [2])
+
+    def test_joblet_goes(self):
+        self.admin.run("wait")
+        self.assertEqual(self.joblet.hang_up(), 0)
+
+    def test_shutdown_keeps_jobs(self):
+        uuid = self.admin.run("wait").job_uuid
+        stream = self.admin.logs(uuid)
+        threading.Thread(target=lambda: [None for _ in iter(lambda: next(stream, None), None)], daemon=True)
+        self.assertEqual(self.joblet.shutdown(), 0)
+        self.assertEqual(self.joblet.jobs[uuid].signals, [])
+        self.joblet.start()
+        self.assertEqual(self.admin.status(uuid).status, "RUNNING")
+
+    def test_sigterm(self):
+        self.joblet.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.joblet.process.wait(10), 0)
+
+    def test_a_damaged_table_is_said_so(self):
+        self.admin.run("exit:0")
+        self.joblet.shutdown()
+        path = os.path.join(self.joblet.database, "joblet.db")
+        with open(path, "r+b") as file:
+            file.seek(20)
+            file.write(os.urandom(4000))
+        self.joblet.start(expect_serving=False)
+        self.assertEqual(self.joblet.process.wait(10), 1)
+        self.assertIn("job table", self.joblet.log_text().splitlines()[-1])
+
+    def test_a_foreign_or_newer_table_is_refused(self):
+        self.joblet.shutdown()
+        path = os.path.join(self.joblet.database, "joblet.db")
+        for statement, word in (("PRAGMA user_version=99", "newer"), ("PRAGMA application_id=1", "not one of joblet's")):
+            with sqlite3.connect(path) as database:
+                database.execute(statement)
+            database.close()
+            for name in os.listdir(self.joblet.database):
+                os.chown(os.path.join(self.joblet.database, name), API_UID, API_UID)
+            self.joblet.start(expect_serving=False)
+            self.assertEqual(self.joblet.process.wait(10), 1)
+            self.assertIn(word, self.joblet.log_text().splitlines()[-1])
+
+
+class Stopping(Case):
+    settings = dict(on_shutdown_stop=1)
+
+    def test_shutdown_stops_jobs(self):
+        uuids = [self.admin.run("wait").job_uuid for _ in range(5)]
+        self.assertEqual(self.joblet.shutdown(), 0)
+        self.joblet.start()
+        for uuid in uuids:
+            self.assertEqual(self.admin.status(uuid).status, "STOPPED")
+
+
+class Confinement(Case):
+    def test_what_the_process_may(self):
+        with open("/proc/%d/status" % self.joblet.process.pid) as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        self.assertEqual(status["Uid"].split(), [str(API_UID)] * 4)
+        self.assertEqual(status["NoNewPrivs"], "1")
+        self.assertEqual(status["Seccomp"], "2")
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            self.assertEqual(int(status[name], 16), 0)
+        for task in os.listdir("/proc/%d/task" % self.joblet.process.pid):
+            with open("/proc/%d/task/%s/status" % (self.joblet.process.pid, task)) as file:
+                self.assertIn("Seccomp:\t2\n", file.readlines())
+
+    def test_idle_is_quiet_and_small(self):
+        uuid = self.admin.run("out:x", "exit:0").job_uuid
+        self.admin.wait(uuid)
+        self.admin.channel.close()
+        time.sleep(0.5)
+
+        def switches():
+            total = 0
+            for task in os.listdir("/proc/%d/task" % self.joblet.process.pid):
+                with open("/proc/%d/task/%s/status" % (self.joblet.process.pid, task)) as file:
+                    total += sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
+            return total
+
+        before = switches()
+        time.sleep(2)
+        self.assertLessEqual(switches() - before, 2)
+
+    def test_not_as_root(self):
+        import subprocess
+        result = subprocess.run([API], stdin=subprocess.DEVNULL, capture_output=True, close_fds=True, timeout=10)
+        self.assertEqual(result.returncode, 1)
+
+
+class Monitoring(Case):
+    def test_system_status(self):
+        status = self.admin.monitoring.GetSystemStatus(pb.EmptyRequest(), timeout=10)
+        for field in ("host", "cpu", "memory", "processes", "cloud"):
+            self.assertTrue(status.HasField(field), field)
+        self.assertEqual(len(status.cpu.load_average), 3)
+        self.assertGreater(status.memory.total_bytes, 1 << 20)
+        self.assertGreater(status.processes.total_processes, 1)
+        self.assertEqual(status.host.node_id, "7d1f6f0e-3a51-4c8f-9d32-0c7a5c3b1a11")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]] + sys.argv[3:], verbosity=2)
