@@ -280,6 +280,14 @@ struct outcome {
     struct error error;
 };
 
+/* Ends this process with its parent, so that nothing is left of a setup that is killed. */
+static void end_with(pid_t parent)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (parent > 0 && getppid() != parent)
+        _exit(1);
+}
+
 static void run_outer(struct outcome *outcome, int root_fd, uint32_t id, const struct base_try_command *commands,
         size_t count, bool (*has)(const void *context, const char *name), const void *context)
 {
@@ -290,7 +298,8 @@ static void run_outer(struct outcome *outcome, int root_fd, uint32_t id, const s
     }
     pid_t pid = fork();
     if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        /* The parent is outside of this PID namespace and has no number here. */
+        end_with(0);
         struct trier trier = {.id = id, .error = &outcome->error};
         outcome->result = try_inside(root_fd, &trier, commands, count, has, context);
         outcome->done = true;
@@ -306,9 +315,12 @@ int base_try(int root_fd, uint32_t id, const struct base_try_command *commands, 
     if (outcome == MAP_FAILED)
         return error_errno(error, errno, "memory for trying the base");
     (void)fflush(NULL);
+    pid_t self = getpid();
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        end_with(self);
         run_outer(outcome, root_fd, id, commands, count, has, context);
+    }
     bool ended = pid > 0 && reap(pid);
     int r = outcome->result;
     if (!ended || !outcome->done)

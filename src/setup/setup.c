@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -27,6 +28,8 @@
 #define CLIENT_FILE_MAX (1U << 20)
 #define CONFIG_NAME "joblet-config.yml"
 #define CLIENTS_NAME "rnx-config.yml"
+#define LOCK_TRIES 20
+#define LOCK_PAUSE_MS 50L
 #define ADDRESS_DEFAULT "127.0.0.1"
 
 static const char *const roles[] = {"admin", "maintainer", "developer", "reader"};
@@ -162,6 +165,20 @@ static int make_parents(const char *path, struct error *error)
     return 0;
 }
 
+/* One setup at a time. Waits a moment: the children of one that was killed hold the lock until they are gone too. */
+static int lock_prefix(struct setup *setup)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+    for (unsigned i = 0; flock(setup->prefix_fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        if (errno != EWOULDBLOCK)
+            return error_errno(&setup->error, errno, "lock '%s'", setup->prefix);
+        if (i == LOCK_TRIES)
+            return error_text(&setup->error, EBUSY, "another setup is at work on '%s'", setup->prefix);
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 static int open_prefix(struct setup *setup)
 {
     int r = make_parents(setup->prefix, &setup->error);
@@ -173,12 +190,7 @@ static int open_prefix(struct setup *setup)
         return error_errno(&setup->error, errno, "open '%s'", setup->prefix);
     if (status.st_uid != 0 || (status.st_mode & 022))
         return error_text(&setup->error, EPERM, "'%s' can be written by others than root", setup->prefix);
-    if (flock(setup->prefix_fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK)
-            return error_text(&setup->error, EBUSY, "another setup is at work on '%s'", setup->prefix);
-        return error_errno(&setup->error, errno, "lock '%s'", setup->prefix);
-    }
-    return 0;
+    return lock_prefix(setup);
 }
 
 /* Makes the directory, or mends its owner and mode: an earlier run may have been cut short in between. */
