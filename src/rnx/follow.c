@@ -16,6 +16,7 @@
 
 /* How long the server may be away before following is given up. */
 #define RETURN_DEADLINE_NS (60 * RPC_SECOND_NS)
+#define RETURN_PAUSE_NS 100000000ULL
 /* Between two questions whether the job has ended: a twentieth of the time that it has run, within these. */
 #define PAUSE_MIN_NS 2000000ULL
 #define PAUSE_MAX_NS 500000000ULL
@@ -108,7 +109,7 @@ static int ask_status(struct rpc *rpc, const char *uuid, uint64_t deadline_ns, J
  * ahead. Only the connection counts; what the server says against the job comes from the stream again. */
 static int reach_server(struct rpc *rpc, const char *uuid, uint64_t deadline_ns, struct grpc_result *ret_result)
 {
-    Joblet__GetJobStatusResponse *job;
+    Joblet__GetJobStatusResponse *job = NULL;
     int r = ask_status(rpc, uuid, deadline_ns, &job, ret_result);
     if (r == 0)
         joblet__get_job_status_response__free_unpacked(job, NULL);
@@ -133,28 +134,49 @@ static int fail_log(int r, bool started, const struct grpc_result *result)
     return r;
 }
 
+static void pause_for(uint64_t ns)
+{
+    struct timespec pause = {.tv_sec = (time_t)(ns / RPC_SECOND_NS), .tv_nsec = (long)(ns % RPC_SECOND_NS)};
+    (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
+}
+
+/* One attempt: from the question whether the server is there to the end of the stream. */
+static int copy_log(struct rpc *rpc, const char *uuid, enum follow_streams streams, uint64_t deadline_ns,
+        uint64_t *copied, struct grpc_result *ret_result)
+{
+    int r = reach_server(rpc, uuid, deadline_ns, ret_result);
+    if (r < 0)
+        return r;
+    r = open_stream(rpc, uuid, ret_result);
+    if (r == 0)
+        r = copy_stream(rpc, streams, copied, ret_result);
+    grpc_client_stream_cancel(rpc->client);
+    return r;
+}
+
 int follow_log(struct rpc *rpc, const char *uuid, enum follow_streams streams, bool resume)
 {
     uint64_t copied = 0;
-    bool started = false;
     uint64_t deadline_ns = RPC_SHORT_NS;
+    bool started = false;
+    int64_t progress_ns = text_now_monotonic_ns();
     for (;;) {
         struct grpc_result result = {0};
-        int r = reach_server(rpc, uuid, deadline_ns, &result);
-        if (r < 0)
-            return fail_log(r, started, &result);
-        r = open_stream(rpc, uuid, &result);
-        if (r == 0)
-            r = copy_stream(rpc, streams, &copied, &result);
-        grpc_client_stream_cancel(rpc->client);
+        uint64_t before = copied;
+        int r = copy_log(rpc, uuid, streams, deadline_ns, &copied, &result);
         if (r == 0)
             return 0;
+        if (interrupt_came())
+            return -EINTR;
         started = started || copied > 0;
+        int64_t now_ns = text_now_monotonic_ns();
+        if (copied > before)
+            progress_ns = now_ns;
         bool broken = r == -EREMOTEIO && result.status == GRPC_UNAVAILABLE;
-        if (!resume || !broken || interrupt_came())
-            return fail_log(interrupt_came() ? -EINTR : r, started, &result);
-        started = true;
+        if (!resume || !broken || now_ns - progress_ns > (int64_t)RETURN_DEADLINE_NS)
+            return fail_log(r, started, &result);
         deadline_ns = RETURN_DEADLINE_NS;
+        pause_for(RETURN_PAUSE_NS);
     }
 }
 
@@ -198,37 +220,50 @@ static int exit_status_of(const Joblet__GetJobStatusResponse *job)
     return strcmp(job->status, "COMPLETED") == 0 && job->exit_code == 0 ? RNX_EXIT_OK : RNX_EXIT_FAILED;
 }
 
-static void pause_for(uint64_t ns)
+/* Asks once. 1 with the answer when the job has ended; 0 when it has not, or the server is away for the moment; -errno.
+ */
+static int ask_ended(struct rpc *rpc, const char *uuid, Joblet__GetJobStatusResponse **ret_job, int64_t *answered_ns)
 {
-    struct timespec pause = {.tv_sec = (time_t)(ns / RPC_SECOND_NS), .tv_nsec = (long)(ns % RPC_SECOND_NS)};
-    (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
+    struct grpc_result result = {0};
+    Joblet__GetJobStatusResponse *job = NULL;
+    int r = ask_status(rpc, uuid, RETURN_DEADLINE_NS, &job, &result);
+    int64_t now_ns = text_now_monotonic_ns();
+    if (r == -EINTR)
+        return r;
+    bool away = r < 0 && result.status == GRPC_UNAVAILABLE && now_ns - *answered_ns < (int64_t)RETURN_DEADLINE_NS;
+    if (away)
+        return 0;
+    if (r < 0) {
+        (void)rpc_fail("couldn't get job status", &result);
+        return r;
+    }
+    *answered_ns = now_ns;
+    if (has_ended(job)) {
+        *ret_job = job;
+        return 1;
+    }
+    joblet__get_job_status_response__free_unpacked(job, NULL);
+    return 0;
 }
 
 int follow_wait(struct rpc *rpc, const char *uuid)
 {
     int64_t start_ns = text_now_monotonic_ns();
+    int64_t answered_ns = start_ns;
     for (;;) {
-        struct grpc_result result = {0};
-        Joblet__GetJobStatusResponse *job;
-        int r = ask_status(rpc, uuid, RETURN_DEADLINE_NS, &job, &result);
-        if (r == -EINTR || interrupt_came()) {
-            if (r == 0)
-                joblet__get_job_status_response__free_unpacked(job, NULL);
-            return -EINTR;
-        }
-        if (r < 0 && result.status != GRPC_UNAVAILABLE) {
-            (void)rpc_fail("couldn't get job status", &result);
+        Joblet__GetJobStatusResponse *job = NULL;
+        int r = ask_ended(rpc, uuid, &job, &answered_ns);
+        if (r < 0)
             return r;
-        }
-        if (r == 0 && has_ended(job)) {
+        if (r > 0) {
             say_end(job);
             int status = exit_status_of(job);
             joblet__get_job_status_response__free_unpacked(job, NULL);
             return status;
         }
-        if (r == 0)
-            joblet__get_job_status_response__free_unpacked(job, NULL);
         uint64_t pause_ns = (uint64_t)(text_now_monotonic_ns() - start_ns) / 20;
         pause_for(pause_ns < PAUSE_MIN_NS ? PAUSE_MIN_NS : pause_ns > PAUSE_MAX_NS ? PAUSE_MAX_NS : pause_ns);
+        if (interrupt_came())
+            return -EINTR;
     }
 }

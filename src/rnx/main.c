@@ -1,4 +1,6 @@
 /* rnx: finds the verb, reads its flags, runs it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,8 +87,17 @@ static int run(struct rnx *rnx, char **words)
     return run_verb(rnx, verb, words);
 }
 
+/* A standard descriptor that was closed would become our connection, and what we print would go there. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* so that use fails, as it would have */
+}
+
 int main(int count, char **arguments)
 {
+    fill_standard_descriptors();
     /* A peer that closed its connection is an error of the call, not the end of rnx. */
     (void)signal(SIGPIPE, SIG_IGN);
     struct rnx rnx = {
