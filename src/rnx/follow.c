@@ -24,7 +24,7 @@
 #define STREAM_STDERR 2
 #define STREAM_SERVICE 3
 
-static void write_json_chunk(const Joblet__DataChunk *chunk)
+static void write_json_chunk(const void *data, size_t size)
 {
     struct json json;
     char time_text[TEXT_TIME_MAX];
@@ -32,26 +32,25 @@ static void write_json_chunk(const Joblet__DataChunk *chunk)
     json_init(&json, stdout, /* compact= */ true);
     json_begin_object(&json);
     json_key(&json, "data");
-    json_bytes(&json, chunk->payload.data, chunk->payload.len);
+    json_bytes(&json, data, size);
     json_put_text(&json, "timestamp", time_text);
     json_end_object(&json);
     json_done(&json);
 }
 
-/* @skip bytes of the chunk were written before the connection broke. */
-static int write_chunk(Joblet__DataChunk *chunk, size_t skip, enum follow_streams streams)
+/* Writes the chunk but for its first @skip bytes, which were written before the connection broke. */
+static int write_chunk(const Joblet__DataChunk *chunk, size_t skip, enum follow_streams streams)
 {
-    chunk->payload.data += skip;
-    chunk->payload.len -= skip;
-    if (chunk->payload.len == 0)
-        return 0; /* a sign of life */
+    if (skip >= chunk->payload.len)
+        return 0; /* all known, or empty: a sign of life */
+    const uint8_t *data = chunk->payload.data + skip;
+    size_t size = chunk->payload.len - skip;
     if (streams == FOLLOW_JSON) {
-        write_json_chunk(chunk);
+        write_json_chunk(data, size);
         return output_flush();
     }
     bool error = chunk->stream == STREAM_STDERR || chunk->stream == STREAM_SERVICE;
-    int fd = streams == FOLLOW_BOTH && error ? STDERR_FILENO : STDOUT_FILENO;
-    return output_write_all(fd, chunk->payload.data, chunk->payload.len);
+    return output_write_all(streams == FOLLOW_BOTH && error ? STDERR_FILENO : STDOUT_FILENO, data, size);
 }
 
 /* Copies one stream of chunks beyond *@copied, which is moved on. 0 at its end; -EINTR; -EREMOTEIO with @ret_result;
@@ -68,16 +67,11 @@ static int copy_stream(struct rpc *rpc, enum follow_streams streams, uint64_t *c
         Joblet__DataChunk *chunk = joblet__data_chunk__unpack(NULL, size, message);
         if (!chunk)
             return -EBADMSG;
-        size_t length = chunk->payload.len;
-        uint64_t known = *copied > offset ? *copied - offset : 0;
-        if (known < length)
-            r = write_chunk(chunk, (size_t)known, streams);
-        else
-            r = 0;
+        r = write_chunk(chunk, *copied > offset ? (size_t)(*copied - offset) : 0, streams);
+        offset += chunk->payload.len;
         joblet__data_chunk__free_unpacked(chunk, NULL);
         if (r < 0)
             return r;
-        offset += length;
         if (offset > *copied)
             *copied = offset;
     }
