@@ -53,6 +53,12 @@ int mount_make_private(void)
     return mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &set, sizeof(set)) < 0 ? -errno : 0;
 }
 
+int mount_make_private_one(int mount_fd)
+{
+    struct mount_attr set = {.propagation = MS_PRIVATE};
+    return mount_setattr(mount_fd, "", AT_EMPTY_PATH, &set, sizeof(set)) < 0 ? -errno : 0;
+}
+
 int mount_open_beneath(int dir_fd, const char *path)
 {
     const struct open_how how = {

@@ -24,6 +24,9 @@ int mount_set_attributes(int mount_fd, uint64_t attributes, int userns_fd);
 int mount_attach(int mount_fd, int target_fd);
 /* Makes the whole mount tree of this namespace private. 0 or -errno. */
 int mount_make_private(void);
+/* Makes the one mount @mount_fd private. A clone belongs to the peer group of its original: what is mounted below a
+ * shared clone appears below the original, on the host. 0 or -errno. */
+int mount_make_private_one(int mount_fd);
 
 /* Opens @path below @dir_fd as O_PATH; no link is followed and nothing above @dir_fd is reached. A descriptor, -errno.
  */
