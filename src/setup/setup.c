@@ -426,6 +426,15 @@ static int renew_config(struct setup *setup)
     return r;
 }
 
+/* Asked for, but meant for a new prefix only: said, not silently passed over. */
+static void say_unused(const struct options *options)
+{
+    if (options->listen || options->port != 0 || options->user)
+        (void)printf("         --listen, --port and --user are for a new prefix; change the file itself\n");
+    if (options->address && !options->renew)
+        (void)printf("         --address takes effect on this prefix together with --renew-certificates\n");
+}
+
 /* joblet-config.yml: made, renewed or left alone; then read as the service will read it. */
 static int do_config(struct setup *setup)
 {
@@ -437,9 +446,11 @@ static int do_config(struct setup *setup)
         return r;
     r = find_address(setup, setup->config->port);
     if (r == 0 && setup->options.renew)
-        return renew_config(setup);
-    if (r == 0)
+        r = renew_config(setup);
+    else if (r == 0)
         say(setup, "kept", "config/" CONFIG_NAME);
+    if (r == 0)
+        say_unused(&setup->options);
     return r;
 }
 
@@ -549,6 +560,26 @@ static void sweep_config(struct setup *setup)
     (void)closedir(directory);
 }
 
+/* joblet-api opens its database by path; each directory on the way must let it pass. */
+static void warn_about_path(const struct setup *setup)
+{
+    char part[4096];
+    size_t length = strlen(setup->prefix);
+    for (size_t i = 1; i <= length && i < sizeof(part); i++) {
+        if (setup->prefix[i] != '/' && setup->prefix[i] != '\0')
+            continue;
+        memcpy(part, setup->prefix, i);
+        part[i] = '\0';
+        struct stat status;
+        if (stat(part, &status) == 0 && !(status.st_mode & S_IXOTH))
+            (void)fprintf(stderr,
+                    "joblet setup: warning: '%s' (mode %04o) lets only some pass; joblet-api (user %u) will not reach "
+                    "its "
+                    "database\n",
+                    part, status.st_mode & 07777, setup->config->api_uid);
+    }
+}
+
 static int run_steps(struct setup *setup)
 {
     int r = open_prefix(setup);
@@ -561,8 +592,10 @@ static int run_steps(struct setup *setup)
         return error_errno(&setup->error, errno, "open '%s/config'", setup->prefix);
     sweep_config(setup);
     r = do_config(setup);
-    if (r == 0)
+    if (r == 0) {
+        warn_about_path(setup);
         r = make_directories(setup);
+    }
     if (r == 0)
         r = do_clients(setup);
     if (r == 0)
