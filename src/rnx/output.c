@@ -205,13 +205,16 @@ int output_write_all(int fd, const void *data, size_t size)
 {
     const char *next = data;
     while (size > 0) {
+        /* A signal in the middle of a write shows as a short write only. */
+        if (interrupt_came())
+            return -EINTR;
         ssize_t written = write(fd, next, size);
         if (written < 0 && errno == EAGAIN) {
             struct pollfd ready = {.fd = fd, .events = POLLOUT};
             written = poll(&ready, 1, -1) < 0 ? -1 : 0;
         }
         /* Stopped and continued is no reason to end. */
-        if (written < 0 && errno == EINTR && !interrupt_came())
+        if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
             return -errno;
