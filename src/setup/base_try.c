@@ -89,7 +89,8 @@ static int enter_root(int root_fd)
 
 static int drop(uint32_t id)
 {
-    const struct rlimit core = {0, 0};
+    /* 1 and not 0: with 0 a core handler of the host would still be started. */
+    const struct rlimit core = {1, 1};
     if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0 ||
             prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &core) < 0)
         return -errno;
