@@ -15,6 +15,8 @@ static int client_prepare(struct rpc *rpc, int interrupt_fd, struct rnx_error *e
         return rnx_error_set(error, EINVAL, "client certificates are not configured for node");
     if (!*node->address)
         return rnx_error_set(error, EINVAL, "no address is configured for node '%s'", node->name);
+    if (!strstr(node->ca, "-----BEGIN "))
+        return rnx_error_set(error, EINVAL, "failed to parse CA certificate");
     const struct grpc_client_options options = {
             .address = node->address,
             .server_name = RPC_SERVER_NAME,
