@@ -1,5 +1,5 @@
 /* The life of a job as joblet-api sees it: stored before it is started, started by joblet, followed, stopped, ended,
- * released, deleted. One owner: every change of a job's status goes through here.
+ * and released. One owner: every change of a job's status goes through here.
  *
  * What a client was told is on disk: an end is shown, and its streams end, only after it was stored. A change that
  * could not be stored is tried again; joblet keeps the job until it is released, and tells its end again after our
@@ -9,18 +9,10 @@
 #include "api/api.h"
 #include "api/request.h"
 
-/* Calls CHANNEL_HELLO and CHANNEL_LIST_JOBS and brings the table in line with what joblet knows: jobs that ended while
- * nobody looked get their true end from their exit record. @ready is called once, then calls may be served. */
-void jobs_reconcile(struct api *api, void (*ready)(struct api *api));
-
 /* Takes what @request holds, stores, starts and answers @call with RunJobResponse. */
 void jobs_run(struct api *api, struct request *request, struct grpc_call *call);
 /* Stores the intent, sends TERM, after the grace period KILL; answers @call with StopJobResponse when the job ended. */
 void jobs_stop(struct api *api, struct state_job *job, struct grpc_call *call);
-/* Deletes files and row; answers @call with DeleteJobResponse. */
-void jobs_delete(struct api *api, struct state_job *job, struct grpc_call *call);
-/* All that have ended; answers @call with DeleteAllJobsResponse. */
-void jobs_delete_all(struct api *api, struct grpc_call *call);
 /* Answers @call with the job's log. */
 void jobs_follow(struct api *api, struct state_job *job, struct grpc_call *call);
 

@@ -4,7 +4,7 @@
  * Order: settings and keys; who am I (never root); what has to be read from the host before Landlock; Landlock, before
  * the first thread; job table and its thread; the system call filter, over both threads; then the channel, and only
  * when the table agrees with joblet the server. */
-#include <fcntl.h>
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "api/api.h"
 #include "api/confine.h"
 #include "api/jobs.h"
+#include "api/reconcile.h"
 #include "api/service.h"
 #include "api/world.h"
 #include "base/fd.h"
@@ -214,7 +215,7 @@ static int serve(struct error *error)
         r = confine_calls(error);
     if (r < 0)
         return r;
-    jobs_reconcile(&api, on_reconciled);
+    reconcile(&api, on_reconciled);
     (void)uv_run(&api.loop, UV_RUN_DEFAULT);
     return 0;
 }

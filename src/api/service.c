@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/deletion.h"
 #include "api/jobs.h"
 #include "api/reply.h"
 #include "api/request.h"
@@ -134,7 +135,7 @@ static void handle_delete_job(struct grpc_call *call, const uint8_t *bytes, size
     if (!job)
         return;
     log_event(LOG_LEVEL_INFO, "deletion asked for", "job", job->uuid, "who", grpc_call_peer_name(call), NULL);
-    jobs_delete(user, job, call);
+    deletion_one(user, job, call);
 }
 
 static void handle_get_job_logs(struct grpc_call *call, const uint8_t *bytes, size_t size, void *user)
@@ -166,7 +167,7 @@ static void handle_delete_all_jobs(struct grpc_call *call, const uint8_t *bytes,
     if (!empty_request(call, bytes, size))
         return;
     log_event(LOG_LEVEL_INFO, "deletion of all jobs asked for", "who", grpc_call_peer_name(call), NULL);
-    jobs_delete_all(user, call);
+    deletion_all(user, call);
 }
 
 #ifdef HAVE_MONITOR

@@ -1,0 +1,132 @@
+#include "api/reconcile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/live.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+struct reconciling {
+    struct api *api;
+    void (*ready)(struct api *api);
+};
+
+/* A job that joblet does not know any more: its exit record says how it ended, or nobody does. */
+static void end_from_record(struct api *api, struct state_job *job)
+{
+    char path[TEXT_UUID_MAX + 16];
+    (void)snprintf(path, sizeof(path), "%s/record", job->uuid);
+    _cleanup_close_ int fd = openat(api->jobs_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct record record;
+    struct state_progress progress = *state_job_latest(job);
+    if (fd >= 0 && record_read(fd, &record) == 0 && memcmp(record.job_id, job->id, sizeof(job->id)) == 0) {
+        live_set_end(&progress, &record);
+    } else {
+        bool never = progress.status == STATE_STATUS_INITIALIZING;
+        progress.status = STATE_STATUS_FAILED;
+        progress.exit_code = -1;
+        progress.ended_unix_ns = text_now_unix_ns();
+        (void)snprintf(progress.end_reason, sizeof(progress.end_reason), "%s",
+                never ? record_reason_name(RECORD_REASON_SETUP_FAILURE) : "");
+        (void)snprintf(progress.error, sizeof(progress.error), "%s",
+                never ? "the service ended before the job was started"
+                      : "the job was lost: the host or the service went down while it ran");
+    }
+    log_event(LOG_LEVEL_WARN, "a job ended while nobody looked", "job", job->uuid, "status",
+            state_status_name(progress.status), "reason", progress.end_reason, "error", progress.error, NULL);
+    (void)state_update(api->state, job, &progress, NULL, NULL);
+}
+
+static void reconcile_finish(struct api *api)
+{
+    for (struct state_job *job = state_newest(api->state); job; job = job->older) {
+        struct live *live = job->user;
+        if (state_status_is_final(job->now.status))
+            continue;
+        if (!live)
+            end_from_record(api, job);
+        else if (job->now.stop_requested)
+            live_stop_signals(live);
+    }
+}
+
+static void reconcile_job(struct api *api, const struct channel_job_reply *reply)
+{
+    struct state_job *job = state_find(api->state, reply->job_id);
+    struct live *live = NULL;
+    if (!job) {
+        char uuid[TEXT_UUID_MAX];
+        text_format_uuid(reply->job_id, uuid);
+        log_event(LOG_LEVEL_WARN, "a job runs that is not in the job table, killing it", "job", uuid, NULL);
+        if (reply->phase != CHANNEL_JOB_ENDED)
+            (void)link_job_signal(api->link, reply->job_id, CHANNEL_SIGNAL_KILL, NULL, NULL);
+        return;
+    }
+    if (state_status_is_final(job->now.status) || job->user || live_new(api, job, &live) < 0)
+        return;
+    live->stored = true;
+    live->started = true;
+    live->followed.started = true;
+    if (job->now.status == STATE_STATUS_RUNNING)
+        return;
+    struct state_progress progress = job->now;
+    progress.status = STATE_STATUS_RUNNING;
+    progress.started_unix_ns = reply->started_unix_ns;
+    (void)state_update_lazy(api->state, job, &progress);
+}
+
+static void list_next(struct reconciling *reconciling, uint32_t cursor);
+
+static void on_listed(const struct channel_received *received, void *user)
+{
+    struct reconciling *reconciling = user;
+    const struct channel_job_reply *reply = (const void *)received->bytes;
+    if (reply->next) {
+        reconcile_job(reconciling->api, reply);
+        list_next(reconciling, reply->next);
+        return;
+    }
+    struct api *api = reconciling->api;
+    void (*ready)(struct api *) = reconciling->ready;
+    free(reconciling);
+    reconcile_finish(api);
+    ready(api);
+}
+
+static void list_next(struct reconciling *reconciling, uint32_t cursor)
+{
+    struct channel_list_jobs message = {
+            .header = {.operation = CHANNEL_LIST_JOBS, .size = sizeof(message)}, .cursor = cursor};
+    (void)link_request(reconciling->api->link, &message, -EBADF, on_listed, reconciling);
+}
+
+static void on_hello(const struct channel_received *received, void *user)
+{
+    struct reconciling *reconciling = user;
+    const struct channel_hello_reply *reply = (const void *)received->bytes;
+    if (reply->error.code || reply->version != CHANNEL_VERSION) {
+        log_event(LOG_LEVEL_ERROR, "joblet and joblet-api do not fit together", "error", reply->error.text, NULL);
+        reconciling->api->exit_status = 1;
+        uv_stop(&reconciling->api->loop);
+        free(reconciling);
+        return;
+    }
+    reconciling->api->jobs_max = reply->max_jobs;
+    list_next(reconciling, 0);
+}
+
+void reconcile(struct api *api, void (*ready)(struct api *api))
+{
+    struct reconciling *reconciling = malloc(sizeof(*reconciling));
+    if (!reconciling)
+        abort();
+    *reconciling = (struct reconciling){api, ready};
+    struct channel_hello message = {
+            .header = {.operation = CHANNEL_HELLO, .size = sizeof(message)}, .version = CHANNEL_VERSION};
+    (void)link_request(api->link, &message, -EBADF, on_hello, reconciling);
+}
