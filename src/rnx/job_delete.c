@@ -5,13 +5,6 @@
 #include "rnx/output.h"
 #include "rnx/rpc.h"
 
-static void print_field(const char *label, const char *value)
-{
-    (void)printf("%s: ", label);
-    output_text(stdout, value);
-    (void)putchar('\n');
-}
-
 static void print_deleted_json(const Joblet__DeleteJobResponse *answer)
 {
     struct json json;
@@ -31,8 +24,8 @@ static int print_deleted(const struct rnx *rnx, const Joblet__DeleteJobResponse 
         print_deleted_json(answer);
     } else {
         (void)puts(answer->success ? "Job deleted successfully:" : "Job deletion failed:");
-        print_field("ID", answer->uuid);
-        print_field(answer->success ? "Message" : "Sorry, there was an issue", answer->message);
+        output_field("ID", answer->uuid);
+        output_field(answer->success ? "Message" : "Sorry, there was an issue", answer->message);
     }
     return answer->success ? RNX_EXIT_OK : rnx_fail("couldn't delete the job: %s", answer->message);
 }
@@ -99,7 +92,7 @@ static int print_all(const struct rnx *rnx, const Joblet__DeleteAllJobsResponse 
     if (!rnx->global.json) {
         (void)printf("Jobs deleted successfully:\nDeleted count: %d\nSkipped count: %d (running/scheduled)\n",
                 answer->deleted_count, answer->skipped_count);
-        print_field("Message", answer->message);
+        output_field("Message", answer->message);
     }
     return RNX_EXIT_OK;
 }

@@ -9,17 +9,10 @@
 #include "rnx/output.h"
 #include "rnx/rpc.h"
 
-static void print_field(const char *label, const char *value)
-{
-    (void)printf("%s: ", label);
-    output_text(stdout, value);
-    (void)putchar('\n');
-}
-
 static void print_field_set(const char *label, const char *value)
 {
     if (*value)
-        print_field(label, value);
+        output_field(label, value);
 }
 
 static void print_section(const char *title)
@@ -39,14 +32,14 @@ static void print_schedule(const Joblet__GetJobStatusResponse *job)
     char text[OUTPUT_TIME_MAX];
     output_format_time(job->scheduled_time, /* zone= */ true, "", text);
     print_section("Scheduling Information");
-    print_field("  Scheduled Time", text);
+    output_field("  Scheduled Time", text);
     int64_t due_ns;
     if (!status_is(job, "SCHEDULED") || text_parse_time(job->scheduled_time, &due_ns) < 0)
         return;
     char left[OUTPUT_DURATION_MAX];
     int64_t left_ns = due_ns - text_now_unix_ns();
     output_format_duration((double)left_ns / 1e9, left);
-    print_field("  Time Until Execution", left_ns > 0 ? left : "Due now (waiting for execution)");
+    output_field("  Time Until Execution", left_ns > 0 ? left : "Due now (waiting for execution)");
 }
 
 static void print_timing(const Joblet__GetJobStatusResponse *job)
@@ -56,21 +49,21 @@ static void print_timing(const Joblet__GetJobStatusResponse *job)
     int64_t end_ns;
     print_section("Timing");
     output_format_time(job->start_time, /* zone= */ true, "Not available", text);
-    print_field("  Created", text);
+    output_field("  Created", text);
     bool ended = *job->end_time;
     if (ended) {
         output_format_time(job->end_time, /* zone= */ true, "", text);
-        print_field("  Ended", text);
+        output_field("  Ended", text);
     }
     if (text_parse_time(job->start_time, &start_ns) < 0)
         return;
     char duration[OUTPUT_DURATION_MAX];
     if (ended && text_parse_time(job->end_time, &end_ns) == 0) {
         output_format_duration((double)(end_ns - start_ns) / 1e9, duration);
-        print_field("  Duration", duration);
+        output_field("  Duration", duration);
     } else if (!ended && status_is(job, "RUNNING")) {
         output_format_duration((double)(text_now_unix_ns() - start_ns) / 1e9, duration);
-        print_field("  Running For", duration);
+        output_field("  Running For", duration);
     }
 }
 
@@ -115,7 +108,7 @@ static void print_one(const char *title, const char *label, const char *value)
     if (!*value)
         return;
     print_section(title);
-    print_field(label, value);
+    output_field(label, value);
 }
 
 static void print_items(const char *title, char *const *items, size_t count)
@@ -221,9 +214,9 @@ static void print_actions(const Joblet__GetJobStatusResponse *job)
 static void print_text(const Joblet__GetJobStatusResponse *job, bool colour)
 {
     _cleanup_free_ char *command = output_join_command(job->command, job->args, job->n_args);
-    print_field("Job ID", job->uuid);
+    output_field("Job ID", job->uuid);
     print_field_set("Node ID", job->node_id);
-    print_field("Command", command ? command : job->command);
+    output_field("Command", command ? command : job->command);
     (void)fputs("Status: ", stdout);
     output_status(stdout, job->status, colour, 0);
     (void)putchar('\n');

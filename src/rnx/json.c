@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "rnx/output.h"
 
 void json_init(struct json *json, FILE *file, bool compact)
 {
@@ -103,13 +103,6 @@ static void escape_byte(FILE *file, unsigned char byte)
         (void)fputc(byte, file);
 }
 
-/* The size of the UTF-8 character at @bytes, or 0 when it is malformed. */
-static size_t character_size(const unsigned char *bytes, size_t size)
-{
-    size_t want = *bytes >= 0xf0 ? 4 : *bytes >= 0xe0 ? 3 : 2;
-    return want <= size && text_is_utf8((const char *)bytes, want) ? want : 0;
-}
-
 static void escape_character(FILE *file, const unsigned char *bytes, size_t size)
 {
     if (size == 3 && memcmp(bytes, "\xe2\x80\xa8", 3) == 0)
@@ -130,7 +123,7 @@ void json_bytes(struct json *json, const void *data, size_t size)
             escape_byte(json->file, bytes[i++]);
             continue;
         }
-        size_t length = character_size(bytes + i, size - i);
+        size_t length = output_character_size(bytes + i, size - i);
         if (length == 0) {
             (void)fputs("\\ufffd", json->file);
             i++;

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "rnx/interrupt.h"
 
-static size_t character_size(const unsigned char *bytes, size_t size)
+size_t output_character_size(const unsigned char *bytes, size_t size)
 {
     if (*bytes < 0x80)
         return 1;
@@ -46,7 +46,7 @@ void output_bytes(FILE *file, const char *text, size_t size)
 {
     const unsigned char *bytes = (const unsigned char *)text;
     for (size_t i = 0; i < size;) {
-        size_t length = character_size(bytes + i, size - i);
+        size_t length = output_character_size(bytes + i, size - i);
         if (length > 0 && !is_control(bytes + i, length)) {
             (void)fwrite(bytes + i, 1, length, file);
             i += length;
@@ -60,6 +60,13 @@ void output_bytes(FILE *file, const char *text, size_t size)
 void output_text(FILE *file, const char *text)
 {
     output_bytes(file, text, strlen(text));
+}
+
+void output_field(const char *label, const char *value)
+{
+    (void)printf("%s: ", label);
+    output_text(stdout, value);
+    (void)putchar('\n');
 }
 
 void output_format_time(const char *rfc3339, bool zone, const char *empty, char ret_text[OUTPUT_TIME_MAX])

@@ -12,6 +12,10 @@
  * \xNN. */
 void output_text(FILE *file, const char *text);
 void output_bytes(FILE *file, const char *text, size_t size);
+/* "LABEL: VALUE" and the end of the line on standard output, the value as by output_text. */
+void output_field(const char *label, const char *value);
+/* The size of the UTF-8 character at @bytes, of which there is at least one; 0 when it is malformed. */
+size_t output_character_size(const unsigned char *bytes, size_t size);
 
 /* "2026-01-02 03:04:05" from RFC 3339, in its own offset; " UTC" or " +0200" is added with @zone. "" gives @empty; what
  * is no time is copied as it is, cut at the buffer. */
