@@ -11,13 +11,13 @@
 struct grpc_client;
 
 struct grpc_client_options {
-    const char *address; /* "HOST:PORT", "[::1]:PORT" */
+    const char *address;     /* "HOST:PORT", "[::1]:PORT" */
     const char *server_name; /* "joblet" */
     const char *cert_pem;
     const char *key_pem;
     const char *ca_pem;
     uint32_t max_receive_bytes; /* of one message, 0 = 128 MiB */
-    int interrupt_fd;  /* readable = give up (a signalfd or pipe), or -EBADF */
+    int interrupt_fd;           /* readable = give up (a signalfd or pipe), or -EBADF */
 };
 
 /* How a call ended. */
@@ -31,10 +31,10 @@ int grpc_client_new(const struct grpc_client_options *options, struct grpc_clien
 void grpc_client_free(struct grpc_client *client);
 void grpc_client_freep(struct grpc_client **client);
 
-/* Wait-for-ready: while the server cannot be reached, connecting is tried again (with growing pauses) until the deadline;
- * then the status is DEADLINE_EXCEEDED. @deadline_ns = 0: none.
- * Unary: 0 with the response message (owned by the caller, may be empty) when the status is OK; -EREMOTEIO when the
- * server answered with another status, or the deadline passed (@ret_result holds it); -EINTR when interrupted. */
+/* Wait-for-ready: while the server cannot be reached, connecting is tried again (with growing pauses) until the
+ * deadline; then the status is DEADLINE_EXCEEDED. @deadline_ns = 0: none. Unary: 0 with the response message (owned by
+ * the caller, may be empty) when the status is OK; -EREMOTEIO when the server answered with another status, or the
+ * deadline passed (@ret_result holds it); -EINTR when interrupted. */
 int grpc_client_call(struct grpc_client *client, const char *path, const void *request, size_t size,
         uint64_t deadline_ns, uint8_t **ret_message, size_t *ret_size, struct grpc_result *ret_result);
 
@@ -43,7 +43,7 @@ int grpc_client_stream_open(struct grpc_client *client, const char *path, const 
         uint64_t deadline_ns, struct grpc_result *ret_result);
 /* 1 with a message, valid until the next call of this client; 0 when the stream ended with OK; -EREMOTEIO with
  * @ret_result for another status; -EINTR when interrupted. */
-int grpc_client_stream_next(struct grpc_client *client, const uint8_t **ret_message, size_t *ret_size,
-        struct grpc_result *ret_result);
+int grpc_client_stream_next(
+        struct grpc_client *client, const uint8_t **ret_message, size_t *ret_size, struct grpc_result *ret_result);
 /* Cancels the open stream, if there is one. */
 void grpc_client_stream_cancel(struct grpc_client *client);

@@ -21,8 +21,8 @@ struct grpc_call;
 typedef void (*grpc_handler)(struct grpc_call *call, const uint8_t *message, size_t size, void *user);
 
 struct grpc_method {
-    const char *path;       /* "/joblet.JobService/RunJob" */
-    grpc_handler handler;   /* NULL: known but not offered, UNIMPLEMENTED */
+    const char *path;     /* "/joblet.JobService/RunJob" */
+    grpc_handler handler; /* NULL: known but not offered, UNIMPLEMENTED */
 };
 
 struct grpc_server_options {
@@ -34,16 +34,17 @@ struct grpc_server_options {
     const char *ca_pem;
     const struct grpc_method *methods; /* static; methods not listed are UNIMPLEMENTED */
     size_t method_count;
-    void *user; /* given to handlers */
+    void *user;                 /* given to handlers */
     uint32_t max_receive_bytes; /* of one message; larger: RESOURCE_EXHAUSTED */
     uint32_t max_send_bytes;
     uint32_t max_header_bytes;
     uint32_t max_concurrent_streams;
-    uint32_t max_connections;    /* 0 = 1024; beyond: accepted and closed */
-    uint64_t max_buffered_bytes; /* request bytes held for all calls together, 0 = 512 MiB; beyond: RESOURCE_EXHAUSTED */
-    uint64_t keepalive_ns;           /* PING after this much silence, 0 = never */
-    uint64_t keepalive_timeout_ns;   /* without an answer: closed */
-    uint64_t connection_timeout_ns;  /* TLS handshake and preface */
+    uint32_t max_connections; /* 0 = 1024; beyond: accepted and closed */
+    uint64_t
+            max_buffered_bytes; /* request bytes held for all calls together, 0 = 512 MiB; beyond: RESOURCE_EXHAUSTED */
+    uint64_t keepalive_ns;      /* PING after this much silence, 0 = never */
+    uint64_t keepalive_timeout_ns;  /* without an answer: closed */
+    uint64_t connection_timeout_ns; /* TLS handshake and preface */
     /* Before a request's body is accepted: may this peer call this method at all? GRPC_OK, or the status to answer
      * with (@ret_message, a buffer of 256, filled). NULL = all. Called on the headers, so that who may not call
      * cannot make us buffer 128 MiB. */

@@ -1,5 +1,5 @@
-/* gRPC status codes and the small texts of the protocol: names, percent-encoding of grpc-message, grpc-timeout. Shared by
- * server and client. Source: the gRPC over HTTP/2 protocol description and its list of status codes. */
+/* gRPC status codes and the small texts of the protocol: names, percent-encoding of grpc-message, grpc-timeout. Shared
+ * by server and client. Source: the gRPC over HTTP/2 protocol description and its list of status codes. */
 #pragma once
 
 #include <stddef.h>
