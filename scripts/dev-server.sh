@@ -1,89 +1,135 @@
 #!/usr/bin/env bash
 # A complete throw-away server under DIR: its own prefix, port on loopback, certificates of all four roles, rnx
-# configuration. `start DIR` writes DIR/env (RNX, RNX_CONFIG, JOBLET, JOBLET_PREFIX, JOBLET_ADDRESS); `stop DIR` ends the
-# server and its jobs and removes the prefix. The service's log is DIR/joblet.log.
+# configuration.
 #
-# JOBLET_BUILD names the build directory (build/ otherwise); it is built when it is not there.
+#   start DIR    sets it up, starts it, writes DIR/env (RNX, RNX_CONFIG, JOBLET, JOBLET_PREFIX, JOBLET_ADDRESS)
+#   launch DIR   starts the service of DIR again after it has ended or was killed
+#   stop DIR     ends the service and its jobs, removes all of it
+#
+# The service's own log is DIR/joblet.log. JOBLET_BUILD names the build directory (build/ otherwise); it is built when it is
+# not there.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-usage="usage: dev-server.sh start DIR | stop DIR"
-[ $# -eq 2 ] || die "$usage"
+[ $# -eq 2 ] || die "usage: dev-server.sh start|launch|stop DIR"
 need_root
+tries=${JOBLET_IN_VM:+1200}
 
 free_port() {
     /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null ||
         echo $((20000 + RANDOM % 20000))
 }
 
+service_pid() {
+    cat "$prefix/run/joblet.pid" 2>/dev/null || true
+}
+
 is_alive() {
-    [ -n "$1" ] && kill -0 "$1" 2>/dev/null
+    [ -n "$1" ] && [ "$(cat "/proc/$1/comm" 2>/dev/null)" = joblet ]
 }
 
-# Where the machine's manager wants it, the service gets a delegated cgroup of its own.
+rnx() {
+    timeout 30 "$BUILD/src/rnx/rnx" --config "$prefix/config/rnx-config.yml" "$@"
+}
+
+# A service that distributes control groups needs one of its own to start from. Where systemd runs the machine it gives one;
+# else, on a host with version 2 alone, we make one beside us.
 launch() {
+    local pid delegate=()
     if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
-        exec systemd-run --quiet --scope -p Delegate=yes "$@"
+        delegate=(systemd-run --quiet --scope -p Delegate=yes)
     fi
-    exec "$@"
-}
-
-start() {
-    local dir=$1 prefix port pid
-    [ -e "$dir/env" ] && die "$dir has a server already; stop it first"
-    [ -x "$BUILD/src/joblet/joblet" ] || build_tree "$BUILD"
-    mkdir -p "$dir"
-    dir=$(cd "$dir" && pwd)
-    prefix=$dir/prefix
-    port=$(free_port)
-    "$BUILD/src/joblet/joblet" --prefix "$prefix" setup --address "127.0.0.1:$port" --listen 127.0.0.1 --port "$port" \
-        >"$dir/setup.log" 2>&1 || { cat "$dir/setup.log" >&2; die "setup failed"; }
-    cat >"$dir/env" <<END
-RNX=$BUILD/src/rnx/rnx
-RNX_CONFIG=$prefix/config/rnx-config.yml
-JOBLET=$BUILD/src/joblet/joblet
-JOBLET_PREFIX=$prefix
-JOBLET_ADDRESS=127.0.0.1:$port
-export RNX RNX_CONFIG JOBLET JOBLET_PREFIX JOBLET_ADDRESS
-END
-    (launch "$BUILD/src/joblet/joblet" --prefix "$prefix" serve </dev/null >>"$dir/joblet.log" 2>&1) &
-    for _ in $(seq 200); do
-        pid=$(cat "$prefix/run/joblet.pid" 2>/dev/null || true)
-        if is_alive "$pid" && RNX_CONFIG=$prefix/config/rnx-config.yml timeout 2 "$BUILD/src/rnx/rnx" job list >/dev/null 2>&1; then
+    # A session of its own: the terminal's signals are not meant for it. No descriptor of ours goes along.
+    (
+        for fd in /proc/self/fd/*; do
+            fd=${fd##*/}
+            [ "$fd" -le 2 ] || eval "exec $fd>&-"
+        done
+        exec setsid "${delegate[@]}" "$BUILD/src/joblet/joblet" --prefix "$prefix" serve </dev/null >>"$dir/joblet.log" 2>&1
+    ) &
+    for _ in $(seq "${tries:-400}"); do
+        pid=$(service_pid)
+        if is_alive "$pid" && timeout 5 "$BUILD/src/rnx/rnx" --config "$prefix/config/rnx-config.yml" job list >/dev/null 2>&1; then
             return 0
         fi
         sleep 0.05
     done
     tail -n 20 "$dir/joblet.log" >&2
-    stop "$dir" >/dev/null 2>&1 || true
-    die "the server did not answer within ten seconds"
+    return 1
 }
 
-stop() {
-    local dir=$1 prefix pid
-    prefix=$dir/prefix
-    [ -f "$dir/env" ] || die "$dir has no server"
-    pid=$(cat "$prefix/run/joblet.pid" 2>/dev/null || true)
-    if is_alive "$pid"; then
-        # Jobs outlive a service; a throw-away server takes its jobs with it.
-        RNX_CONFIG=$prefix/config/rnx-config.yml "$BUILD/src/rnx/rnx" job list 2>/dev/null |
-            awk '/^[0-9a-f]{8}-/ && ($3 == "RUNNING" || $3 == "INITIALIZING") {print $1}' |
-            while read -r id; do
-                RNX_CONFIG=$prefix/config/rnx-config.yml "$BUILD/src/rnx/rnx" job stop "$id" >/dev/null 2>&1 || true
-            done
-        kill -TERM "$pid" 2>/dev/null || true
-        for _ in $(seq 200); do
-            is_alive "$pid" || break
-            sleep 0.05
-        done
-        is_alive "$pid" && kill -KILL "$pid"
+start() {
+    local port
+    [ -e "$dir/env" ] && die "$dir has a server already; stop it first"
+    [ -x "$BUILD/src/joblet/joblet" ] || build_tree "$BUILD"
+    port=$(free_port)
+    "$BUILD/src/joblet/joblet" --prefix "$prefix" setup --address "127.0.0.1:$port" --listen 127.0.0.1 >"$dir/setup.log" 2>&1 ||
+        { cat "$dir/setup.log" >&2; rm -rf "$prefix"; die "setup failed"; }
+    cat >"$dir/env" <<END_ENV
+RNX=$BUILD/src/rnx/rnx
+RNX_CONFIG=$prefix/config/rnx-config.yml
+JOBLET=$BUILD/src/joblet/joblet
+JOBLET_PREFIX=$prefix
+JOBLET_ADDRESS=127.0.0.1:$port
+END_ENV
+    if ! launch; then
+        stop
+        die "the server did not answer"
     fi
+}
+
+# What a killed service can leave: processes 1 of its jobs.
+leftover_inits() {
+    local process id
+    for process in /proc/[0-9]*; do
+        [ "$(cat "$process/comm" 2>/dev/null)" = joblet-init ] || continue
+        id=$(tr '\0' '\n' 2>/dev/null <"$process/environ" | sed -n 's/^JOB_ID=//p') || continue
+        [ -n "$id" ] && [ -d "$prefix/state/jobs/$id" ] && echo "${process#/proc/}"
+    done
+    return 0
+}
+
+wait_until_gone() {
+    local count=${tries:-400}
+    while [ "$count" -gt 0 ] && is_alive "$1"; do
+        sleep 0.05
+        count=$((count - 1))
+    done
+    ! is_alive "$1"
+}
+
+# A job outlives the service; a throw-away server takes its jobs with it.
+stop() {
+    local pid
+    pid=$(service_pid)
+    if ! is_alive "$pid" && [ -n "$(leftover_inits)" ]; then
+        launch >/dev/null 2>&1 || true
+        pid=$(service_pid)
+    fi
+    if is_alive "$pid"; then
+        rnx job list 2>/dev/null | awk '/^[0-9a-f]{8}-/ || /^[0-9a-f-]{36}/ {if ($3 == "RUNNING" || $3 == "INITIALIZING") print $1}' |
+            while read -r id; do
+                rnx job stop "$id" >/dev/null 2>&1 || true
+            done
+        rnx job delete-all >/dev/null 2>&1 || true
+        kill -TERM "$pid" 2>/dev/null || true
+        wait_until_gone "$pid" || kill -KILL "$pid" 2>/dev/null || true
+    fi
+    for pid in $(leftover_inits); do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
     rm -rf "$prefix"
     rm -f "$dir/env" "$dir/setup.log"
 }
 
+mkdir -p "$2"
+dir=$(cd "$2" && pwd)
+prefix=$dir/prefix
 case $1 in
-start) start "$2" ;;
-stop) stop "$2" ;;
-*) die "$usage" ;;
+start) start ;;
+launch | stop)
+    [ -f "$dir/env" ] || die "$dir has no server"
+    "$1" || die "the server did not answer"
+    ;;
+*) die "usage: dev-server.sh start|launch|stop DIR" ;;
 esac
