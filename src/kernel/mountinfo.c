@@ -1,9 +1,13 @@
 #include "kernel/mountinfo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
 
 static bool is_octal(const char *at)
 {
@@ -78,4 +82,42 @@ bool mountinfo_has_option(const char *options, const char *token)
             return true;
     }
     return false;
+}
+
+/* In a line, the optional fields stand between the sixth field and " - ". */
+static bool line_is_shared(const char *line)
+{
+    const char *at = line;
+    for (unsigned field = 0; field < 6 && at; field++) {
+        at = strchr(at, ' ');
+        if (at)
+            at++;
+    }
+    return !at || strncmp(at, "- ", 2) != 0;
+}
+
+int mountinfo_is_shared(uint64_t id)
+{
+    _cleanup_close_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    char buffer[16384];
+    size_t used = 0;
+    for (;;) {
+        ssize_t got = read(fd, buffer + used, sizeof(buffer) - 1 - used);
+        if (got <= 0)
+            return got < 0 ? -errno : -ENOENT;
+        used += (size_t)got;
+        buffer[used] = '\0';
+        char *line = buffer;
+        for (char *end; (end = strchr(line, '\n')); line = end + 1) {
+            *end = '\0';
+            if (strtoull(line, NULL, 10) == id)
+                return line_is_shared(line);
+        }
+        used -= (size_t)(line - buffer);
+        if (used == sizeof(buffer) - 1)
+            return -EFBIG;
+        memmove(buffer, line, used);
+    }
 }

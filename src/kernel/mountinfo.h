@@ -24,3 +24,7 @@ int mountinfo_next(const char **text, struct mountinfo *ret_line);
 
 /* True when the comma-separated @options hold @token as a whole. */
 bool mountinfo_has_option(const char *options, const char *token);
+
+/* Asks /proc/self/mountinfo whether the mount @id takes part in any propagation. Reads only up to its line, and needs
+ * nothing of the others to be well-formed. 1 or 0; -ENOENT: no such mount in this namespace and root; -errno. */
+int mountinfo_is_shared(uint64_t id);

@@ -45,6 +45,8 @@ static int stay_init(struct error *error)
 
 int sandbox_fork(struct sandbox *sandbox, struct error *error)
 {
+    if (!sandbox->spec.arguments)
+        return error_text(error, EPROTO, "there is no request to run");
     sigset_t all;
     sigset_t wanted;
     (void)sigfillset(&all);

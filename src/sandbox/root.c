@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "kernel/mount.h"
+#include "kernel/mountinfo.h"
 #include "sandbox/root_table.h"
 #include "sandbox/sandbox.h"
 
@@ -257,13 +258,28 @@ static int place_mount(struct sandbox *sandbox, const struct root_mount *mount, 
     return 0;
 }
 
+/* Attaches the root on top of the old one, which stays in use by whatever path begins at "/" until the pivot. On a
+ * shared mount this would happen to the host too, and nothing in this namespace would tell afterwards: so it is asked
+ * before. */
+static int attach_root(struct error *error)
+{
+    struct statx status;
+    _cleanup_close_ int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old_root < 0 || statx(old_root, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0)
+        return error_errno(error, errno, "look at the old root");
+    int r = mountinfo_is_shared(status.stx_mnt_id);
+    if (r != 0)
+        return r < 0 ? error_errno(error, -r, "look at the old root's propagation")
+                     : error_text(error, EPROTO, "the mount tree is still shared with the host");
+    r = mount_attach(PLAN_FD_ROOT, old_root);
+    return r < 0 ? error_errno(error, -r, "attach the root") : 0;
+}
+
 int sandbox_build_root(struct sandbox *sandbox, struct error *error)
 {
-    /* On top of the old root, which stays in use by whatever path begins at "/" until the pivot. */
-    _cleanup_close_ int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int r = old_root < 0 ? -errno : mount_attach(PLAN_FD_ROOT, old_root);
+    int r = attach_root(error);
     if (r < 0)
-        return error_errno(error, -r, "attach the root");
+        return r;
 
     _cleanup_close_ int private_fd = -EBADF;
     r = new_private(sandbox, &private_fd, error);

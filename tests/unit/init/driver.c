@@ -22,7 +22,6 @@
 #include "base/text.h"
 #include "kernel/landlock.h"
 #include "kernel/mount.h"
-#include "kernel/mountinfo.h"
 #include "plan/spec.h"
 
 #define DISK_BASE 4000000000U
@@ -113,6 +112,14 @@ static int make_root(struct driver *driver)
     return r < 0 ? r : (system(path) == 0 ? 0 : -EIO);
 }
 
+int driver_isolate(void)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)
+        return -errno;
+    return 0;
+}
+
 int driver_open(struct driver *driver, const char *init_path, bool has_hooks)
 {
     *driver = (struct driver){.has_hooks = has_hooks, .id_base = JOB_BASE, .root_fd = -EBADF};
@@ -124,8 +131,7 @@ int driver_open(struct driver *driver, const char *init_path, bool has_hooks)
     /* A mount namespace of our own, and shared within: a step that forgets to make its tree private must show, but
      * never on the host. A group that is not the job's, for the same reason. */
     static const gid_t groups[] = {4242, 4243};
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0 || setgroups(2, groups) < 0) {
+    if (driver_isolate() < 0 || setgroups(2, groups) < 0) {
         perror("driver: namespace");
         return -1;
     }
@@ -143,34 +149,21 @@ int driver_open(struct driver *driver, const char *init_path, bool has_hooks)
     return 0;
 }
 
-/* What a swapped step let out of its namespace: mounts that appeared below the root's directory. */
-static unsigned remove_leaked_mounts(const struct driver *driver)
+/* The number of mounts in this namespace: more afterwards than before is what a job let out. */
+static unsigned count_mounts(void)
 {
-    unsigned removed = 0;
+    unsigned lines = 0;
     char *text = NULL;
     if (fd_read_file_at(AT_FDCWD, "/proc/self/mountinfo", 1U << 20, &text, NULL) < 0)
         return 0;
-    /* From the end: children first. */
-    for (char *at; (at = strrchr(text, '\n'));) {
-        *at = '\0';
-        char *line = strrchr(text, '\n');
-        line = line ? line + 1 : text;
-        struct mountinfo mount;
-        char copy[4096];
-        (void)snprintf(copy, sizeof(copy), "%s\n", line);
-        const char *next = copy;
-        if (mountinfo_next(&next, &mount) == 1 &&
-                strncmp(mount.target, driver->directory, strlen(driver->directory)) == 0 &&
-                umount2(mount.target, MNT_DETACH) == 0)
-            removed++;
-    }
+    for (const char *at = text; (at = strchr(at, '\n')); at++)
+        lines++;
     free(text);
-    return removed;
+    return lines;
 }
 
 void driver_close(struct driver *driver)
 {
-    (void)remove_leaked_mounts(driver);
     char command[128];
     (void)snprintf(command, sizeof(command), "rm -rf --one-file-system %s", driver->directory);
     if (driver->root_fd >= 0 && system(command) != 0)
@@ -283,9 +276,11 @@ static int prepare(const struct driver *driver, struct driver_job *job, struct r
     run->fds[PLAN_FD_CONTROL] = pair[1];
     run->fds[PLAN_FD_USERNS] =
             job->with_fresh_userns ? new_userns(0, driver->id_base) : fcntl(driver->join_userns_fd, F_DUPFD_CLOEXEC, 0);
-    run->fds[PLAN_FD_ROOT] = mount_clone(driver->root_fd, "");
+    run->fds[PLAN_FD_ROOT] = mount_clone(AT_FDCWD, driver->directory);
     int r = mount_set_attributes(run->fds[PLAN_FD_ROOT],
             MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP, driver->disk_userns_fd);
+    if (run->fds[PLAN_FD_USERNS] < 0)
+        return run->fds[PLAN_FD_USERNS];
     if (r == 0)
         r = spec_encode(job->work_dir, job->arguments, job->environment, &run->fds[PLAN_FD_SPEC], NULL);
     if (r < 0)
@@ -424,6 +419,7 @@ static char *read_back(int fd, size_t *ret_size)
 int driver_run(const struct driver *driver, struct driver_job *job)
 {
     struct run run = {.control = -1, .pidfd = -1};
+    unsigned mounts_before = count_mounts();
     int r = prepare(driver, job, &run);
     if (r == 0) {
         int64_t started_ns = text_now_monotonic_ns();
@@ -443,7 +439,7 @@ int driver_run(const struct driver *driver, struct driver_job *job)
     }
     for (size_t i = 0; i < ELEMENTS(run.fds); i++)
         (void)fd_close(run.fds[i]);
-    job->leaked_mounts = remove_leaked_mounts(driver);
+    job->leaked_mounts = count_mounts() - mounts_before;
     for (size_t i = 0; i < ELEMENTS(run.groups); i++)
         if (run.groups[i][0] && rmdir(run.groups[i]) < 0)
             (void)fprintf(stderr, "driver: rmdir %s: %s\n", run.groups[i], strerror(errno));

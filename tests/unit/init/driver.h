@@ -56,6 +56,9 @@ struct driver_job {
     int64_t duration_ns;    /* clone3 to reaped */
 };
 
+/* Gives the calling process a mount namespace of its own, shared within as a host's usually is. 0 or -errno. */
+int driver_isolate(void);
+
 /* Makes the root and the namespaces; prints and returns -1 when it cannot. */
 int driver_open(struct driver *driver, const char *init_path, bool has_hooks);
 void driver_close(struct driver *driver);

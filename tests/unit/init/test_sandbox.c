@@ -1,0 +1,410 @@
+/* Jobs in real sandboxes: how they end, what their log holds, and that a plan that lies starts nothing. Root only. */
+#include <errno.h>
+#include <linux/sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "driver.h"
+#include "joblog/format.h"
+
+static struct driver driver;
+
+static char shell_name[] = "sh";
+static char shell_flag[] = "-c";
+
+/* One shell script as a job, with the default plan. */
+#define SHELL(script)                                                                                                  \
+    (char *[])                                                                                                         \
+    {                                                                                                                  \
+        shell_name, shell_flag, (char[]){script}, NULL                                                                 \
+    }
+
+static void run_job(struct driver_job *job)
+{
+    assert_int_equal(driver_run(&driver, job), 0);
+    assert_int_equal(job->leaked_mounts, 0);
+}
+
+static void assert_end(const struct driver_job *job, uint32_t reason, int exit_code)
+{
+    if (job->failed)
+        print_error("failed at '%s': %s\n", plan_stage_name(job->error.stage), job->error.text);
+    assert_false(job->failed);
+    assert_true(job->has_record);
+    assert_memory_equal(job->record.job_id, job->plan.job_id, 16);
+    assert_string_equal(record_reason_name(job->record.reason), record_reason_name(reason));
+    assert_int_equal(job->record.exit_code, exit_code);
+    assert_int_equal(job->record.log_bytes, job->log_size);
+    assert_true(job->record.ended_unix_ns >= job->record.started_unix_ns);
+    assert_int_equal(job->wait_status, 0);
+}
+
+/* The entries of the index follow each other without a gap and cover the log. */
+static void assert_index(const struct driver_job *job)
+{
+    uint64_t offset = 0;
+    assert_int_equal(job->index_size % sizeof(struct joblog_entry), 0);
+    for (size_t at = 0; at < job->index_size; at += sizeof(struct joblog_entry)) {
+        struct joblog_entry entry;
+        memcpy(&entry, job->index + at, sizeof(entry));
+        assert_int_equal(entry.offset, offset);
+        assert_true(entry.size > 0 && entry.stream >= JOBLOG_STREAM_STDOUT && entry.stream <= JOBLOG_STREAM_SERVICE);
+        offset += entry.size;
+    }
+    assert_int_equal(offset, job->log_size);
+}
+
+static void test_happy(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("echo out; echo err >&2; sleep 0.2; echo out2; exit 7"));
+    job.with_cgroups = driver.has_v1;
+    run_job(&job);
+    assert_true(job.was_ready);
+    assert_end(&job, RECORD_REASON_EXITED, 7);
+    assert_index(&job);
+    assert_non_null(strstr(job.log, "out\n"));
+    assert_non_null(strstr(job.log, "err\n"));
+    assert_non_null(strstr(job.log, "out2\n"));
+    driver_job_done(&job);
+}
+
+/* What comes apart in time stays in order, with its stream. */
+static void test_order(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("for i in 1 2 3; do echo o$i; sleep 0.15; echo e$i >&2; sleep 0.15; done"));
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 0);
+    assert_string_equal(job.log, "o1\ne1\no2\ne2\no3\ne3\n");
+    assert_index(&job);
+    assert_int_equal(job.index_size / sizeof(struct joblog_entry), 6);
+    struct joblog_entry entry;
+    memcpy(&entry, job.index + sizeof(entry), sizeof(entry));
+    assert_int_equal(entry.stream, JOBLOG_STREAM_STDERR);
+    driver_job_done(&job);
+}
+
+static void test_environment(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    char *const environment[] = {(char[]){"PATH=/nowhere:/bin"}, (char[]){"JOB_ID=forged"}, (char[]){"JOB_COMMAND=x"},
+            (char[]){"TMPDIR=/"}, (char[]){"MINE=yes"}, NULL};
+    driver_job_init(&driver, &job, (char *[]){(char[]){"env"}, NULL});
+    job.environment = environment;
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 0);
+    char id[64] = "JOB_ID=";
+    text_format_uuid(job.plan.job_id, id + 7);
+    char temporary[80];
+    (void)snprintf(temporary, sizeof(temporary), "TMPDIR=/tmp/job-%s\n", id + 7);
+    assert_non_null(strstr(job.log, id));
+    assert_non_null(strstr(job.log, temporary));
+    assert_null(strstr(job.log, "forged"));
+    static const char *const wanted[] = {"JOB_TYPE=standard\n", "JOBLET_CHROOT=true\n", "JOB_COMMAND=env\n",
+            "JOB_MAX_CPU=150\n", "JOB_MAX_MEMORY=64\n", "MINE=yes\n", "PATH=/nowhere:/bin\n"};
+    for (size_t i = 0; i < ELEMENTS(wanted); i++)
+        assert_non_null(strstr(job.log, wanted[i]));
+    driver_job_done(&job);
+}
+
+static void test_cannot_start(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command;
+        const char *work_dir;
+        int exit_code;
+        const char *text;
+    } cases[] = {
+            {"nosuch", "/work", 127, "joblet: command 'nosuch' was not found in PATH\n"},
+            {"/bin/nosuch", "/work", 127, "joblet: command '/bin/nosuch' was not found\n"},
+            {"", "/work", 127, "was not found"},
+            {"noexec", "/work", 126, "joblet: command 'noexec' cannot be executed: Permission denied\n"},
+            {"/bin", "/work", 126, "Permission denied\n"},
+            {"orphan", "/work", 126, "interpreter or loader was not found\n"},
+            {"true", "/nowhere", 126, "joblet: working directory '/nowhere': No such file or directory\n"},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        struct driver_job job;
+        char command[32];
+        (void)snprintf(command, sizeof(command), "%s", cases[i].command);
+        driver_job_init(&driver, &job, (char *[]){command, NULL});
+        job.work_dir = cases[i].work_dir;
+        run_job(&job);
+        assert_end(&job, RECORD_REASON_EXITED, cases[i].exit_code);
+        assert_non_null(strstr(job.log, cases[i].text));
+        assert_index(&job);
+        assert_true(job.record.error.text[0] != '\0');
+        driver_job_done(&job);
+    }
+}
+
+static void test_signal(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("kill -SEGV $$"));
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_SIGNAL, 128 + 11);
+    assert_int_equal(job.record.signal, 11);
+    driver_job_done(&job);
+}
+
+/* The time limit holds against a job that ignores what it can ignore, and its children go with it. */
+static void test_timeout(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("trap '' TERM INT; echo before; sleep 50 & sleep 50"));
+    job.plan.timeout_ns = 300 * 1000000ULL;
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_TIMEOUT, 124);
+    assert_string_equal(job.log, "before\n");
+    assert_true(job.duration_ns > 250 * 1000000LL && job.duration_ns < 5000 * 1000000LL);
+    driver_job_done(&job);
+}
+
+static void test_stop(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("trap '' TERM; echo before; sleep 50"));
+    job.stop_after_ms = 300;
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_STOPPED, 137);
+    assert_string_equal(job.log, "before\n");
+    driver_job_done(&job);
+}
+
+/* A job can neither signal joblet-init nor change it, nor look into it. */
+static void test_init_out_of_reach(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job,
+            SHELL("kill -TERM 1 && echo BAD; kill -KILL 1 && echo BAD; cat /proc/1/environ && echo BAD;"
+                  "ls /proc/1/fd/ && echo BAD; ls /proc/1/root/ && echo BAD; cat /proc/1/maps && echo BAD;"
+                  "head -c1 /proc/1/exe && echo BAD; sleep 0.1; echo end"));
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 0);
+    assert_null(strstr(job.log, "BAD"));
+    assert_non_null(strstr(job.log, "end\n"));
+    driver_job_done(&job);
+}
+
+static void test_writable(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job,
+            SHELL("for d in /work /tmp $TMPDIR /dev/shm; do touch $d/x || echo BAD $d; done;"
+                  "for d in / /etc /bin /dev /run /proc /proc/sys /sys /volumes; do touch $d/x 2>/dev/null && echo BAD "
+                  "$d; done;"
+                  "echo x >/dev/null || echo BAD null;"
+                  "for f in /etc/hosts /proc/sys/kernel/hostname /proc/self/oom_score_adj "
+                  "/proc/sys/user/max_user_namespaces;"
+                  "do echo 1 2>/dev/null >$f && echo BAD $f; done; mkdir /work/a /work/b; touch /work/a/f;"
+                  "echo done"));
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 0);
+    assert_null(strstr(job.log, "BAD"));
+    assert_non_null(strstr(job.log, "done\n"));
+    driver_job_done(&job);
+}
+
+static void test_big_output(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("seq 1 400000"));
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 0);
+    assert_index(&job);
+    const char *at = job.log;
+    for (unsigned i = 1; i <= 400000; i++) {
+        char *end;
+        assert_int_equal(strtoul(at, &end, 10), i);
+        assert_true(*end == '\n');
+        at = end + 1;
+    }
+    assert_true(*at == '\0');
+    driver_job_done(&job);
+}
+
+/* Past its quota the job goes on, and the log says how much is missing. */
+static void test_quota(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("head -c 300000 /dev/zero | tr '\\0' x; echo last >&2"));
+    job.plan.log_quota_bytes = 100000;
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 0);
+    assert_int_equal(job.record.log_left_out_bytes, 200005);
+    assert_index(&job);
+    assert_true(strspn(job.log, "x") == 100000);
+    assert_string_equal(job.log + 100000, "joblet: 200005 bytes of output were left out: the log is at its limit\n");
+    driver_job_done(&job);
+}
+
+/* A process left behind that keeps writing does not keep the job from ending. */
+static void test_endless_child(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("yes & sleep 0.1; exit 5"));
+    job.plan.log_quota_bytes = 1000;
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 5);
+    driver_job_done(&job);
+}
+
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    if (!driver.has_v1) {
+        print_message("skipped: no cgroup v1 memory controller; on v2 joblet reads memory.events\n");
+        skip();
+    }
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("head -c 60000000 /dev/zero >/dev/shm/x; echo alive"));
+    job.plan.shm_bytes = 64U << 20;
+    job.with_cgroups = true;
+    job.memory_limit_bytes = 24U << 20;
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_OUT_OF_MEMORY, 137);
+    driver_job_done(&job);
+}
+
+/* joblet goes away between READY and GO: nothing runs. */
+static void test_no_go(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("echo ran"));
+    job.never_go = true;
+    run_job(&job);
+    assert_int_equal(job.wait_status, 1);
+    assert_true(job.has_record);
+    assert_int_equal(job.record.reason, RECORD_REASON_SETUP_FAILURE);
+    assert_int_equal(job.log_size, 0);
+    driver_job_done(&job);
+}
+
+/* Nothing may have been executed, and the error must say where it stopped. */
+static void assert_refused(struct driver_job *job, uint32_t stage)
+{
+    run_job(job);
+    assert_true(job->failed);
+    assert_false(job->was_ready);
+    if (job->error.stage != stage)
+        print_error("refused at '%s': %s\n", plan_stage_name(job->error.stage), job->error.text);
+    assert_int_equal(job->error.stage, stage);
+    assert_true(job->error.code > 0 && job->error.text[0] != '\0');
+    assert_int_equal(job->wait_status, 1);
+    assert_true(job->has_record);
+    assert_int_equal(job->record.reason, RECORD_REASON_SETUP_FAILURE);
+    assert_int_equal(job->record.exit_code, -1);
+    assert_int_equal(job->log_size, 0);
+    driver_job_done(job);
+}
+
+static void test_lies(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    char **script = SHELL("echo ran");
+    driver_job_init(&driver, &job, script);
+    job.plan.magic ^= 1;
+    assert_refused(&job, PLAN_STAGE_START);
+    driver_job_init(&driver, &job, script);
+    job.plan.type = 9;
+    assert_refused(&job, PLAN_STAGE_START);
+    driver_job_init(&driver, &job, script);
+    job.job_id_environment = "00000000-0000-4000-8000-000000000000";
+    assert_refused(&job, PLAN_STAGE_START);
+    /* Another range than the user namespace has. */
+    driver_job_init(&driver, &job, script);
+    job.plan.id_base += PLAN_RANGE_SIZE;
+    run_job(&job);
+    assert_true(job.failed);
+    assert_int_equal(job.log_size, 0);
+    driver_job_done(&job);
+    /* A Landlock ABI that the kernel does not have. */
+    driver_job_init(&driver, &job, script);
+    job.plan.open_files = 1U << 30;
+    assert_refused(&job, PLAN_STAGE_RLIMITS);
+}
+
+static void test_forgotten_namespaces(void **state)
+{
+    (void)state;
+    static const unsigned flags[] = {CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWPID};
+    for (size_t i = 0; i < ELEMENTS(flags); i++) {
+        struct driver_job job;
+        driver_job_init(&driver, &job, SHELL("echo ran"));
+        job.without_namespace = flags[i];
+        assert_refused(&job, PLAN_STAGE_START);
+    }
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("echo ran"));
+    job.without_namespace = CLONE_NEWCGROUP;
+    assert_refused(&job, PLAN_STAGE_PROOF);
+}
+
+/* A descriptor too many does not survive. */
+static void test_extra_fd(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    driver_job_init(&driver, &job, SHELL("ls /proc/self/fd | wc -l"));
+    job.with_extra_fd = true;
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 0);
+    assert_int_equal(atoi(job.log), 4); /* 0, 1, 2 and the directory itself */
+    driver_job_done(&job);
+}
+
+int main(int count, char **arguments)
+{
+    if (geteuid() != 0) {
+        (void)printf("skipped: needs root\n");
+        return 77;
+    }
+    if (count != 2 || driver_open(&driver, arguments[1], /* has_hooks= */ false) < 0)
+        return 1;
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(test_happy),
+            cmocka_unit_test(test_order),
+            cmocka_unit_test(test_environment),
+            cmocka_unit_test(test_cannot_start),
+            cmocka_unit_test(test_signal),
+            cmocka_unit_test(test_timeout),
+            cmocka_unit_test(test_stop),
+            cmocka_unit_test(test_init_out_of_reach),
+            cmocka_unit_test(test_writable),
+            cmocka_unit_test(test_big_output),
+            cmocka_unit_test(test_quota),
+            cmocka_unit_test(test_endless_child),
+            cmocka_unit_test(test_out_of_memory),
+            cmocka_unit_test(test_no_go),
+            cmocka_unit_test(test_lies),
+            cmocka_unit_test(test_forgotten_namespaces),
+            cmocka_unit_test(test_extra_fd),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    driver_close(&driver);
+    return failed;
+}
