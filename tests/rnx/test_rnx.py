@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stand_in
 from stand_in import grpc
 
-RNX, PROTO = sys.argv[1:3]
+RNX, PROTO = (os.path.abspath(path) for path in sys.argv[1:3])
 UUID = "1b4e28ba-2fa1-11d2-883f-b9a761bde3fb"
 OTHER = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 
