@@ -252,6 +252,12 @@ static int enable_controllers(int group_fd, const char *path, uint32_t wanted, s
     return 0;
 }
 
+static uint32_t read_enabled(int group_fd)
+{
+    _cleanup_free_ char *list = NULL;
+    return fd_read_file_at(group_fd, "cgroup.subtree_control", 4096, &list, NULL) < 0 ? 0 : parse_controllers(list);
+}
+
 static int make_parent(struct cgroup_hierarchy *hierarchy, const char *name, int own_fd, struct error *error)
 {
     if (mkdirat(own_fd, name, 0755) < 0 && errno != EEXIST)
@@ -288,6 +294,8 @@ static int prepare_hierarchy(
     int r = make_parent(hierarchy, name, own_fd, error);
     if (r == 0 && hierarchy->v2 && hierarchy->controllers != 0) {
         r = enter_leaf(hierarchy, error);
+        if (r == 0)
+            hierarchy->enabled = hierarchy->controllers & ~read_enabled(own_fd);
         if (r == 0)
             r = enable_controllers(own_fd, hierarchy->directory, hierarchy->controllers, error);
         if (r == 0)
@@ -379,6 +387,44 @@ void cgroup_host_done(struct cgroup_host *host)
     for (unsigned i = 0; i < host->count; i++)
         host->hierarchies[i].parent_fd = fd_close(host->hierarchies[i].parent_fd);
     host->count = 0;
+}
+
+/* Undoes prepare_hierarchy for v2 with controllers: they come back before we may leave the leaf. */
+static void leave_leaf(const struct cgroup_hierarchy *hierarchy)
+{
+    _cleanup_close_ int own_fd = openat(hierarchy->parent_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned i = 0; own_fd >= 0 && i < CGROUP_CONTROLLER_COUNT; i++) {
+        char text[24];
+        (void)snprintf(text, sizeof(text), "-%s", controller_names[i]);
+        if (hierarchy->controllers & 1U << i)
+            (void)fd_write_file_at(hierarchy->parent_fd, "cgroup.subtree_control", text);
+        if (hierarchy->enabled & 1U << i)
+            (void)fd_write_file_at(own_fd, "cgroup.subtree_control", text);
+    }
+    if (own_fd >= 0)
+        (void)fd_write_file_at(own_fd, "cgroup.procs", "0");
+    (void)unlinkat(hierarchy->parent_fd, "service", AT_REMOVEDIR);
+}
+
+static bool has_jobs(const struct cgroup_hierarchy *hierarchy)
+{
+    struct stat status;
+    /* A directory of cgroupfs has two links and one for each child; the leaf is one. */
+    return fstat(hierarchy->parent_fd, &status) < 0 ||
+           status.st_nlink > (hierarchy->v2 && hierarchy->controllers ? 3 : 2);
+}
+
+void cgroup_host_remove(struct cgroup_host *host)
+{
+    for (unsigned i = 0; i < host->count; i++) {
+        const struct cgroup_hierarchy *hierarchy = &host->hierarchies[i];
+        if (has_jobs(hierarchy))
+            continue;
+        if (hierarchy->v2 && hierarchy->controllers)
+            leave_leaf(hierarchy);
+        (void)rmdir(hierarchy->directory);
+    }
+    cgroup_host_done(host);
 }
 
 bool cgroup_host_equal(const struct cgroup_host *one, const struct cgroup_host *other)

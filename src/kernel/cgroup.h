@@ -32,6 +32,7 @@ enum cgroup_controller {
 struct cgroup_hierarchy {
     bool v2;
     uint32_t controllers;            /* bits of 1 << enum cgroup_controller that are ours to use here */
+    uint32_t enabled;                /* v2: what we handed down in the group that we were started in */
     int parent_fd;                   /* our parent group's directory */
     char directory[CGROUP_PATH_MAX]; /* its path in the file system */
     char shown[CGROUP_PATH_MAX];     /* its path as /proc/PID/cgroup shows it to us */
@@ -55,6 +56,9 @@ int cgroup_host_open(const char *name, struct cgroup_host *ret_host, struct erro
  * and list of each hierarchy; only the descriptors are opened. 0 or -errno. */
 int cgroup_host_reopen(struct cgroup_host *host);
 void cgroup_host_done(struct cgroup_host *host);
+/* Takes the calling process out again and removes our parent groups, as far as nothing is left in them; what is, stays,
+ * ignoring. The descriptors are closed. */
+void cgroup_host_remove(struct cgroup_host *host);
 /* True when both lie in the same directories. */
 bool cgroup_host_equal(const struct cgroup_host *one, const struct cgroup_host *other);
 

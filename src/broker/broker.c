@@ -1,0 +1,278 @@
+#include "broker/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "broker/context.h"
+#include "broker/job.h"
+#include "broker/launch.h"
+#include "broker/world.h"
+#include "kernel/landlock.h"
+
+/* For streams to end by themselves; with jobs to stop, joblet-api does that first. */
+#define SHUTDOWN_LIMIT_NS 15000000000ULL
+#define STOP_LIMIT_NS 5000000000ULL
+
+/* --- the end --- */
+
+static void on_stop_limit(struct loop_timer *timer)
+{
+    struct broker *broker = LOOP_OWNER(timer, struct broker, shutdown_timer);
+    log_event(LOG_LEVEL_ERROR, "jobs are left that could not be stopped", "count", LOG_NUMBER(broker->job_count), NULL);
+    loop_end(broker->loop);
+}
+
+static bool has_running(const struct broker *broker)
+{
+    for (const struct job *job = broker->first_job; job; job = job->next)
+        if (job->phase != CHANNEL_JOB_ENDED && !job->gone)
+            return true;
+    return false;
+}
+
+void broker_job_ended(struct broker *broker)
+{
+    if (broker->shutting_down && broker->api.process.fd < 0 && !has_running(broker))
+        loop_end(broker->loop);
+}
+
+/* Starting jobs are let go in any case: they end when our end of their socket closes, and are recorded at the next
+ * start. */
+void broker_api_ended(struct broker *broker)
+{
+    if (broker->config->on_shutdown == CONFIG_ON_SHUTDOWN_STOP && has_running(broker)) {
+        for (struct job *job = broker->first_job; job; job = job->next)
+            job_kill(job);
+        loop_arm(broker->loop, &broker->shutdown_timer, STOP_LIMIT_NS, on_stop_limit);
+        return;
+    }
+    loop_end(broker->loop);
+}
+
+static void on_signal(struct loop_source *source, uint32_t events)
+{
+    struct broker *broker = LOOP_OWNER(source, struct broker, signals);
+    struct signalfd_siginfo info;
+    (void)events;
+    if (read(source->fd, &info, sizeof(info)) != (ssize_t)sizeof(info) || broker->shutting_down)
+        return;
+    broker->shutting_down = true;
+    log_event(LOG_LEVEL_INFO, "shutting down", "signal", LOG_NUMBER(info.ssi_signo), "jobs",
+            LOG_NUMBER(broker->job_count), "on_shutdown",
+            broker->config->on_shutdown == CONFIG_ON_SHUTDOWN_STOP ? "stop" : "keep", NULL);
+    api_shut_down(&broker->api, SHUTDOWN_LIMIT_NS + broker->config->stop_grace_ns);
+}
+
+static int watch_signals(struct broker *broker, struct error *error)
+{
+    sigset_t wanted;
+    (void)sigemptyset(&wanted);
+    (void)sigaddset(&wanted, SIGTERM);
+    (void)sigaddset(&wanted, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &wanted, NULL) < 0)
+        return error_errno(error, errno, "block signals");
+    _cleanup_close_ int fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return error_errno(error, errno, "make a signal descriptor");
+    int r = loop_add(broker->loop, &broker->signals, fd, EPOLLIN, on_signal);
+    if (r < 0)
+        return error_errno(error, -r, "watch signals");
+    (void)TAKE_FD(fd);
+    return 0;
+}
+
+/* --- the start --- */
+
+/* Two services with different prefixes have groups of different names. */
+static void name_groups(const char *prefix, char ret_name[CGROUP_NAME_MAX])
+{
+    uint32_t hash = 2166136261U;
+    for (const char *at = prefix; *at; at++)
+        hash = (hash ^ (uint8_t)*at) * 16777619U;
+    (void)snprintf(ret_name, CGROUP_NAME_MAX, "joblet-%08x", hash);
+}
+
+static int read_boot_id(uint8_t ret_id[16], struct error *error)
+{
+    _cleanup_free_ char *text = NULL;
+    int r = fd_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text, NULL);
+    if (r == 0) {
+        text[strcspn(text, "\n")] = '\0';
+        r = text_parse_uuid(text, ret_id);
+    }
+    return r < 0 ? error_errno(error, -r, "read the host's boot id") : 0;
+}
+
+static int look_at_host(struct broker *broker, struct error *error)
+{
+    char name[CGROUP_NAME_MAX];
+    _cleanup_close_ int proc_fd = procstatus_open(getpid());
+    int r = proc_fd < 0 ? proc_fd : procstatus_read_namespaces(proc_fd, &broker->own_namespaces, error);
+    if (r == 0)
+        r = read_boot_id(broker->boot_id, error);
+    if (r < 0)
+        return proc_fd < 0 ? error_errno(error, -proc_fd, "open '/proc/%d'", getpid()) : r;
+    r = landlock_get_abi();
+    if (r < 0)
+        return error_errno(error, -r, "no Landlock on this host (see 'joblet doctor')");
+    broker->landlock_abi = (uint32_t)r;
+    name_groups(broker->prefix, name);
+    return cgroup_host_open(name, &broker->cgroups, error);
+}
+
+static int open_init(struct broker *broker, const struct broker_options *options, struct error *error)
+{
+    char found[WORLD_PATH_MAX];
+    const char *path = options->init_path;
+    if (!path) {
+        int r = world_find_program("joblet-init", found, error);
+        if (r < 0)
+            return r;
+        path = found;
+    }
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(error, errno, "open '%s'", path);
+    broker->init_fd = fd_move_above(fd, LAUNCH_FDS);
+    return broker->init_fd < 0 ? error_errno(error, -broker->init_fd, "open '%s'", path) : 0;
+}
+
+static int prepare_api(struct broker *broker, const struct broker_options *options, struct error *error)
+{
+    char found[WORLD_PATH_MAX];
+    const char *path = options->api_path;
+    if (!path) {
+        int r = world_find_program("joblet-api", found, error);
+        if (r < 0)
+            return r;
+        path = found;
+    }
+    return api_prepare(&broker->api, broker, path, error);
+}
+
+static int make_parts(struct broker *broker, struct error *error)
+{
+    const struct config *config = broker->config;
+    int r = loop_new(&broker->loop);
+    if (r < 0)
+        return error_errno(error, -r, "make the event loop");
+    r = slots_new(config->id_range_start, config->id_range_count, config->max_concurrent_jobs, config->disk_id_start,
+            &broker->slots);
+    return r < 0 ? error_errno(error, -r, "make the id ranges") : 0;
+}
+
+static int start(struct broker *broker, const struct broker_options *options, struct error *error)
+{
+    int r = world_limit_self(broker, error);
+    if (r == 0)
+        r = world_open(broker, error);
+    if (r == 0)
+        r = make_parts(broker, error);
+    if (r == 0)
+        r = open_init(broker, options, error);
+    if (r == 0)
+        r = prepare_api(broker, options, error);
+    if (r == 0)
+        r = look_at_host(broker, error);
+    if (r == 0)
+        r = watch_signals(broker, error);
+    if (r == 0)
+        r = job_adopt_all(broker, error);
+    if (r < 0)
+        return r;
+    broker->api.listen_fd = world_listen(broker, error);
+    if (broker->api.listen_fd < 0)
+        return broker->api.listen_fd;
+    return api_start(&broker->api, error);
+}
+
+static void finish(struct broker *broker)
+{
+    bool empty = !broker->first_job;
+    if (broker->loop && broker->signals.ready)
+        (void)fd_close(loop_remove(broker->loop, &broker->signals));
+    job_forget_all(broker);
+    api_done(&broker->api);
+    while (broker->foreign) {
+        struct foreign_host *foreign = broker->foreign;
+        broker->foreign = foreign->next;
+        cgroup_host_done(&foreign->host);
+        free(foreign);
+    }
+    if (empty)
+        cgroup_host_remove(&broker->cgroups);
+    else
+        cgroup_host_done(&broker->cgroups);
+    slots_free(broker->slots);
+    loop_free(broker->loop);
+    (void)fd_close(broker->init_fd);
+    (void)fd_close(broker->jobs_fd);
+    (void)fd_close(broker->run_fd);
+    (void)fd_close(broker->prefix_fd);
+}
+
+/* The prefix as the kernel sees it, so that two spellings of one directory have one lock and one group. */
+static int resolve_prefix(const char *prefix, char **ret_path, struct error *error)
+{
+    char *path = realpath(prefix, NULL);
+    if (!path)
+        return error_errno(error, errno, "find the prefix '%s' (run 'joblet setup')", prefix);
+    *ret_path = path;
+    return 0;
+}
+
+static int fail(const struct error *error)
+{
+    log_event(LOG_LEVEL_ERROR, "joblet cannot serve", "error", error->text, NULL);
+    return 1;
+}
+
+int broker_run(const struct broker_options *options)
+{
+    struct error error = {0};
+    _cleanup_free_ char *prefix = NULL;
+    _cleanup_(config_freep) struct config *config = NULL;
+    log_open("joblet", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    if (resolve_prefix(options->prefix, &prefix, &error) < 0 || config_load(prefix, &config, &error) < 0)
+        return fail(&error);
+    log_open("joblet", config->log_level, config->log_format);
+    struct broker broker = {.config = config,
+            .prefix = prefix,
+            .prefix_fd = -EBADF,
+            .jobs_fd = -EBADF,
+            .run_fd = -EBADF,
+            .init_fd = -EBADF,
+            .signals = {.fd = -EBADF},
+            .api = {.exec_fd = -EBADF,
+                    .listen_fd = -EBADF,
+                    .database_fd = -EBADF,
+                    .settings_fd = -EBADF,
+                    .pem_fds = {-EBADF, -EBADF, -EBADF},
+                    .process = {.fd = -EBADF},
+                    .channel = {.fd = -EBADF}}};
+    int r = start(&broker, options, &error);
+    if (r < 0) {
+        broker.exit_status = fail(&error);
+    } else {
+        log_event(LOG_LEVEL_INFO, "joblet serves", "prefix", prefix, "slots", LOG_NUMBER(slots_capacity(broker.slots)),
+                NULL);
+        r = loop_run(broker.loop);
+        if (r < 0)
+            log_event(LOG_LEVEL_ERROR, "the event loop failed", "error", strerror(-r), NULL);
+        broker.exit_status = r < 0 ? 1 : 0;
+        world_close(&broker);
+        log_event(LOG_LEVEL_INFO, "joblet ended", "jobs_running", LOG_NUMBER(broker.job_count), NULL);
+    }
+    finish(&broker);
+    return broker.exit_status;
+}

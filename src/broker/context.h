@@ -1,0 +1,56 @@
+/* What the parts of the broker share: one per process. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "broker/api.h"
+#include "broker/loop.h"
+#include "broker/slots.h"
+#include "config/config.h"
+#include "kernel/cgroup.h"
+#include "kernel/procstatus.h"
+
+struct job;
+
+/* Hosts of adopted jobs that an earlier joblet, started in another group, put elsewhere. */
+struct foreign_host {
+    struct foreign_host *next;
+    struct cgroup_host host;
+};
+
+struct broker {
+    const struct config *config;
+    const char *prefix; /* absolute */
+    struct loop *loop;
+    struct slots *slots;
+    struct cgroup_host cgroups;
+    struct foreign_host *foreign;
+    struct procstatus_namespaces own_namespaces;
+    uint8_t boot_id[16];
+    uint32_t landlock_abi;
+    uint32_t open_files; /* of a job */
+    bool oom_lowered;    /* our oom_score_adj is below 0, children set theirs back */
+    int prefix_fd;
+    int jobs_fd; /* PREFIX/state/jobs */
+    int run_fd;  /* the directory of pid, lock and address */
+    int init_fd; /* O_PATH of joblet-init */
+
+    struct api api;
+
+    struct job *first_job; /* in the order of their serials */
+    struct job *last_job;
+    uint32_t next_serial;
+    unsigned job_count;
+
+    bool shutting_down;
+    struct loop_source signals;
+    struct loop_timer shutdown_timer;
+    int exit_status;
+};
+
+/* A job ended: a shutdown that waits for the last one goes on. */
+void broker_job_ended(struct broker *broker);
+/* joblet-api ended, and is not started again because of the shutdown. */
+void broker_api_ended(struct broker *broker);

@@ -1,0 +1,574 @@
+#include "broker/job.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "broker/job_private.h"
+#include "broker/outside.h"
+#include "joblog/format.h"
+#include "plan/plan.h"
+
+/* Making a sandbox takes milliseconds; on a host that is out of breath, seconds. */
+#define START_LIMIT_NS 30000000000ULL
+/* How long joblet-init may take to empty the pipes and write the record after a stop. */
+#define STOP_PATIENCE_NS 500000000ULL
+#define REMOVE_RETRY_NS 20000000ULL
+#define REMOVE_TRIES_MAX 250U
+/* Signalled in one go; a job with more of them gets the rest by its KILL. */
+#define TERMINATE_MAX 4096U
+#define EXIT_KILLED (128 + SIGKILL)
+
+struct job *job_new(struct broker *broker, const uint8_t id[16])
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (!job)
+        return NULL;
+    job->broker = broker;
+    job->serial = ++broker->next_serial;
+    job->phase = CHANNEL_JOB_STARTING;
+    job->cgroups = &broker->cgroups;
+    job->init.fd = job->control.fd = -EBADF;
+    job->stdout_read = job->stderr_read = -EBADF;
+    memcpy(job->note.job_id, id, sizeof(job->note.job_id));
+    memcpy(job->note.boot_id, broker->boot_id, sizeof(job->note.boot_id));
+    text_format_uuid(id, job->uuid);
+    (void)snprintf(job->note.group, sizeof(job->note.group), "job-%s", job->uuid);
+    job->previous = broker->last_job;
+    *(job->previous ? &job->previous->next : &broker->first_job) = job;
+    broker->last_job = job;
+    broker->job_count++;
+    return job;
+}
+
+static void close_source(struct job *job, struct loop_source *source)
+{
+    (void)fd_close(loop_remove(job->broker->loop, source));
+}
+
+void job_free(struct job *job)
+{
+    struct broker *broker = job->broker;
+    loop_disarm(broker->loop, &job->timer);
+    close_source(job, &job->init);
+    close_source(job, &job->control);
+    (void)fd_close(job->stdout_read);
+    (void)fd_close(job->stderr_read);
+    *(job->previous ? &job->previous->next : &broker->first_job) = job->next;
+    *(job->next ? &job->next->previous : &broker->last_job) = job->previous;
+    broker->job_count--;
+    free(job);
+}
+
+struct job *job_find(struct broker *broker, const uint8_t id[16])
+{
+    for (struct job *job = broker->last_job; job; job = job->previous)
+        if (!job->gone && memcmp(job->note.job_id, id, sizeof(job->note.job_id)) == 0)
+            return job;
+    return NULL;
+}
+
+struct job *job_from(struct broker *broker, uint32_t serial)
+{
+    for (struct job *job = broker->first_job; job; job = job->next)
+        if (!job->gone && job->serial >= serial)
+            return job;
+    return NULL;
+}
+
+void job_forget_all(struct broker *broker)
+{
+    while (broker->first_job)
+        job_free(broker->first_job);
+}
+
+/* --- answers --- */
+
+static void reply_start(struct job *job, const struct error *error)
+{
+    struct broker *broker = job->broker;
+    if (!job->reply_wanted)
+        return;
+    job->reply_wanted = false;
+    struct channel_start_reply reply = {
+            .header = {.operation = CHANNEL_JOB_START, .size = sizeof(reply), .sequence = job->reply_sequence},
+            .started_unix_ns = job->note.started_unix_ns,
+            .limits = job->limits,
+    };
+    if (error)
+        reply.error = *error;
+    if (job->reply_generation == broker->api.generation)
+        api_send(&broker->api, &reply);
+}
+
+void job_send_end(struct job *job)
+{
+    job->ended.header = (struct channel_header){.operation = CHANNEL_EVENT_JOB_ENDED, .size = sizeof(job->ended)};
+    api_send(&job->broker->api, &job->ended);
+}
+
+/* --- the end of joblet's part --- */
+
+static void on_remove_again(struct loop_timer *timer);
+
+/* The job's groups go, then the job itself. A process that just died may keep a group busy for a moment. */
+static void forget(struct job *job)
+{
+    struct broker *broker = job->broker;
+    int r = job->has_groups ? cgroup_remove(job->cgroups, job->note.group) : 0;
+    if (r == -EBUSY && ++job->remove_tries < REMOVE_TRIES_MAX) {
+        loop_arm(broker->loop, &job->timer, REMOVE_RETRY_NS, on_remove_again);
+        return;
+    }
+    if (r < 0)
+        log_event(LOG_LEVEL_ERROR, "the control groups of a job cannot be removed", "job", job->uuid, "error",
+                strerror(-r), NULL);
+    if (job->has_slot)
+        slots_give(broker->slots, job->slot_index);
+    job_free(job);
+}
+
+static void on_remove_again(struct loop_timer *timer)
+{
+    forget(LOOP_OWNER(timer, struct job, timer));
+}
+
+void job_release(struct job *job)
+{
+    assert(job->phase == CHANNEL_JOB_ENDED);
+    (void)files_remove_run(job->broker->jobs_fd, job->uuid);
+    job->gone = true;
+    forget(job);
+}
+
+/* Leaves the failure as the job's record, unless joblet-init wrote it, and answers the request. */
+static void fail_start(struct job *job)
+{
+    struct broker *broker = job->broker;
+    struct files files;
+    log_event(LOG_LEVEL_WARN, "job not started", "job", job->uuid, "stage", plan_stage_name(job->failure.stage),
+            "error", job->failure.text, NULL);
+    if (job->has_files && files_open(broker->jobs_fd, job->uuid, &files) == 0) {
+        struct record record = {.reason = RECORD_REASON_SETUP_FAILURE,
+                .exit_code = -1,
+                .ended_unix_ns = text_now_unix_ns(),
+                .error = job->failure};
+        memcpy(record.job_id, job->note.job_id, sizeof(record.job_id));
+        (void)record_write(files.record_fd, &record);
+        files_close(&files);
+        (void)files_remove_run(broker->jobs_fd, job->uuid);
+    }
+    reply_start(job, &job->failure);
+    job->gone = true;
+    forget(job);
+}
+
+/* --- joblet-init is gone --- */
+
+/* What is known of an end that joblet-init could not record. */
+static void make_record(struct job *job, const struct cgroup_usage *usage, struct record *record)
+{
+    *record = (struct record){.reason = RECORD_REASON_SIGNAL,
+            .exit_code = EXIT_KILLED,
+            .signal = SIGKILL,
+            .started_unix_ns = job->note.started_unix_ns ? job->note.started_unix_ns : job->note.go_unix_ns,
+            .ended_unix_ns = text_now_unix_ns()};
+    memcpy(record->job_id, job->note.job_id, sizeof(record->job_id));
+    if (usage->oom_kills > 0) {
+        record->reason = RECORD_REASON_OUT_OF_MEMORY;
+        (void)error_text(&record->error, ENOMEM, "the job reached its memory limit and was ended");
+    } else if (job->note.stop_wanted) {
+        record->reason = RECORD_REASON_STOPPED;
+    } else {
+        (void)error_text(&record->error, EINTR, "joblet-init was killed from outside");
+    }
+}
+
+static void save_record(struct job *job, const struct files *files, struct record *record)
+{
+    struct stat status;
+    uint64_t left_out = 0;
+    const int pipes[] = {job->stdout_read, job->stderr_read};
+    const uint32_t streams[] = {JOBLOG_STREAM_STDOUT, JOBLOG_STREAM_STDERR};
+    for (unsigned i = 0; i < ELEMENTS(pipes); i++)
+        if (pipes[i] >= 0 && files_drain(files, pipes[i], streams[i], job->note.log_quota_bytes, &left_out) < 0)
+            log_event(LOG_LEVEL_ERROR, "the last output of a job is lost", "job", job->uuid, NULL);
+    if (fstat(files->log_fd, &status) == 0)
+        record->log_bytes = (uint64_t)status.st_size;
+    record->log_left_out_bytes = left_out;
+    int r = record_write(files->record_fd, record);
+    if (r < 0)
+        log_event(LOG_LEVEL_ERROR, "the record of a job cannot be written", "job", job->uuid, "error", strerror(-r),
+                NULL);
+}
+
+/* v1 tells joblet-init of a full group by an event that can come a moment after the kill. The counter is exact. */
+static bool correct_record(const struct cgroup_usage *usage, struct record *record)
+{
+    bool killed = record->reason == RECORD_REASON_SIGNAL && record->signal == SIGKILL;
+    bool child_killed = record->reason == RECORD_REASON_EXITED && record->exit_code == EXIT_KILLED;
+    if (usage->oom_kills == 0 || !(killed || child_killed))
+        return false;
+    record->reason = RECORD_REASON_OUT_OF_MEMORY;
+    record->exit_code = EXIT_KILLED;
+    record->signal = SIGKILL;
+    return true;
+}
+
+static void read_record(struct job *job, const struct cgroup_usage *usage, struct record *ret_record)
+{
+    struct files files;
+    int r = files_open(job->broker->jobs_fd, job->uuid, &files);
+    if (r < 0) {
+        make_record(job, usage, ret_record);
+        (void)error_errno(&ret_record->error, -r, "the job's files are gone");
+        return;
+    }
+    r = record_read(files.record_fd, ret_record);
+    if (r == 0 && memcmp(ret_record->job_id, job->note.job_id, sizeof(job->note.job_id)) == 0) {
+        if (correct_record(usage, ret_record))
+            (void)record_write(files.record_fd, ret_record);
+    } else {
+        make_record(job, usage, ret_record);
+        save_record(job, &files, ret_record);
+    }
+    files_close(&files);
+}
+
+static void end(struct job *job, const struct record *record, const struct cgroup_usage *usage)
+{
+    struct broker *broker = job->broker;
+    job->phase = CHANNEL_JOB_ENDED;
+    job->ended.record = *record;
+    job->ended.cpu_ns = usage->cpu_ns;
+    job->ended.memory_peak_bytes = usage->memory_peak_bytes;
+    job->stdout_read = fd_close(job->stdout_read);
+    job->stderr_read = fd_close(job->stderr_read);
+    log_event(LOG_LEVEL_INFO, "job ended", "job", job->uuid, "reason", record_reason_name(record->reason), "exit_code",
+            LOG_NUMBER(record->exit_code), NULL);
+    if (broker->api.listed)
+        job_send_end(job);
+    broker_job_ended(broker);
+}
+
+/* Nothing of the client's ran: says why, in the order of what knows best. */
+static void explain_failure(struct job *job, const struct cgroup_usage *usage)
+{
+    struct files files;
+    struct record record;
+    if (job->failure.code != 0)
+        return;
+    if (files_open(job->broker->jobs_fd, job->uuid, &files) == 0) {
+        if (record_read(files.record_fd, &record) == 0 && record.reason == RECORD_REASON_SETUP_FAILURE)
+            job->failure = record.error;
+        files_close(&files);
+    }
+    if (job->failure.code != 0)
+        return;
+    if (usage->oom_kills > 0)
+        (void)error_text(&job->failure, ENOMEM, "the memory limit of %llu bytes is too small to start anything",
+                (unsigned long long)job->limits.memory_bytes);
+    else
+        (void)error_text(&job->failure, ECHILD, "joblet-init ended before the command ran");
+    job->failure.stage = PLAN_STAGE_START;
+}
+
+void job_finish(struct job *job)
+{
+    struct cgroup_usage usage;
+    loop_disarm(job->broker->loop, &job->timer);
+    close_source(job, &job->init);
+    close_source(job, &job->control);
+    cgroup_read_usage(job->cgroups, job->note.group, &usage);
+    if (job->phase == CHANNEL_JOB_STARTING) {
+        explain_failure(job, &usage);
+        fail_start(job);
+        return;
+    }
+    struct record record;
+    read_record(job, &usage, &record);
+    end(job, &record, &usage);
+}
+
+/* --- while it starts --- */
+
+static void kill_init(struct job *job, int signal)
+{
+    if (job->init.fd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, job->init.fd, signal, NULL, 0);
+}
+
+static void on_start_limit(struct loop_timer *timer)
+{
+    struct job *job = LOOP_OWNER(timer, struct job, timer);
+    (void)error_text(&job->failure, ETIMEDOUT, "the sandbox was not ready in time");
+    job->failure.stage = PLAN_STAGE_START;
+    kill_init(job, SIGKILL);
+}
+
+static void set_running(struct job *job, int64_t started_unix_ns)
+{
+    if (job->phase != CHANNEL_JOB_STARTING)
+        return;
+    loop_disarm(job->broker->loop, &job->timer);
+    job->phase = CHANNEL_JOB_RUNNING;
+    job->note.started_unix_ns = started_unix_ns;
+    (void)files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
+    log_event(LOG_LEVEL_INFO, "job started", "job", job->uuid, "pid", LOG_NUMBER(job->note.pid), NULL);
+    reply_start(job, NULL);
+    if (job->kill_wanted)
+        job_kill(job);
+}
+
+static int look_from_outside(struct job *job)
+{
+    const struct outside_plan plan = {.own = &job->broker->own_namespaces,
+            .cgroups = job->cgroups,
+            .group = job->note.group,
+            .id_base = job->note.id_base,
+            .command_id = job->broker->config->command_id,
+            .root_device = job->root_device,
+            .root_inode = job->root_inode};
+    return outside_check(&plan, job->note.pid, job->command_pid, &job->note.start_ticks, &job->failure);
+}
+
+static void note_groups(struct job *job)
+{
+    job->note.hierarchy_count = job->cgroups->count;
+    for (unsigned i = 0; i < job->cgroups->count; i++) {
+        const struct cgroup_hierarchy *from = &job->cgroups->hierarchies[i];
+        job->note.hierarchies[i].v2 = from->v2;
+        job->note.hierarchies[i].controllers = from->controllers;
+        memcpy(job->note.hierarchies[i].directory, from->directory, sizeof(from->directory));
+        memcpy(job->note.hierarchies[i].shown, from->shown, sizeof(from->shown));
+        memcpy(job->note.hierarchies[i].list, from->list, sizeof(from->list));
+    }
+}
+
+/* The note comes first: from the go on, the next joblet must find the job. */
+static int say_go(struct job *job)
+{
+    const struct plan_message go = {.magic = PLAN_MESSAGE_MAGIC, .type = PLAN_MESSAGE_GO};
+    job->note.go_unix_ns = text_now_unix_ns();
+    job->note.log_quota_bytes = job->broker->config->log_bytes;
+    note_groups(job);
+    int r = files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
+    if (r < 0)
+        r = error_errno(&job->failure, -r, "write the job's note");
+    else if (send(job->control.fd, &go, sizeof(go), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        r = error_errno(&job->failure, errno, "say go to joblet-init");
+    if (r < 0)
+        job->failure.stage = PLAN_STAGE_OUTSIDE_PROOF;
+    return r;
+}
+
+static void try_go(struct job *job)
+{
+    if (!job->init_ready || job->command_pid == 0 || job->go_sent)
+        return;
+    if (look_from_outside(job) < 0 || say_go(job) < 0) {
+        kill_init(job, SIGKILL);
+        return;
+    }
+    job->go_sent = true;
+}
+
+static void on_failed(struct job *job, const struct plan_message *message)
+{
+    job->failure = message->error;
+    job->failure.text[sizeof(job->failure.text) - 1] = '\0';
+    if (job->failure.code <= 0)
+        job->failure.code = EIO;
+}
+
+/* False when the message is out of order. */
+static bool on_message(struct job *job, const struct plan_message *message, pid_t sender)
+{
+    switch (message->type) {
+    case PLAN_MESSAGE_FAILED:
+        on_failed(job, message);
+        return true;
+    case PLAN_MESSAGE_COMMAND_READY:
+        if (job->command_pid != 0 || sender <= 0 || sender == job->note.pid)
+            return false;
+        job->command_pid = sender;
+        try_go(job);
+        return true;
+    case PLAN_MESSAGE_READY:
+        if (job->init_ready || sender != job->note.pid)
+            return false;
+        job->init_ready = true;
+        try_go(job);
+        return true;
+    case PLAN_MESSAGE_STARTED:
+    case PLAN_MESSAGE_NOT_STARTED:
+        if (!job->go_sent || sender != job->note.pid)
+            return false;
+        set_running(job, message->type == PLAN_MESSAGE_STARTED ? message->started_unix_ns : text_now_unix_ns());
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* One message of the control socket and who sent it. 1, 0 at the end or when there is none now, -errno. */
+static int receive(struct job *job, struct plan_message *message, pid_t *ret_sender)
+{
+    struct iovec part = {message, sizeof(*message)};
+    union {
+        char bytes[CMSG_SPACE(sizeof(struct ucred))];
+        struct cmsghdr align;
+    } control;
+    struct msghdr head = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    ssize_t got = recvmsg(job->control.fd, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (got <= 0)
+        return got < 0 ? -errno : -ENODATA;
+    const struct cmsghdr *item = CMSG_FIRSTHDR(&head);
+    if (got != sizeof(*message) || message->magic != PLAN_MESSAGE_MAGIC ||
+            (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !item || item->cmsg_type != SCM_CREDENTIALS)
+        return -EPROTO;
+    struct ucred sender;
+    memcpy(&sender, CMSG_DATA(item), sizeof(sender));
+    *ret_sender = sender.pid;
+    return 1;
+}
+
+/* Reads what is there. The socket's end is no event: joblet-init closes it when the command runs. */
+static void read_control(struct job *job)
+{
+    struct plan_message message;
+    pid_t sender = 0;
+    int r = 0;
+    while (job->control.fd >= 0 && (r = receive(job, &message, &sender)) > 0) {
+        if (on_message(job, &message, sender))
+            continue;
+        r = -EPROTO;
+        break;
+    }
+    if (r >= 0)
+        return;
+    close_source(job, &job->control);
+    if (r != -ENODATA && r != -ECONNRESET) {
+        (void)error_errno(&job->failure, -r, "joblet-init sent what does not belong");
+        job->failure.stage = PLAN_STAGE_START;
+        kill_init(job, SIGKILL);
+    }
+}
+
+static void on_control(struct loop_source *source, uint32_t events)
+{
+    (void)events;
+    read_control(LOOP_OWNER(source, struct job, control));
+}
+
+static void on_init_gone(struct loop_source *source, uint32_t events)
+{
+    struct job *job = LOOP_OWNER(source, struct job, init);
+    siginfo_t info;
+    (void)events;
+    read_control(job); /* its last words */
+    if (job->init_is_child)
+        (void)waitid((idtype_t)P_PIDFD, (id_t)job->init.fd, &info, WEXITED | WNOHANG);
+    job_finish(job);
+}
+
+int job_watch(struct job *job, int pidfd, int control_fd)
+{
+    struct loop *loop = job->broker->loop;
+    int r = loop_add(loop, &job->init, pidfd, EPOLLIN, on_init_gone);
+    if (r < 0) {
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        (void)fd_close(pidfd);
+        (void)fd_close(control_fd);
+        return r;
+    }
+    if (control_fd < 0)
+        return 0;
+    r = loop_add(loop, &job->control, control_fd, EPOLLIN, on_control);
+    if (r < 0)
+        (void)fd_close(control_fd);
+    return r;
+}
+
+void job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd)
+{
+    struct job *job = job_new(broker, start->job_id);
+    if (!job) {
+        struct channel_start_reply reply = {.header = start->header};
+        reply.header.size = sizeof(reply);
+        (void)error_text(&reply.error, ENOMEM, "no memory for a job");
+        api_send(&broker->api, &reply);
+        return;
+    }
+    job->limits = start->limits;
+    job->reply_wanted = true;
+    job->reply_sequence = start->header.sequence;
+    job->reply_generation = broker->api.generation;
+    if (job_launch(job, spec_fd, &job->failure) == 0) {
+        loop_arm(broker->loop, &job->timer, START_LIMIT_NS, on_start_limit);
+        return;
+    }
+    if (job->init.fd >= 0) /* cloned but not to be watched: its end is the job's */
+        kill_init(job, SIGKILL);
+    else
+        fail_start(job);
+}
+
+/* --- signals --- */
+
+static void terminate_one(const struct job *job, pid_t pid)
+{
+    _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    _cleanup_close_ int proc_fd = procstatus_open(pid);
+    /* With the pidfd open first, a member by this pid is the process that the pidfd names, or that is dead. */
+    if (pidfd >= 0 && proc_fd >= 0 && cgroup_check_member(job->cgroups, job->note.group, proc_fd) > 0)
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+}
+
+int job_terminate(struct job *job, struct error *error)
+{
+    if (job->phase != CHANNEL_JOB_RUNNING)
+        return error_text(error, ESRCH, "job %s does not run", job->uuid);
+    _cleanup_free_ pid_t *pids = calloc(TERMINATE_MAX, sizeof(*pids));
+    if (!pids)
+        return error_text(error, ENOMEM, "no memory to list processes");
+    int count = cgroup_list_processes(job->cgroups, job->note.group, pids, TERMINATE_MAX);
+    if (count < 0)
+        return error_errno(error, -count, "list the processes of job %s", job->uuid);
+    for (int i = 0; i < count; i++)
+        if (pids[i] != job->note.pid)
+            terminate_one(job, pids[i]);
+    return 0;
+}
+
+static void on_patience_over(struct loop_timer *timer)
+{
+    struct job *job = LOOP_OWNER(timer, struct job, timer);
+    kill_init(job, SIGKILL);
+}
+
+void job_kill(struct job *job)
+{
+    job->kill_wanted = true;
+    if (job->phase != CHANNEL_JOB_RUNNING || job->note.stop_wanted)
+        return;
+    job->note.stop_wanted = 1;
+    (void)files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
+    kill_init(job, SIGTERM);
+    loop_arm(job->broker->loop, &job->timer, STOP_PATIENCE_NS, on_patience_over);
+}

@@ -1,0 +1,85 @@
+/* One job as joblet sees it: from the start request until joblet-api has stored the end and releases it. Everything is
+ * driven by events; a start never waits for another.
+ *
+ *     STARTING  joblet-init builds the sandbox; nothing of the client's has run
+ *     RUNNING   the command was executed (or could not be: then the end follows at once)
+ *     ENDED     joblet-init is gone, the record is on disk, the event is sent until JOB_RELEASE
+ *
+ * A start that fails never becomes RUNNING: the request is answered with the error, everything is undone and the job is
+ * forgotten; its record stays on disk. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/text.h"
+#include "broker/files.h"
+#include "broker/loop.h"
+#include "channel/message.h"
+
+struct broker;
+
+struct job {
+    struct job *previous;
+    struct job *next;
+    struct broker *broker;
+    uint32_t serial;
+    uint32_t phase; /* enum channel_job_phase */
+    char uuid[TEXT_UUID_MAX];
+
+    struct channel_limits limits;
+    bool has_slot;
+    uint32_t slot_index;
+    const struct cgroup_host *cgroups;
+    bool has_groups;
+    bool has_files;
+    struct run_note note; /* id, group, pid, start time ... */
+
+    struct loop_source init; /* pidfd of joblet-init */
+    bool init_is_child;
+    struct loop_source control;
+    pid_t command_pid;
+    bool init_ready;
+    bool go_sent;
+    int stdout_read;
+    int stderr_read;
+    struct loop_timer timer; /* start limit, then the patience of a kill, then a busy group */
+    unsigned remove_tries;
+
+    dev_t root_device;
+    ino_t root_inode;
+
+    bool reply_wanted; /* the start request is not answered yet */
+    uint32_t reply_sequence;
+    uint32_t reply_generation; /* of the joblet-api that asked */
+    struct error failure;
+    bool kill_wanted;
+    bool gone; /* released, or its start failed: only its groups are on their way out */
+    struct channel_job_ended ended;
+};
+
+/* Starts a job for the request @start; the spec's descriptor is borrowed. The reply comes by itself, also for an error.
+ */
+void job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd);
+
+/* NULL when there is none. */
+struct job *job_find(struct broker *broker, const uint8_t id[16]);
+/* The first job with a serial of at least @serial, or NULL. */
+struct job *job_from(struct broker *broker, uint32_t serial);
+
+/* SIGTERM to every process of the job but joblet-init. 0 or -errno with @error. */
+int job_terminate(struct job *job, struct error *error);
+/* Ends the job as a whole; the event tells when it is done. */
+void job_kill(struct job *job);
+/* Forgets an ended job, frees its slot and groups. */
+void job_release(struct job *job);
+/* Sends the end of @job to joblet-api. */
+void job_send_end(struct job *job);
+
+/* Takes over what an earlier joblet left, and tidies what it left half-done: before anything is served. 0 or -errno
+ * with
+ * @error. */
+int job_adopt_all(struct broker *broker, struct error *error);
+/* Lets go of all jobs without touching them. */
+void job_forget_all(struct broker *broker);

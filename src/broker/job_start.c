@@ -1,0 +1,244 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "broker/job_private.h"
+#include "broker/launch.h"
+#include "kernel/mount.h"
+#include "plan/plan.h"
+
+/* Of the file systems in memory: one inode for so many bytes, and never fewer than this. */
+#define BYTES_PER_INODE 4096U
+#define INODES_MIN 1024U
+#define SHM_BYTES_MAX (64ULL << 20)
+
+/* What a start holds only until joblet-init has it. */
+struct making {
+    struct launch launch;
+    struct files files;
+    int null_fd;
+    int plan_fd;
+    int control[2];
+    int out[2];
+    int err[2];
+    int root_fd;
+    int oom_fd;
+    int cgroup_fd;
+    int tasks[CGROUP_HIERARCHIES_MAX];
+    int task_count;
+};
+
+static void making_init(struct making *making)
+{
+    *making = (struct making){.files = {-EBADF, -EBADF, -EBADF},
+            .null_fd = -EBADF,
+            .plan_fd = -EBADF,
+            .control = {-EBADF, -EBADF},
+            .out = {-EBADF, -EBADF},
+            .err = {-EBADF, -EBADF},
+            .root_fd = -EBADF,
+            .oom_fd = -EBADF,
+            .cgroup_fd = -EBADF};
+    for (unsigned i = 0; i < LAUNCH_FDS; i++)
+        making->launch.fds[i] = -EBADF;
+}
+
+static void making_done(struct making *making)
+{
+    int *const fds[] = {&making->null_fd, &making->plan_fd, &making->control[0], &making->control[1], &making->out[0],
+            &making->out[1], &making->err[0], &making->err[1], &making->root_fd, &making->oom_fd, &making->cgroup_fd};
+    for (unsigned i = 0; i < ELEMENTS(fds); i++)
+        *fds[i] = fd_close(*fds[i]);
+    for (int i = 0; i < making->task_count; i++)
+        (void)fd_close(making->tasks[i]);
+    files_close(&making->files);
+}
+
+static uint64_t inodes_for(uint64_t bytes)
+{
+    return bytes / BYTES_PER_INODE > INODES_MIN ? bytes / BYTES_PER_INODE : INODES_MIN;
+}
+
+/* Control groups with the limits, and the ways into them. */
+static int make_groups(struct job *job, struct making *making, struct error *error)
+{
+    const struct cgroup_limits limits = {.memory_bytes = job->limits.memory_bytes,
+            .cpu_percent = job->limits.cpu_percent,
+            .processes = job->limits.processes};
+    const char *group = job->note.group;
+    int r = cgroup_make(job->cgroups, group, &limits, error);
+    if (r < 0)
+        return r;
+    job->has_groups = true;
+    r = cgroup_open_tasks(job->cgroups, group, making->tasks, error);
+    if (r < 0)
+        return r;
+    making->task_count = r;
+    making->cgroup_fd = cgroup_open_v2(job->cgroups, group);
+    if (making->cgroup_fd < 0 && making->cgroup_fd != -ENOENT)
+        return error_errno(error, -making->cgroup_fd, "open the job's group");
+    making->oom_fd = cgroup_open_oom_event(job->cgroups, group, error);
+    return making->oom_fd < 0 && making->oom_fd != -ENOENT ? making->oom_fd : 0;
+}
+
+/* The base root as a mount of its own, with the job's ids for the owners on disk. */
+static int make_root(struct job *job, const struct slot *slot, struct making *making, struct error *error)
+{
+    struct stat status;
+    making->root_fd = mount_clone(job->broker->prefix_fd, "base");
+    if (making->root_fd < 0)
+        return error_errno(
+                error, -making->root_fd, "open the base root '%s/base' (run 'joblet setup')", job->broker->prefix);
+    if (fstat(making->root_fd, &status) < 0 || !S_ISDIR(status.st_mode))
+        return error_text(error, ENOTDIR, "the base root '%s/base' is not a directory", job->broker->prefix);
+    if (status.st_uid != job->broker->config->disk_id_start)
+        return error_text(error, EPERM, "the base root belongs to id %u, not to diskIdStart %u", status.st_uid,
+                job->broker->config->disk_id_start);
+    job->root_device = status.st_dev;
+    job->root_inode = status.st_ino;
+    int r = mount_set_attributes(making->root_fd,
+            MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, slot->disk_fd);
+    return r < 0 ? error_errno(error, -r, "map the owners of the base root") : 0;
+}
+
+static int make_plan(const struct job *job, const struct slot *slot, struct making *making, struct error *error)
+{
+    const struct config *config = job->broker->config;
+    struct plan plan;
+    memset(&plan, 0, sizeof(plan)); /* also what lies between the members: it leaves the process */
+    plan.magic = PLAN_MAGIC;
+    plan.version = PLAN_VERSION;
+    plan.type = PLAN_TYPE_STANDARD;
+    memcpy(plan.job_id, job->note.job_id, sizeof(plan.job_id));
+    plan.id_base = slot->base;
+    plan.command_id = config->command_id;
+    plan.cgroup_tasks = (uint32_t)making->task_count;
+    plan.cgroup_unshare = making->task_count > 0;
+    plan.cgroup_oom_eventfd = making->oom_fd >= 0;
+    plan.landlock_abi = job->broker->landlock_abi;
+    plan.open_files = job->broker->open_files;
+    plan.work_bytes = config->work_bytes;
+    plan.work_inodes = inodes_for(config->work_bytes);
+    plan.tmp_bytes = config->tmp_bytes;
+    plan.tmp_inodes = inodes_for(config->tmp_bytes);
+    plan.shm_bytes = config->tmp_bytes < SHM_BYTES_MAX ? config->tmp_bytes : SHM_BYTES_MAX;
+    plan.timeout_ns = job->limits.timeout_ns;
+    plan.log_quota_bytes = config->log_bytes;
+    plan.memory_bytes = job->limits.memory_bytes;
+    plan.cpu_percent = job->limits.cpu_percent;
+    plan.processes = job->limits.processes;
+    int r = plan_check(&plan, error);
+    if (r < 0)
+        return r;
+    making->plan_fd = fd_new_sealed("plan", &plan, sizeof(plan));
+    return making->plan_fd < 0 ? error_errno(error, -making->plan_fd, "make the plan") : 0;
+}
+
+static int make_pipes(struct making *making, struct error *error)
+{
+    const int on = 1;
+    making->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (making->null_fd < 0 || pipe2(making->out, O_CLOEXEC) < 0 || pipe2(making->err, O_CLOEXEC) < 0 ||
+            socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, making->control) < 0)
+        return error_errno(error, errno, "make the job's pipes");
+    /* Before anybody can write: the kernel, and not the message, says who sent it. */
+    if (setsockopt(making->control[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+        return error_errno(error, errno, "ask for the senders of messages");
+    return 0;
+}
+
+static void place(struct making *making, const struct slot *slot, int spec_fd)
+{
+    int *fds = making->launch.fds;
+    fds[0] = fds[1] = fds[2] = making->null_fd;
+    fds[PLAN_FD_PLAN] = making->plan_fd;
+    fds[PLAN_FD_CONTROL] = making->control[1];
+    fds[PLAN_FD_USERNS] = slot->join_fd;
+    fds[PLAN_FD_ROOT] = making->root_fd;
+    fds[PLAN_FD_SPEC] = spec_fd;
+    fds[PLAN_FD_LOG] = making->files.log_fd;
+    fds[PLAN_FD_INDEX] = making->files.index_fd;
+    fds[PLAN_FD_RECORD] = making->files.record_fd;
+    fds[PLAN_FD_STDOUT_READ] = making->out[0];
+    fds[PLAN_FD_STDOUT_WRITE] = making->out[1];
+    fds[PLAN_FD_STDERR_READ] = making->err[0];
+    fds[PLAN_FD_STDERR_WRITE] = making->err[1];
+    fds[PLAN_FD_OOM] = making->oom_fd;
+    for (int i = 0; i < making->task_count; i++)
+        fds[PLAN_FD_CGROUP_FIRST + i] = making->tasks[i];
+}
+
+static int clone_init(struct job *job, const struct slot *slot, struct making *making, int spec_fd, struct error *error)
+{
+    char variable[sizeof("JOB_ID=") + TEXT_UUID_MAX];
+    (void)snprintf(variable, sizeof(variable), "JOB_ID=%s", job->uuid);
+    struct launch *launch = &making->launch;
+    launch->exec_fd = job->broker->init_fd;
+    launch->name = "joblet-init";
+    launch->variable = variable;
+    launch->cgroup_fd = making->cgroup_fd;
+    launch->new_cgroup_namespace = making->task_count == 0;
+    launch->reset_oom_score = job->broker->oom_lowered;
+    place(making, slot, spec_fd);
+    pid_t pid;
+    int pidfd;
+    int r = launch_init(launch, &pid, &pidfd, error);
+    if (r < 0)
+        return r;
+    job->note.pid = pid;
+    job->init_is_child = true;
+    r = job_watch(job, pidfd, TAKE_FD(making->control[0]));
+    if (r < 0)
+        return error_errno(error, -r, "watch joblet-init");
+    job->stdout_read = TAKE_FD(making->out[0]);
+    job->stderr_read = TAKE_FD(making->err[0]);
+    return 0;
+}
+
+static int prepare(struct job *job, struct slot *slot, struct making *making, struct error *error)
+{
+    struct broker *broker = job->broker;
+    int r = slots_take(broker->slots, slot, error);
+    if (r < 0)
+        return r;
+    job->has_slot = true;
+    job->slot_index = slot->index;
+    job->note.id_base = slot->base;
+    r = files_make(broker->jobs_fd, job->uuid, broker->config->api_gid, &making->files, error);
+    if (r < 0)
+        return r;
+    job->has_files = true;
+    return make_pipes(making, error);
+}
+
+int job_launch(struct job *job, int spec_fd, struct error *error)
+{
+    struct slot slot;
+    struct making making;
+    making_init(&making);
+    uint32_t stage = PLAN_STAGE_PREPARE;
+    int r = prepare(job, &slot, &making, error);
+    if (r == 0) {
+        stage = PLAN_STAGE_CGROUP;
+        r = make_groups(job, &making, error);
+    }
+    if (r == 0) {
+        stage = PLAN_STAGE_PREPARE;
+        r = make_root(job, &slot, &making, error);
+    }
+    if (r == 0)
+        r = make_plan(job, &slot, &making, error);
+    if (r == 0) {
+        stage = PLAN_STAGE_CLONE;
+        r = clone_init(job, &slot, &making, spec_fd, error);
+    }
+    making_done(&making);
+    if (r < 0)
+        error->stage = stage;
+    return r;
+}

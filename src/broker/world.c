@@ -1,0 +1,256 @@
+#include "broker/world.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "broker/context.h"
+#include "broker/launch.h"
+
+#define PID_FILE "joblet.pid"
+#define LOCK_FILE "lock"
+#define ADDRESS_FILE "address"
+#define RUN_DEFAULT "/run/joblet"
+#define OOM_SCORE "-900"
+#define JOB_OPEN_FILES_MAX 65536U
+#define LISTEN_BACKLOG 1024
+/* A joblet-api of a joblet that was killed may hold the port until it has noticed. */
+#define BIND_TRIES 250
+#define BIND_PAUSE_NS 20000000L
+
+/* What neither joblet nor joblet-init ever does: a mistake in either must not be able to. */
+static const int needless_capabilities[] = {CAP_LINUX_IMMUTABLE, CAP_NET_BROADCAST, CAP_NET_RAW, CAP_IPC_LOCK,
+        CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PACCT, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_SYS_TTY_CONFIG, CAP_LEASE,
+        CAP_AUDIT_WRITE, CAP_AUDIT_CONTROL, CAP_MAC_OVERRIDE, CAP_MAC_ADMIN, CAP_SYSLOG, CAP_WAKE_ALARM,
+        CAP_BLOCK_SUSPEND, CAP_AUDIT_READ, CAP_PERFMON, CAP_BPF, CAP_CHECKPOINT_RESTORE};
+
+static int open_directory(int dir_fd, const char *path, struct error *error)
+{
+    int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? error_errno(error, errno, "open '%s' (run 'joblet setup')", path) : fd;
+}
+
+static int open_run(struct broker *broker, struct error *error)
+{
+    bool is_default = strcmp(broker->prefix, CONFIG_PREFIX_DEFAULT) == 0;
+    int dir_fd = is_default ? AT_FDCWD : broker->prefix_fd;
+    const char *path = is_default ? RUN_DEFAULT : "run";
+    if (mkdirat(dir_fd, path, 0755) < 0 && errno != EEXIST)
+        return error_errno(error, errno, "make '%s'", path);
+    return open_directory(dir_fd, path, error);
+}
+
+/* Held, through a descriptor that is never closed, as long as we live. */
+static int take_lock(const struct broker *broker, struct error *error)
+{
+    int fd = openat(broker->run_fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_errno(error, errno, "open the lock");
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    int code = errno;
+    (void)fd_close(fd);
+    if (code == EWOULDBLOCK)
+        return error_text(error, EBUSY, "another joblet serves the prefix '%s'", broker->prefix);
+    return error_errno(error, code, "take the lock");
+}
+
+int world_open(struct broker *broker, struct error *error)
+{
+    broker->prefix_fd = open_directory(AT_FDCWD, broker->prefix, error);
+    if (broker->prefix_fd < 0)
+        return broker->prefix_fd;
+    broker->run_fd = open_run(broker, error);
+    if (broker->run_fd < 0)
+        return broker->run_fd;
+    int r = take_lock(broker, error);
+    if (r < 0)
+        return r;
+    broker->jobs_fd = open_directory(broker->prefix_fd, "state/jobs", error);
+    if (broker->jobs_fd < 0)
+        return broker->jobs_fd;
+    char text[24];
+    int size = snprintf(text, sizeof(text), "%d\n", getpid());
+    r = fd_replace_file_at(broker->run_fd, PID_FILE, text, (size_t)size, 0644);
+    return r < 0 ? error_errno(error, -r, "write the pid file") : 0;
+}
+
+void world_close(struct broker *broker)
+{
+    (void)unlinkat(broker->run_fd, PID_FILE, 0);
+}
+
+int world_find_program(const char *name, char ret_path[WORLD_PATH_MAX], struct error *error)
+{
+    char own[WORLD_PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", own, sizeof(own) - 1);
+    if (size < 0)
+        return error_errno(error, errno, "find our own program");
+    own[size] = '\0';
+    *strrchr(own, '/') = '\0';
+    const char *const directories[] = {own, JOBLET_LIBEXECDIR};
+    for (unsigned i = 0; i < ELEMENTS(directories); i++) {
+        int length = snprintf(ret_path, WORLD_PATH_MAX, "%s/%s", directories[i], name);
+        if (length > 0 && (size_t)length < WORLD_PATH_MAX && access(ret_path, X_OK) == 0)
+            return 0;
+    }
+    return error_text(error, ENOENT, "'%s' is neither in '%s' nor in '%s'", name, own, JOBLET_LIBEXECDIR);
+}
+
+/* --- ourselves --- */
+
+/* Children start with what we have. A parent of ours may have ignored signals (systemd ignores SIGPIPE). */
+static void reset_signals(void)
+{
+    sigset_t blocked;
+    for (int number = 1; number < SIGRTMIN; number++)
+        (void)signal(number, SIG_DFL);
+    (void)sigemptyset(&blocked);
+    (void)sigaddset(&blocked, SIGPIPE);
+    (void)sigaddset(&blocked, SIGHUP);
+    (void)sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
+static int drop_capabilities(struct error *error)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0)
+        return error_errno(error, errno, "read our capabilities");
+    for (unsigned i = 0; i < ELEMENTS(needless_capabilities); i++) {
+        int number = needless_capabilities[i];
+        struct __user_cap_data_struct *part = &data[number / 32];
+        uint32_t bit = 1U << number % 32;
+        part->effective &= ~bit;
+        part->permitted &= ~bit;
+        part->inheritable &= ~bit;
+        if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0 && errno != EINVAL) /* EINVAL: an older kernel has none */
+            return error_errno(error, errno, "drop capability %d", number);
+    }
+    if (syscall(SYS_capset, &header, data) < 0)
+        return error_errno(error, errno, "drop capabilities");
+    return 0;
+}
+
+int world_limit_self(struct broker *broker, struct error *error)
+{
+    struct rlimit files;
+    if (geteuid() != 0)
+        return error_text(error, EPERM, "joblet needs to be started as root");
+    reset_signals();
+    (void)umask(022);
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return error_errno(error, errno, "read the limit of open files");
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        return error_errno(error, errno, "raise the limit of open files");
+    broker->open_files = files.rlim_max < JOB_OPEN_FILES_MAX ? (uint32_t)files.rlim_max : JOB_OPEN_FILES_MAX;
+    broker->oom_lowered = fd_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", OOM_SCORE) == 0;
+    return drop_capabilities(error);
+}
+
+/* --- the listening socket --- */
+
+struct address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } socket;
+    socklen_t size;
+};
+
+static int parse_address(const char *text, uint16_t port, struct address *ret_address)
+{
+    struct address address = {0};
+    if (inet_pton(AF_INET, text, &address.socket.v4.sin_addr) == 1) {
+        address.socket.v4.sin_family = AF_INET;
+        address.socket.v4.sin_port = htons(port);
+        address.size = sizeof(address.socket.v4);
+    } else if (inet_pton(AF_INET6, text, &address.socket.v6.sin6_addr) == 1) {
+        address.socket.v6.sin6_family = AF_INET6;
+        address.socket.v6.sin6_port = htons(port);
+        address.size = sizeof(address.socket.v6);
+    } else {
+        return -EINVAL;
+    }
+    *ret_address = address;
+    return 0;
+}
+
+/* The port that an earlier joblet chose, when any will do: clients of its time find us again. 0: none. */
+static uint16_t read_last_port(const struct broker *broker)
+{
+    _cleanup_free_ char *text = NULL;
+    uint64_t port;
+    if (fd_read_file_at(broker->run_fd, ADDRESS_FILE, 256, &text, NULL) < 0)
+        return 0;
+    text[strcspn(text, "\n")] = '\0';
+    const char *colon = strrchr(text, ':');
+    return colon && text_parse_u64(colon + 1, UINT16_MAX, &port) == 0 ? (uint16_t)port : 0;
+}
+
+static int bind_patiently(int fd, const struct address *address)
+{
+    const struct timespec pause = {.tv_nsec = BIND_PAUSE_NS};
+    for (unsigned i = 0; bind(fd, &address->socket.any, address->size) < 0; i++) {
+        if (errno != EADDRINUSE || i == BIND_TRIES)
+            return -errno;
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+static int write_address(const struct broker *broker, int fd, struct error *error)
+{
+    struct address bound = {.size = sizeof(bound.socket)};
+    if (getsockname(fd, &bound.socket.any, &bound.size) < 0)
+        return error_errno(error, errno, "read our own address");
+    bool v6 = bound.socket.any.sa_family == AF_INET6;
+    char host[INET6_ADDRSTRLEN];
+    const void *source = v6 ? (const void *)&bound.socket.v6.sin6_addr : (const void *)&bound.socket.v4.sin_addr;
+    (void)inet_ntop(v6 ? AF_INET6 : AF_INET, source, host, sizeof(host));
+    char text[INET6_ADDRSTRLEN + 16];
+    int size = snprintf(text, sizeof(text), v6 ? "[%s]:%u\n" : "%s:%u\n", host, ntohs(bound.socket.v4.sin_port));
+    int r = fd_replace_file_at(broker->run_fd, ADDRESS_FILE, text, (size_t)size, 0644);
+    return r < 0 ? error_errno(error, -r, "write our address") : 0;
+}
+
+int world_listen(struct broker *broker, struct error *error)
+{
+    const struct config *config = broker->config;
+    const int on = 1;
+    struct address address;
+    uint16_t port = config->port ? config->port : read_last_port(broker);
+    if (parse_address(config->address, port, &address) < 0)
+        return error_text(error, EINVAL, "server.address '%s' is no IP address", config->address);
+    _cleanup_close_ int fd = socket(address.socket.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+        return error_errno(error, errno, "make the listening socket");
+    int r = bind_patiently(fd, &address);
+    if (r == -EADDRINUSE && config->port == 0) {
+        (void)parse_address(config->address, 0, &address);
+        r = bind(fd, &address.socket.any, address.size) < 0 ? -errno : 0;
+    }
+    if (r < 0)
+        return error_errno(error, -r, "bind %s port %u", config->address, port);
+    if (listen(fd, LISTEN_BACKLOG) < 0)
+        return error_errno(error, errno, "listen on %s port %u", config->address, port);
+    r = write_address(broker, fd, error);
+    return r < 0 ? r : TAKE_FD(fd);
+}

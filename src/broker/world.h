@@ -1,0 +1,25 @@
+/* What joblet finds or makes on the host when it starts: directories, lock, programs, its own limits and rights. */
+#pragma once
+
+#include "base/error.h"
+
+struct broker;
+struct broker_options;
+
+/* Opens the directories of the prefix, takes its lock (a second joblet is refused) and writes the pid file. 0 or -errno
+ * with @error. */
+int world_open(struct broker *broker, struct error *error);
+/* Removes the pid file. */
+void world_close(struct broker *broker);
+
+/* Finds @name beside this program, else where it is installed, into @ret_path. 0 or -errno with @error. */
+#define WORLD_PATH_MAX 512U
+int world_find_program(const char *name, char ret_path[WORLD_PATH_MAX], struct error *error);
+
+/* Default signals, as many descriptors as permitted, a lower score for the host's out-of-memory killer, no capability
+ * that nothing here needs. Remembers in @broker what children undo. 0 or -errno with @error. */
+int world_limit_self(struct broker *broker, struct error *error);
+
+/* Binds and listens on the configured address; writes the address into PREFIX/run/address. A descriptor or -errno with
+ * @error. */
+int world_listen(struct broker *broker, struct error *error);
