@@ -416,15 +416,16 @@ static void headers_complete(struct grpc_session *session, struct grpc_call *cal
         refuse(call, GRPC_INTERNAL, call->has_te ? "malformed grpc-timeout" : "the header te: trailers is missing");
         return;
     }
-    call->method = find_method(session, call->path);
-    if (!call->method) {
-        refuse(call, GRPC_UNIMPLEMENTED, "unknown method %s", call->path);
-        return;
-    }
     char text[256] = "";
     int status = options->authorize ? options->authorize(call, call->path, text, options->user) : GRPC_OK;
     if (status != GRPC_OK) {
         refuse(call, (enum grpc_status)status, "%s", text);
+        return;
+    }
+    /* After the role: who may not call a method does not learn whether it is offered. */
+    call->method = find_method(session, call->path);
+    if (!call->method) {
+        refuse(call, GRPC_UNIMPLEMENTED, "unknown method %s", call->path);
         return;
     }
     if (!call->method->handler)
