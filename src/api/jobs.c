@@ -26,13 +26,17 @@ void jobs_on_ended(struct api *api, const struct channel_job_ended *ended)
         forget_unknown(api, ended->record.job_id);
         return;
     }
-    if (job->user) {
-        live_end(job->user, &ended->record, ended->cpu_ns, ended->memory_peak_bytes);
+    struct live *live = job->user;
+    if (!live && state_status_is_final(state_job_latest(job)->status)) {
+        /* Stored in an earlier life of ours, which ended before the release. */
+        (void)link_job_id(api->link, CHANNEL_JOB_RELEASE, job->id, NULL, NULL);
         return;
     }
-    /* Stored in an earlier life of ours, which ended before the release. */
-    if (state_status_is_final(job->now.status))
-        (void)link_job_id(api->link, CHANNEL_JOB_RELEASE, job->id, NULL, NULL);
+    /* Told before the list of jobs was. */
+    if (!live && live_new(api, job, &live) < 0)
+        return;
+    live->stored = true;
+    live_end(live, &ended->record, ended->cpu_ns, ended->memory_peak_bytes);
 }
 
 static void run_on_cancel(struct grpc_call *call)

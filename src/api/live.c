@@ -147,16 +147,6 @@ static void log_end(const struct state_job *job)
             job->now.end_reason, "exit_code", LOG_NUMBER(job->now.exit_code), "error", job->now.error, NULL);
 }
 
-static void on_released(const struct channel_received *reply, void *user)
-{
-    struct live *live = user;
-    struct deleting *deleting = live->deleting;
-    (void)reply; /* not known there any more is as good */
-    live_free(live);
-    if (deleting)
-        deletion_go_on(deleting);
-}
-
 static void start_failed_finish(struct live *live)
 {
     struct grpc_call *call = live->run_call;
@@ -169,6 +159,22 @@ static void start_failed_finish(struct live *live)
     else
         grpc_call_finish(call, GRPC_INTERNAL, "job %s was not started: %s: %s", live->job->uuid,
                 plan_stage_name(failure->stage), failure->text);
+}
+
+/* Waiting calls are answered only now: who starts the next job upon the answer finds the slot free. */
+static void on_released(const struct channel_received *reply, void *user)
+{
+    struct live *live = user;
+    struct deleting *deleting = live->deleting;
+    (void)reply; /* not known there any more is as good */
+    logs_ended(live->api->logs, &live->followed);
+    start_failed_finish(live);
+    struct grpc_call *call;
+    while ((call = waiter_take(&live->stoppers)))
+        reply_stopped(call, live->job);
+    live_free(live);
+    if (deleting)
+        deletion_go_on(deleting);
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -186,11 +192,6 @@ static void on_end_stored(const struct error *error, struct state_job *job, void
         return;
     }
     log_end(job);
-    logs_ended(live->api->logs, &live->followed);
-    start_failed_finish(live);
-    struct grpc_call *call;
-    while ((call = waiter_take(&live->stoppers)))
-        reply_stopped(call, job);
     if (link_job_id(live->api->link, CHANNEL_JOB_RELEASE, job->id, on_released, live) < 0)
         on_released(NULL, live);
 }

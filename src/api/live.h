@@ -1,6 +1,6 @@
 /* The part of a job that exists while joblet knows it: from its acceptance to its release. What waits for something of
  * the job (calls, followers, a deletion) hangs here, and the steps from running to released are made here: stop, end
- * stored, followers and waiting calls answered, release. */
+ * stored, release, followers and waiting calls answered. */
 #pragma once
 
 #include "api/api.h"

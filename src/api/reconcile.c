@@ -11,9 +11,16 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+/* A start takes milliseconds; one that another joblet-api had asked for is waited for, this often. */
+#define STARTING_MS 20U
+#define STARTING_TRIES 500U
+
 struct reconciling {
     struct api *api;
     void (*ready)(struct api *api);
+    uv_timer_t timer;
+    unsigned tries;
+    bool starting; /* one was in this pass of the list */
 };
 
 /* A job that joblet does not know any more: its exit record says how it ended, or nobody does. */
@@ -27,7 +34,8 @@ static void end_from_record(struct api *api, struct state_job *job)
     if (fd >= 0 && record_read(fd, &record) == 0 && memcmp(record.job_id, job->id, sizeof(job->id)) == 0) {
         live_set_end(&progress, &record);
     } else {
-        bool never = progress.status == STATE_STATUS_INITIALIZING;
+        /* Without files joblet had not begun with it. */
+        bool never = progress.status == STATE_STATUS_INITIALIZING && faccessat(api->jobs_fd, job->uuid, F_OK, 0) < 0;
         progress.status = STATE_STATUS_FAILED;
         progress.exit_code = -1;
         progress.ended_unix_ns = text_now_unix_ns();
@@ -82,18 +90,38 @@ static void reconcile_job(struct api *api, const struct channel_job_reply *reply
 
 static void list_next(struct reconciling *reconciling, uint32_t cursor);
 
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void on_list_again(uv_timer_t *timer)
+{
+    list_next(timer->data, 0);
+}
+
 static void on_listed(const struct channel_received *received, void *user)
 {
     struct reconciling *reconciling = user;
     const struct channel_job_reply *reply = (const void *)received->bytes;
+    struct api *api = reconciling->api;
     if (reply->next) {
-        reconcile_job(reconciling->api, reply);
+        /* Nobody will tell us how it goes on: the answer goes to the joblet-api that asked. */
+        if (reply->phase == CHANNEL_JOB_STARTING && reconciling->tries < STARTING_TRIES)
+            reconciling->starting = true;
+        else
+            reconcile_job(api, reply);
         list_next(reconciling, reply->next);
         return;
     }
-    struct api *api = reconciling->api;
+    if (reconciling->starting) {
+        reconciling->starting = false;
+        reconciling->tries++;
+        (void)uv_timer_start(&reconciling->timer, on_list_again, STARTING_MS, 0);
+        return;
+    }
     void (*ready)(struct api *) = reconciling->ready;
-    free(reconciling);
+    uv_close((uv_handle_t *)&reconciling->timer, on_timer_closed);
     reconcile_finish(api);
     ready(api);
 }
@@ -113,7 +141,7 @@ static void on_hello(const struct channel_received *received, void *user)
         log_event(LOG_LEVEL_ERROR, "joblet and joblet-api do not fit together", "error", reply->error.text, NULL);
         reconciling->api->exit_status = 1;
         uv_stop(&reconciling->api->loop);
-        free(reconciling);
+        uv_close((uv_handle_t *)&reconciling->timer, on_timer_closed);
         return;
     }
     reconciling->api->jobs_max = reply->max_jobs;
@@ -122,10 +150,12 @@ static void on_hello(const struct channel_received *received, void *user)
 
 void reconcile(struct api *api, void (*ready)(struct api *api))
 {
-    struct reconciling *reconciling = malloc(sizeof(*reconciling));
-    if (!reconciling)
-        abort();
-    *reconciling = (struct reconciling){api, ready};
+    struct reconciling *reconciling = calloc(1, sizeof(*reconciling));
+    if (!reconciling || uv_timer_init(&api->loop, &reconciling->timer) < 0)
+        abort(); /* without memory at the very start there is nothing to serve with */
+    reconciling->api = api;
+    reconciling->ready = ready;
+    reconciling->timer.data = reconciling;
     struct channel_hello message = {
             .header = {.operation = CHANNEL_HELLO, .size = sizeof(message)}, .version = CHANNEL_VERSION};
     (void)link_request(api->link, &message, -EBADF, on_hello, reconciling);

@@ -199,6 +199,25 @@ static const struct grpc_method methods[] = {
         {"/joblet.JobService/GetJobLogs", handle_get_job_logs},
         {"/joblet.JobService/ListJobs", handle_list_jobs},
         {"/joblet.MonitoringService/GetSystemStatus", handle_get_system_status},
+        /* Known, so that a role is refused first, and not there yet. */
+        {"/joblet.JobService/CancelJob", NULL},
+        {"/joblet.JobService/StreamJobMetrics", NULL},
+        {"/joblet.JobService/GetJobMetrics", NULL},
+        {"/joblet.JobService/StreamJobTelematics", NULL},
+        {"/joblet.JobService/GetJobTelematics", NULL},
+        {"/joblet.NetworkService/CreateNetwork", NULL},
+        {"/joblet.NetworkService/ListNetworks", NULL},
+        {"/joblet.NetworkService/RemoveNetwork", NULL},
+        {"/joblet.VolumeService/CreateVolume", NULL},
+        {"/joblet.VolumeService/ListVolumes", NULL},
+        {"/joblet.VolumeService/RemoveVolume", NULL},
+        {"/joblet.MonitoringService/StreamSystemMetrics", NULL},
+        {"/joblet.RuntimeService/ListRuntimes", NULL},
+        {"/joblet.RuntimeService/GetRuntimeInfo", NULL},
+        {"/joblet.RuntimeService/TestRuntime", NULL},
+        {"/joblet.RuntimeService/RemoveRuntime", NULL},
+        {"/joblet.RuntimeService/BuildRuntime", NULL},
+        {"/joblet.RuntimeService/ValidateRuntimeYAML", NULL},
 };
 
 const struct grpc_method *service_methods(size_t *ret_count)

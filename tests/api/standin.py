@@ -197,11 +197,12 @@ class Joblet:
         self.port = self.listener.getsockname()[1]
         self.process = None
         self.log = os.path.join(self.directory, "api.log")
-        self.max_jobs = 64
+        self.max_jobs = 1000
         self.fail_start = None
         self.ids_removed = []
         self.to_run = []
         self.starts = 0
+        self.closing = False
 
     # ---- the process ----
 
@@ -269,6 +270,7 @@ class Joblet:
         self.channel.send(bytes(Header(EVENT_SHUTDOWN, ctypes.sizeof(Header), 0)))
 
     def remove(self):
+        self.closing = True
         for job in self.jobs.values():
             job.signals.append(2)
             job.wake.set()
@@ -379,6 +381,8 @@ class Joblet:
         job.offset += len(data)
 
     def end(self, job, reason, code=0, signal=0, tell=True, keep_record=True):
+        if self.closing:
+            return
         record = Record(reason=reason, exit_code=code, signal=signal, started_unix_ns=job.started_ns,
                         ended_unix_ns=time.time_ns(), log_bytes=job.offset)
         record.job_id[:] = list(job.raw)

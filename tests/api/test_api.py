@@ -79,6 +79,10 @@ class Case(unittest.TestCase):
         self.joblet.start()
         self.admin = self.client("admin")
 
+    def restart(self):
+        self.joblet.start()
+        self.admin = self.client("admin")  # the old connection would first have to notice
+
     def client(self, name):
         client = Client(self.joblet, name)
         self.addCleanup(client.channel.close)
@@ -138,7 +142,7 @@ class Jobs(Case):
     def test_too_many(self):
         self.joblet.kill()
         self.joblet.max_jobs = 2
-        self.joblet.start()
+        self.restart()
         first = self.admin.run("wait").job_uuid
         self.admin.run("wait")
         self.refused(grpc.StatusCode.RESOURCE_EXHAUSTED, self.admin.run, "wait")
@@ -248,7 +252,6 @@ class Jobs(Case):
         self.assertEqual(self.admin.wait(uuid).exit_code, 7)
 
     def test_many_at_once(self):
-        self.joblet.max_jobs = 64
         with concurrent.futures.ThreadPoolExecutor(32) as pool:
             uuids = list(pool.map(lambda _: self.admin.run("exit:0").job_uuid, range(300)))
         self.assertEqual(len(set(uuids)), 300)
@@ -475,7 +478,7 @@ class Restarts(Case):
         # As after a restart of joblet itself: one has a record only, of one there is nothing.
         self.joblet.jobs[forgotten].released = True
         self.joblet.jobs[lost].released = True
-        self.joblet.start()
+        self.restart()
         self.assertEqual(self.admin.status(ended), before)
         self.assertEqual(self.admin.status(running).status, "RUNNING")
         self.assertEqual(self.admin.wait(meanwhile).exit_code, 5)
@@ -497,7 +500,7 @@ class Restarts(Case):
             time.sleep(0.001)
         self.joblet.kill()
         self.assertIsNotNone(call.exception())
-        self.joblet.start()
+        self.restart()
         self.assertEqual(self.admin.wait(uuid).status, "STOPPED")
 
     def test_a_job_that_is_not_in_the_table_is_ended(self):
@@ -505,7 +508,7 @@ class Restarts(Case):
         self.joblet.kill()
         for name in os.listdir(self.joblet.database):
             os.unlink(os.path.join(self.joblet.database, name))
-        self.joblet.start()
+        self.restart()
         deadline = time.monotonic() + 5
         while uuid not in self.joblet.ids_removed:
             self.assertLess(time.monotonic(), deadline)
@@ -522,7 +525,7 @@ class Restarts(Case):
         threading.Thread(target=lambda: [None for _ in iter(lambda: next(stream, None), None)], daemon=True)
         self.assertEqual(self.joblet.shutdown(), 0)
         self.assertEqual(self.joblet.jobs[uuid].signals, [])
-        self.joblet.start()
+        self.restart()
         self.assertEqual(self.admin.status(uuid).status, "RUNNING")
 
     def test_sigterm(self):
@@ -560,7 +563,7 @@ class Stopping(Case):
     def test_shutdown_stops_jobs(self):
         uuids = [self.admin.run("wait").job_uuid for _ in range(5)]
         self.assertEqual(self.joblet.shutdown(), 0)
-        self.joblet.start()
+        self.restart()
         for uuid in uuids:
             self.assertEqual(self.admin.status(uuid).status, "STOPPED")
 
