@@ -56,9 +56,12 @@ static int64_t leave_out(struct pump *pump, int pipe_fd)
 
 int64_t pump_move(struct pump *pump, int pipe_fd, enum joblog_stream stream)
 {
-    size_t room = MOVE_MAX;
-    if (pump->quota_bytes && pump->quota_bytes - pump->log_bytes < room)
-        room = pump->log_bytes < pump->quota_bytes ? pump->quota_bytes - pump->log_bytes : 0;
+    /* A line of the service's own can lie beyond the quota. */
+    uint64_t room = MOVE_MAX;
+    if (pump->quota_bytes && pump->log_bytes >= pump->quota_bytes)
+        room = 0;
+    else if (pump->quota_bytes && pump->quota_bytes - pump->log_bytes < room)
+        room = pump->quota_bytes - pump->log_bytes;
     if (room == 0 || pump->is_broken)
         return leave_out(pump, pipe_fd);
 

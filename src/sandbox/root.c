@@ -63,8 +63,9 @@ const size_t root_mount_count = ELEMENTS(root_mounts);
 
 #define PRIVATE_ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
-/* The files of this job lie on a file system of their own, for the time of building in the place of /run. */
-#define PRIVATE_PLACE "run"
+/* The files of this job lie on a file system of their own. Its pieces are cloned, and only what is attached can be
+ * cloned (before 6.15): for the time of building it covers the old root's /proc, and goes with the old root. */
+#define PRIVATE_PLACE "/proc"
 
 static uint64_t plan_number(const struct sandbox *sandbox, size_t offset)
 {
@@ -191,18 +192,16 @@ static int new_tmpfs(const struct sandbox *sandbox, const struct root_mount *mou
 }
 
 /* A detached mount for one row of the table; -ENOENT: the kernel does not have the part of /proc that it masks. */
-static int new_mount(const struct sandbox *sandbox, const struct root_mount *mount, int target_fd)
+static int new_mount(const struct sandbox *sandbox, const struct root_mount *mount, int private_fd, int target_fd)
 {
     struct stat status;
-    char source[64];
     switch (mount->kind) {
     case ROOT_KIND_FILE:
-        (void)snprintf(source, sizeof(source), PRIVATE_PLACE "/%s", strrchr(mount->path, '/') + 1);
-        return mount_clone(PLAN_FD_ROOT, source);
+        return mount_clone(private_fd, strrchr(mount->path, '/') + 1);
     case ROOT_KIND_MASK:
         if (fstat(target_fd, &status) < 0)
             return -errno;
-        return mount_clone(PLAN_FD_ROOT, S_ISDIR(status.st_mode) ? PRIVATE_PLACE "/directory" : PRIVATE_PLACE "/file");
+        return mount_clone(private_fd, S_ISDIR(status.st_mode) ? "directory" : "file");
     case ROOT_KIND_PROC:
         return mount_new("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     case ROOT_KIND_PROC_RO: {
@@ -234,14 +233,14 @@ static int make_temporary_directory(const struct sandbox *sandbox, int tmp_fd)
     return 0;
 }
 
-static int place_mount(struct sandbox *sandbox, const struct root_mount *mount, struct error *error)
+static int place_mount(struct sandbox *sandbox, const struct root_mount *mount, int private_fd, struct error *error)
 {
     _cleanup_close_ int target = mount_open_beneath(PLAN_FD_ROOT, mount->path);
     if (target == -ENOENT && mount->kind == ROOT_KIND_MASK)
         return 0;
     if (target < 0)
         return error_errno(error, -target, "open the mount point '/%s' of the root", mount->path);
-    _cleanup_close_ int fd = new_mount(sandbox, mount, target);
+    _cleanup_close_ int fd = new_mount(sandbox, mount, private_fd, target);
     if (fd < 0)
         return error_errno(error, -fd, "make the mount for '/%s'", mount->path);
     int r = mount_attach(fd, target);
@@ -277,27 +276,17 @@ static int attach_root(struct error *error)
 
 int sandbox_build_root(struct sandbox *sandbox, struct error *error)
 {
-    int r = attach_root(error);
-    if (r < 0)
-        return r;
-
     _cleanup_close_ int private_fd = -EBADF;
-    r = new_private(sandbox, &private_fd, error);
+    int r = attach_root(error);
+    if (r == 0)
+        r = new_private(sandbox, &private_fd, error);
     if (r < 0)
         return r;
-    _cleanup_close_ int place = mount_open_beneath(PLAN_FD_ROOT, PRIVATE_PLACE);
-    r = place < 0 ? place : mount_attach(private_fd, place);
+    _cleanup_close_ int place = open(PRIVATE_PLACE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    r = place < 0 ? -errno : mount_attach(private_fd, place);
     if (r < 0)
-        return error_errno(error, -r, "mount the job's own files at '/" PRIVATE_PLACE "'");
-
-    for (size_t i = 1; i < root_mount_count; i++) {
-        r = place_mount(sandbox, &root_mounts[i], error);
-        if (r < 0)
-            return r;
-    }
-
-    /* Each file is a mount of its own by now; their file system lives on under them. */
-    if (fchdir(private_fd) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        return error_errno(error, errno, "take the job's own files away from '/" PRIVATE_PLACE "'");
-    return 0;
+        return error_errno(error, -r, "mount the job's own files at the old root's '" PRIVATE_PLACE "'");
+    for (size_t i = 1; r == 0 && i < root_mount_count; i++)
+        r = place_mount(sandbox, &root_mounts[i], private_fd, error);
+    return r;
 }
