@@ -21,7 +21,7 @@ static int write_in_system_directories(char seen[ATTEMPT_SEEN_MAX])
             "/volumes"};
     for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
         char path[64];
-        (void)snprintf(path, sizeof(path), "%s/hostile", directories[i]);
+        (void)snprintf(path, sizeof(path), "%s/hostile-was-here", directories[i]);
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
         if (fd >= 0)
             return attempt_fact(0, seen, "wrote %s", path);
