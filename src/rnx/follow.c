@@ -134,11 +134,12 @@ static void pause_for(uint64_t ns)
     (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
 }
 
-/* One attempt: from the question whether the server is there to the end of the stream. */
+/* One attempt: from the question whether the server is there (not with @deadline_ns = 0: it answered just now) to the
+ * end of the stream. */
 static int copy_log(struct rpc *rpc, const char *uuid, enum follow_streams streams, uint64_t deadline_ns,
         uint64_t *copied, struct grpc_result *ret_result)
 {
-    int r = reach_server(rpc, uuid, deadline_ns, ret_result);
+    int r = deadline_ns > 0 ? reach_server(rpc, uuid, deadline_ns, ret_result) : 0;
     if (r < 0)
         return r;
     r = open_stream(rpc, uuid, ret_result);
@@ -148,10 +149,10 @@ static int copy_log(struct rpc *rpc, const char *uuid, enum follow_streams strea
     return r;
 }
 
-int follow_log(struct rpc *rpc, const char *uuid, enum follow_streams streams, bool resume)
+int follow_log(struct rpc *rpc, const char *uuid, enum follow_streams streams, bool just_started)
 {
     uint64_t copied = 0;
-    uint64_t deadline_ns = RPC_SHORT_NS;
+    uint64_t deadline_ns = just_started ? 0 : RPC_SHORT_NS;
     bool started = false;
     int64_t progress_ns = text_now_monotonic_ns();
     for (;;) {
@@ -167,7 +168,7 @@ int follow_log(struct rpc *rpc, const char *uuid, enum follow_streams streams, b
         if (copied > before)
             progress_ns = now_ns;
         bool broken = r == -EREMOTEIO && result.status == GRPC_UNAVAILABLE;
-        if (!resume || !broken || now_ns - progress_ns > (int64_t)RETURN_DEADLINE_NS)
+        if (!just_started || !broken || now_ns - progress_ns > (int64_t)RETURN_DEADLINE_NS)
             return fail_log(r, started, &result);
         deadline_ns = RETURN_DEADLINE_NS;
         pause_for(RETURN_PAUSE_NS);
@@ -193,7 +194,8 @@ static void say_end(const Joblet__GetJobStatusResponse *job)
     output_text(stderr, job->uuid);
     (void)fputs(" ended: ", stderr);
     output_text(stderr, job->end_reason);
-    if (job->end_signal > 0) {
+    /* With any other reason the signal is only the means. */
+    if (strcmp(job->end_reason, "signal") == 0) {
         const char *name = sigabbrev_np(job->end_signal);
         (void)fprintf(stderr, " %d%s%s%s", job->end_signal, name ? " (SIG" : "", name ? name : "", name ? ")" : "");
     }

@@ -15,7 +15,7 @@ static int job_log_run(const struct rnx *rnx, char **words, size_t count)
     struct rpc rpc;
     if (!rpc_open(rnx, "couldn't connect to joblet server", interrupt_fd, &rpc))
         return RNX_EXIT_FAILED;
-    int r = follow_log(&rpc, words[0], rnx->global.json ? FOLLOW_JSON : FOLLOW_ONE, /* resume= */ false);
+    int r = follow_log(&rpc, words[0], rnx->global.json ? FOLLOW_JSON : FOLLOW_ONE, /* just_started= */ false);
     rpc_close(&rpc);
     if (r == -EINTR) {
         (void)fputs("\nStopping log stream...\n", stderr);

@@ -275,7 +275,7 @@ static int stay(const struct rnx *rnx, struct rpc *rpc, const char *uuid)
 {
     int r = 0;
     if (run_options.follow)
-        r = follow_log(rpc, uuid, rnx->global.json ? FOLLOW_JSON : FOLLOW_BOTH, /* resume= */ true);
+        r = follow_log(rpc, uuid, rnx->global.json ? FOLLOW_JSON : FOLLOW_BOTH, /* just_started= */ true);
     if (r == 0)
         r = follow_wait(rpc, uuid);
     if (r == -EINTR)

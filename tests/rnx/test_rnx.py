@@ -202,7 +202,7 @@ class Follow(Case):
                 (dict(status="TIMEOUT", exit_code=124, end_reason="timeout"), 124, "rnx: job %s ended: timeout\n" % UUID),
                 (dict(status="TIMEOUT"), 124, ""),
                 (dict(status="FAILED", exit_code=137, end_reason="out of memory", end_signal=9), 137,
-                 "rnx: job %s ended: out of memory 9 (SIGKILL)\n" % UUID),
+                 "rnx: job %s ended: out of memory\n" % UUID),
                 (dict(status="STOPPED", exit_code=143, end_reason="stopped"), 143, "rnx: job %s ended: stopped\n" % UUID),
                 (dict(status="STOPPED", exit_code=0, end_reason="stopped"), 1, "rnx: job %s ended: stopped\n" % UUID),
                 (dict(status="FAILED", exit_code=-1, end_reason="setup failure", error="no memory"), 1,
