@@ -20,7 +20,9 @@ const struct rnx_option rnx_global_options[] = {
         GLOBAL_OPTION("help", 'h', RNX_OPTION_SWITCH, help, NULL, "show this help"),
         GLOBAL_OPTION("version", 'v', RNX_OPTION_SWITCH, version, NULL, NULL),
 };
-const size_t rnx_global_option_count = ELEMENTS(rnx_global_options);
+/* The last one is for rnx itself. */
+const size_t rnx_root_option_count = ELEMENTS(rnx_global_options);
+const size_t rnx_global_option_count = ELEMENTS(rnx_global_options) - 1;
 
 static const struct {
     const char *name;

@@ -51,9 +51,9 @@ static int run_verb(struct rnx *rnx, const struct rnx_verb *verb, char **words)
 }
 
 /* Reads the flags up to the next word, which is stored (NULL = there is none). */
-static int next_word(struct rnx *rnx, char ***words, const char **ret_word)
+static int next_word(struct rnx *rnx, size_t option_count, char ***words, const char **ret_word)
 {
-    const struct rnx_option_set set = {rnx_global_options, rnx_global_option_count, &rnx->global};
+    const struct rnx_option_set set = {rnx_global_options, option_count, &rnx->global};
     struct rnx_error error;
     size_t used;
     if (options_parse_leading(&set, 1, *words, &used, &error) < 0)
@@ -68,14 +68,14 @@ static int run(struct rnx *rnx, char **words)
 {
     const char *group = NULL;
     const char *word;
-    int status = next_word(rnx, &words, &word);
+    int status = next_word(rnx, rnx_root_option_count, &words, &word);
     if (status != RNX_EXIT_OK)
         return status;
     if (rnx->global.version)
         return version_verb.run(rnx, words, 0);
     if (word && help_is_group(word)) {
         group = word;
-        status = next_word(rnx, &words, &word);
+        status = next_word(rnx, rnx_global_option_count, &words, &word);
         if (status != RNX_EXIT_OK)
             return status;
     }

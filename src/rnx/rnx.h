@@ -65,7 +65,8 @@ extern const struct rnx_verb config_help_verb;
 extern const struct rnx_verb *const rnx_verbs[];
 /* The flags of struct rnx_global. */
 extern const struct rnx_option rnx_global_options[];
-extern const size_t rnx_global_option_count;
+extern const size_t rnx_global_option_count; /* for every verb */
+extern const size_t rnx_root_option_count;   /* in front of the first word: --version too */
 
 /* An error for people, longer than struct error because it quotes paths and names. */
 struct rnx_error {

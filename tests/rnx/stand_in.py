@@ -8,7 +8,6 @@ import importlib
 import os
 import subprocess
 import sys
-import tempfile
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 

@@ -151,6 +151,8 @@ class Run(Case):
                 (["--max-memory", "512MB", "true"],
                  'invalid value "512MB" for --max-memory: want a whole number from 0 to 2147483647'),
                 (["--bogus", "true"], "unknown flag: --bogus"),
+                (["--version", "true"], "unknown flag: --version"),
+                (["-x"], "unknown shorthand flag: 'x' in -x"),
                 (["-e"], "flag needs an argument: -e"),
                 (["-e", "A", "true"],
                  "environment variable processing failed: invalid environment variable format: A (expected KEY=VALUE)"),
