@@ -78,7 +78,7 @@ int environment_parse(
     if (!environment.variables)
         return rnx_error_set(error, ENOMEM, "out of memory");
     for (size_t i = 0; i < texts->count; i++) {
-        struct rnx_error cause;
+        struct rnx_error cause = {0};
         int r = variable_parse(texts->items[i], secret, &environment, &cause);
         if (r < 0) {
             environment_done(&environment);

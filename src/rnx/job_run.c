@@ -310,7 +310,7 @@ static int connect_and_submit(const struct rnx *rnx, const struct request *reque
             return rnx_fail("cannot prepare for signals: %s", strerror(-interrupt_fd));
     }
     struct rpc rpc;
-    struct rnx_error error;
+    struct rnx_error error = {0};
     bool config_failed;
     if (rpc_prepare(rnx, interrupt_fd, &rpc, &config_failed, &error) < 0)
         return rnx_fail("failed to %s: %s", config_failed ? "load client config" : "create client", error.text);
@@ -327,7 +327,7 @@ static int job_run_run(const struct rnx *rnx, char **words, size_t count)
     if (refusal)
         return rnx_fail("%s", refusal);
     struct request request = {0};
-    struct rnx_error error;
+    struct rnx_error error = {0};
     int status;
     if (request_make(&request, words, count, &error) < 0) {
         status = rnx_fail_usage(&job_run_verb, "%s", error.text);

@@ -34,7 +34,7 @@ static int run_verb(struct rnx *rnx, const struct rnx_verb *verb, char **words)
             {rnx_global_options, rnx_global_option_count, &rnx->global},
             {verb->options, verb->option_count, verb->target},
     };
-    struct rnx_error error;
+    struct rnx_error error = {0};
     size_t count = 0;
     unsigned flags = verb->flags & RNX_VERB_COMMAND ? OPTIONS_STOP_AT_WORD : 0;
     if (options_parse(sets, ELEMENTS(sets), flags, words, &count, &error) < 0)
@@ -54,7 +54,7 @@ static int run_verb(struct rnx *rnx, const struct rnx_verb *verb, char **words)
 static int next_word(struct rnx *rnx, size_t option_count, char ***words, const char **ret_word)
 {
     const struct rnx_option_set set = {rnx_global_options, option_count, &rnx->global};
-    struct rnx_error error;
+    struct rnx_error error = {0};
     size_t used;
     if (options_parse_leading(&set, 1, *words, &used, &error) < 0)
         return rnx_fail_usage(NULL, "%s", error.text);

@@ -68,7 +68,7 @@ static int nodes_run(const struct rnx *rnx, char **words, size_t count)
         return RNX_EXIT_FAILED;
     /* A configuration without a default is a valid one: each call then names its node. */
     const struct rnxconfig_node *chosen = NULL;
-    struct rnx_error error;
+    struct rnx_error error = {0};
     (void)rnxconfig_select(&config, "", &chosen, &error);
     if (rnx->global.json)
         print_json(&config, chosen);

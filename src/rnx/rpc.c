@@ -44,7 +44,7 @@ int rpc_prepare(
     *ret_config_failed = r < 0;
     if (r < 0)
         return r;
-    struct rnx_error cause;
+    struct rnx_error cause = {0};
     r = rnxconfig_select(&rpc.config, rnx->global.node, &rpc.node, &cause);
     if (r < 0 && *rnx->global.node)
         (void)rnx_error_set(error, -r, "failed to get node configuration for '%s': %s", rnx->global.node, cause.text);
@@ -70,7 +70,7 @@ static void config_fail(const struct rnx_error *error)
 
 bool rpc_open(const struct rnx *rnx, const char *prefix, int interrupt_fd, struct rpc *ret_rpc)
 {
-    struct rnx_error error;
+    struct rnx_error error = {0};
     bool config_failed;
     if (rpc_prepare(rnx, interrupt_fd, ret_rpc, &config_failed, &error) == 0)
         return true;
@@ -90,7 +90,7 @@ void rpc_close(struct rpc *rpc)
 
 bool rpc_load_config(const struct rnx *rnx, struct rnxconfig *ret_config)
 {
-    struct rnx_error error;
+    struct rnx_error error = {0};
     if (rnxconfig_load(rnx->global.config_path, ret_config, &error) == 0)
         return true;
     config_fail(&error);

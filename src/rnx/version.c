@@ -37,7 +37,7 @@ static void source_read(struct source *ret_source)
 static Joblet__SystemStatusResponse *ask_server(const struct rnx *rnx)
 {
     struct rpc rpc;
-    struct rnx_error error;
+    struct rnx_error error = {0};
     bool config_failed;
     if (rpc_prepare(rnx, -EBADF, &rpc, &config_failed, &error) < 0)
         return NULL;
