@@ -173,8 +173,9 @@ static void link_on_poll(uv_poll_t *poll, int status, int events)
 {
     struct link *link = poll->data;
     struct error error = {0};
-    int r = status < 0 ? status : 0;
-    while (r == 0 && !link->closed && (events & UV_READABLE)) {
+    int r = 0;
+    /* An error of the socket (a peer that went with our messages unread) says more when it is read. */
+    while (r == 0 && !link->closed && (status < 0 || (events & UV_READABLE))) {
         struct channel_received message;
         r = channel_receive(link->socket, &message);
         if (r < 0)
@@ -186,7 +187,7 @@ static void link_on_poll(uv_poll_t *poll, int status, int events)
     if (link->closed)
         return;
     if (r == 0 || r == -EAGAIN)
-        r = link_flush(link);
+        r = status < 0 ? status : link_flush(link);
     if (r == -ENODATA || r == -EPIPE || r == -ECONNRESET)
         link_fail(link, &error);
     else if (r < 0) {

@@ -226,7 +226,9 @@ class Joblet:
 
         log = open(self.log, "ab")
         self.process = subprocess.Popen([self.api], preexec_fn=child, close_fds=False, stdin=subprocess.DEVNULL,
-                                        stdout=log, stderr=log, cwd="/", env={})
+                                        stdout=log, stderr=log, cwd="/",
+                                        env={name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")
+                                             if name in os.environ})
         log.close()
         theirs.close()
         for fd in high + files[2:]:
