@@ -86,8 +86,7 @@ static void queue_done(struct queue *queue)
 static void link_on_handle_closed(uv_handle_t *handle)
 {
     struct link *link = handle->data;
-    (void)fd_close(link->socket);
-    free(link);
+    link->socket = fd_close(link->socket);
 }
 
 void link_close(struct link *link)
@@ -98,6 +97,15 @@ void link_close(struct link *link)
     queue_done(&link->waiting);
     queue_done(&link->sent);
     uv_close((uv_handle_t *)&link->poll, link_on_handle_closed);
+}
+
+void link_free(struct link *link)
+{
+    if (!link)
+        return;
+    link_close(link);
+    (void)fd_close(link->socket);
+    free(link);
 }
 
 static void link_fail(struct link *link, const struct error *error)

@@ -25,8 +25,10 @@ struct link_events {
 /* Takes @socket on success. @events is borrowed. 0 or -errno with @error. */
 int link_new(uv_loop_t *loop, int socket, const struct link_events *events, void *user, struct link **ret_link,
         struct error *error);
-/* Stops listening and forgets all requests; the memory goes with the loop's next turn. NULL is fine. */
+/* Stops listening and forgets all requests; further ones fail. NULL is fine. */
 void link_close(struct link *link);
+/* Only after the loop has ended for good. NULL is fine. */
+void link_free(struct link *link);
 
 /* Sends @message (copied; header.operation and header.size set, the sequence is filled in) with the descriptor @fd
  * (taken, closed when sent) or -EBADF. @done is called with the reply, never from within this call; it may be NULL. 0,

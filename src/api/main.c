@@ -231,6 +231,7 @@ int main(void)
     /* What is queued for the job table is written; callbacks that ask joblet for more find a closed channel. */
     link_close(api.link);
     state_close(api.state);
+    link_free(api.link);
     log_event(LOG_LEVEL_INFO, "ended", NULL);
     return api.exit_status;
 }
