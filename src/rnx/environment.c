@@ -58,7 +58,7 @@ static int variable_parse(const char *text, bool secret, struct environment *env
                 secret ? "" : ": ", secret ? "" : text);
     char *name = NULL;
     int r = name_dup(text, (size_t)(equals - text), &name, error);
-    if (r < 0)
+    if (!name)
         return r;
     if (strlen(equals + 1) > ENVIRONMENT_VALUE_MAX) {
         r = rnx_error_set(error, EINVAL,

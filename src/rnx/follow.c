@@ -81,7 +81,7 @@ static int open_stream(struct rpc *rpc, const char *uuid, struct grpc_result *re
 {
     Joblet__GetJobLogsRequest request;
     joblet__get_job_logs_request__init(&request);
-    request.uuid = (char *)(uintptr_t)uuid;
+    request.uuid = rpc_borrow(uuid);
     return rpc_stream_open(rpc, "/joblet.JobService/GetJobLogs", &request.base, ret_result);
 }
 
@@ -90,7 +90,7 @@ static int ask_status(struct rpc *rpc, const char *uuid, uint64_t deadline_ns, J
 {
     Joblet__GetJobStatusRequest request;
     joblet__get_job_status_request__init(&request);
-    request.uuid = (char *)(uintptr_t)uuid;
+    request.uuid = rpc_borrow(uuid);
     ProtobufCMessage *answer;
     int r = rpc_call(rpc, "/joblet.JobService/GetJobStatus", &request.base,
             &joblet__get_job_status_response__descriptor, deadline_ns, &answer, ret_result);
@@ -229,9 +229,9 @@ static int ask_ended(struct rpc *rpc, const char *uuid, Joblet__GetJobStatusResp
     bool away = r < 0 && result.status == GRPC_UNAVAILABLE && now_ns - *answered_ns < (int64_t)RETURN_DEADLINE_NS;
     if (away)
         return 0;
-    if (r < 0) {
+    if (r != 0) {
         (void)rpc_fail("couldn't get job status", &result);
-        return r;
+        return r < 0 ? r : -EIO;
     }
     *answered_ns = now_ns;
     if (has_ended(job)) {

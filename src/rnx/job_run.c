@@ -88,6 +88,7 @@ struct request {
     struct environment secrets;
     Joblet__RunJobRequest__EnvironmentEntry *environment_entries;
     Joblet__RunJobRequest__SecretEnvironmentEntry *secret_entries;
+    char **volumes;
 };
 
 static void request_done(struct request *request)
@@ -96,6 +97,7 @@ static void request_done(struct request *request)
     environment_done(&request->secrets);
     free(request->environment_entries);
     free(request->secret_entries);
+    free(request->volumes);
     free(request->message.environment);
     free(request->message.secret_environment);
     rnx_list_done(&run_options.environment);
@@ -104,23 +106,17 @@ static void request_done(struct request *request)
     rnx_list_done(&run_options.uploads);
 }
 
-/* protobuf-c's messages have no const; nothing changes or frees these texts. */
-static char *borrow(const char *text)
-{
-    return (char *)(uintptr_t)text;
-}
-
 static int request_set_environment(struct request *request, struct rnx_error *error)
 {
     size_t count = request->environment.count;
     request->environment_entries = calloc(count + 1, sizeof(*request->environment_entries));
-    request->message.environment = calloc(count + 1, sizeof(*request->message.environment));
+    request->message.environment = calloc(count + 1, sizeof(Joblet__RunJobRequest__EnvironmentEntry *));
     if (!request->environment_entries || !request->message.environment)
         return rnx_error_set(error, ENOMEM, "out of memory");
     for (size_t i = 0; i < count; i++) {
         joblet__run_job_request__environment_entry__init(&request->environment_entries[i]);
         request->environment_entries[i].key = request->environment.variables[i].name;
-        request->environment_entries[i].value = borrow(request->environment.variables[i].value);
+        request->environment_entries[i].value = rpc_borrow(request->environment.variables[i].value);
         request->message.environment[i] = &request->environment_entries[i];
     }
     request->message.n_environment = count;
@@ -131,13 +127,13 @@ static int request_set_secrets(struct request *request, struct rnx_error *error)
 {
     size_t count = request->secrets.count;
     request->secret_entries = calloc(count + 1, sizeof(*request->secret_entries));
-    request->message.secret_environment = calloc(count + 1, sizeof(*request->message.secret_environment));
+    request->message.secret_environment = calloc(count + 1, sizeof(Joblet__RunJobRequest__SecretEnvironmentEntry *));
     if (!request->secret_entries || !request->message.secret_environment)
         return rnx_error_set(error, ENOMEM, "out of memory");
     for (size_t i = 0; i < count; i++) {
         joblet__run_job_request__secret_environment_entry__init(&request->secret_entries[i]);
         request->secret_entries[i].key = request->secrets.variables[i].name;
-        request->secret_entries[i].value = borrow(request->secrets.variables[i].value);
+        request->secret_entries[i].value = rpc_borrow(request->secrets.variables[i].value);
         request->message.secret_environment[i] = &request->secret_entries[i];
     }
     request->message.n_secret_environment = count;
@@ -176,6 +172,19 @@ static int request_check(const struct request *request, struct rnx_error *error)
     return r;
 }
 
+static int request_set_volumes(struct request *request, struct rnx_error *error)
+{
+    const struct rnx_list *volumes = &run_options.volumes;
+    request->volumes = calloc(volumes->count + 1, sizeof(char *));
+    if (!request->volumes)
+        return rnx_error_set(error, ENOMEM, "out of memory");
+    for (size_t i = 0; i < volumes->count; i++)
+        request->volumes[i] = rpc_borrow(volumes->items[i]);
+    request->message.volumes = request->volumes;
+    request->message.n_volumes = volumes->count;
+    return 0;
+}
+
 /* Fills @request, which is zeroed and is freed by the caller in any case. */
 static int request_make(struct request *request, char **words, size_t count, struct rnx_error *error)
 {
@@ -189,13 +198,11 @@ static int request_make(struct request *request, char **words, size_t count, str
     message->max_processes = run_options.max_processes;
     message->max_io_bps = run_options.max_io_bps;
     message->gpu_count = run_options.gpu_count;
-    message->timeout = borrow(run_options.timeout);
-    message->work_dir = borrow(run_options.work_dir);
-    message->cpu_cores = borrow(run_options.cpu_cores);
-    message->network = borrow(run_options.network);
-    message->runtime = borrow(run_options.runtime);
-    message->volumes = (char **)(uintptr_t)run_options.volumes.items;
-    message->n_volumes = run_options.volumes.count;
+    message->timeout = rpc_borrow(run_options.timeout);
+    message->work_dir = rpc_borrow(run_options.work_dir);
+    message->cpu_cores = rpc_borrow(run_options.cpu_cores);
+    message->network = rpc_borrow(run_options.network);
+    message->runtime = rpc_borrow(run_options.runtime);
     int r = *run_options.gpu_memory ? gpu_memory_parse(run_options.gpu_memory, &message->gpu_memory_mb, error) : 0;
     if (r == 0)
         r = environment_parse(&run_options.environment, /* secret= */ false, &request->environment, error);
@@ -205,6 +212,8 @@ static int request_make(struct request *request, char **words, size_t count, str
         r = request_set_environment(request, error);
     if (r == 0)
         r = request_set_secrets(request, error);
+    if (r == 0)
+        r = request_set_volumes(request, error);
     return r == 0 ? request_check(request, error) : r;
 }
 

@@ -139,9 +139,11 @@ static int compare_secrets(const void *a, const void *b)
 static void sort_maps(Joblet__GetJobStatusResponse *job)
 {
     if (job->n_environment > 0)
-        qsort(job->environment, job->n_environment, sizeof(*job->environment), compare_entries);
+        qsort(job->environment, job->n_environment, sizeof(Joblet__GetJobStatusResponse__EnvironmentEntry *),
+                compare_entries);
     if (job->n_secret_environment > 0)
-        qsort(job->secret_environment, job->n_secret_environment, sizeof(*job->secret_environment), compare_secrets);
+        qsort(job->secret_environment, job->n_secret_environment,
+                sizeof(Joblet__GetJobStatusResponse__SecretEnvironmentEntry *), compare_secrets);
 }
 
 static void print_environment(const Joblet__GetJobStatusResponse *job)

@@ -67,7 +67,7 @@ static int next_word(struct rnx *rnx, size_t option_count, char ***words, const 
 static int run(struct rnx *rnx, char **words)
 {
     const char *group = NULL;
-    const char *word;
+    const char *word = NULL;
     int status = next_word(rnx, rnx_root_option_count, &words, &word);
     if (status != RNX_EXIT_OK)
         return status;
@@ -100,9 +100,10 @@ int main(int count, char **arguments)
     fill_standard_descriptors();
     /* A peer that closed its connection is an error of the call, not the end of rnx. */
     (void)signal(SIGPIPE, SIG_IGN);
+    const char *no_colour = getenv("NO_COLOR");
     struct rnx rnx = {
             .global = {.config_path = "", .node = ""},
-            .colour = isatty(STDOUT_FILENO) && !(getenv("NO_COLOR") && *getenv("NO_COLOR")),
+            .colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour),
     };
     int status = run(&rnx, arguments + (count > 0 ? 1 : 0));
     int r = output_flush();
