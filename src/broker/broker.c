@@ -206,11 +206,15 @@ static void finish(struct broker *broker)
     while (broker->foreign) {
         struct foreign_host *foreign = broker->foreign;
         broker->foreign = foreign->next;
-        cgroup_host_done(&foreign->host);
+        /* An earlier joblet's, whose jobs have ended: what is ours as well is made anew by the next. */
+        if (empty)
+            cgroup_host_remove(&foreign->host, /* leave= */ false);
+        else
+            cgroup_host_done(&foreign->host);
         free(foreign);
     }
     if (empty)
-        cgroup_host_remove(&broker->cgroups);
+        cgroup_host_remove(&broker->cgroups, /* leave= */ true);
     else
         cgroup_host_done(&broker->cgroups);
     slots_free(broker->slots);

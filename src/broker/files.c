@@ -13,6 +13,8 @@
 
 #define RUN_MAGIC 0x4e55524aU /* "JRUN" */
 #define RUN_VERSION 1U
+#define GROUPS_MAGIC 0x5052474aU /* "JGRP" */
+#define GROUPS_FILE "groups"
 #define NAME_MAX_OURS 64U
 
 static const char *const job_files[] = {"log", "log.index", "record", "run"};
@@ -101,11 +103,11 @@ int files_remove(int jobs_fd, const char *id)
 }
 
 /* FNV-1a: finds a torn file; nobody else can write it. */
-static uint32_t sum_of(const struct run_note *note)
+static uint32_t sum_of(const void *content, size_t size)
 {
-    const uint8_t *bytes = (const uint8_t *)note;
+    const uint8_t *bytes = content;
     uint32_t sum = 2166136261U;
-    for (size_t i = 0; i < sizeof(*note); i++)
+    for (size_t i = 0; i < size; i++)
         sum = (sum ^ bytes[i]) * 16777619U;
     return sum;
 }
@@ -119,7 +121,8 @@ static const char *run_path(char path[NAME_MAX_OURS], const char *id)
 int files_write_run(int jobs_fd, const char *id, const struct run_note *note)
 {
     char path[NAME_MAX_OURS];
-    struct run_file file = {.magic = RUN_MAGIC, .version = RUN_VERSION, .note = *note, .sum = sum_of(note)};
+    struct run_file file = {
+            .magic = RUN_MAGIC, .version = RUN_VERSION, .note = *note, .sum = sum_of(note, sizeof(*note))};
     _cleanup_close_ int fd = openat(jobs_fd, run_path(path, id), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     return fd < 0 ? -errno : fd_pwrite_all(fd, &file, sizeof(file), 0);
 }
@@ -134,8 +137,8 @@ int files_read_run(int jobs_fd, const char *id, struct run_note *ret_note)
     int r = fd_read_exact(fd, &file, sizeof(file));
     if (r < 0)
         return r == -ENODATA ? -EBADMSG : r;
-    if (file.magic != RUN_MAGIC || file.version != RUN_VERSION || file.sum != sum_of(&file.note) ||
-            file.note.hierarchy_count > CGROUP_HIERARCHIES_MAX)
+    if (file.magic != RUN_MAGIC || file.version != RUN_VERSION || file.sum != sum_of(&file.note, sizeof(file.note)) ||
+            file.note.groups.count > CGROUP_HIERARCHIES_MAX)
         return -EBADMSG;
     *ret_note = file.note;
     return 0;
@@ -145,6 +148,38 @@ int files_remove_run(int jobs_fd, const char *id)
 {
     char path[NAME_MAX_OURS];
     return unlinkat(jobs_fd, run_path(path, id), 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* What "groups" holds. */
+struct groups_file {
+    uint32_t magic;
+    uint32_t version;
+    struct run_groups groups;
+    uint32_t sum;
+    uint32_t reserved;
+};
+
+int files_write_groups(int run_fd, const struct run_groups *groups)
+{
+    const struct groups_file file = {
+            .magic = GROUPS_MAGIC, .version = RUN_VERSION, .groups = *groups, .sum = sum_of(groups, sizeof(*groups))};
+    return fd_replace_file_at(run_fd, GROUPS_FILE, &file, sizeof(file), 0600);
+}
+
+int files_read_groups(int run_fd, struct run_groups *ret_groups)
+{
+    struct groups_file file;
+    _cleanup_close_ int fd = openat(run_fd, GROUPS_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = fd_read_exact(fd, &file, sizeof(file));
+    if (r < 0)
+        return r == -ENODATA ? -EBADMSG : r;
+    if (file.magic != GROUPS_MAGIC || file.version != RUN_VERSION ||
+            file.sum != sum_of(&file.groups, sizeof(file.groups)) || file.groups.count > CGROUP_HIERARCHIES_MAX)
+        return -EBADMSG;
+    *ret_groups = file.groups;
+    return 0;
 }
 
 /* Where the index ends: the end of its last whole entry in the log, and in the index itself. */

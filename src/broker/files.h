@@ -27,6 +27,19 @@ int files_open(int jobs_fd, const char *id, struct files *ret_files);
 /* Removes the four files and the directory. 0 also when it is not there; -errno. */
 int files_remove(int jobs_fd, const char *id);
 
+/* Where our groups are: the next joblet may be started in another group, and has to find them. */
+struct run_groups {
+    uint32_t count;
+    uint32_t reserved;
+    struct {
+        uint32_t v2;
+        uint32_t controllers;
+        char directory[CGROUP_PATH_MAX];
+        char shown[CGROUP_PATH_MAX];
+        char list[64];
+    } hierarchies[CGROUP_HIERARCHIES_MAX];
+};
+
 /* The note of a running job. The text of a pid alone names nothing: with boot and start time it does. */
 struct run_note {
     uint8_t job_id[16];
@@ -40,14 +53,7 @@ struct run_note {
     uint32_t timeout_set;
     uint32_t stop_wanted; /* a KILL was asked for */
     char group[CGROUP_NAME_MAX];
-    uint32_t hierarchy_count;
-    struct {
-        uint32_t v2;
-        uint32_t controllers;
-        char directory[CGROUP_PATH_MAX];
-        char shown[CGROUP_PATH_MAX];
-        char list[64];
-    } hierarchies[CGROUP_HIERARCHIES_MAX];
+    struct run_groups groups;
 };
 
 /* Writes the note (whole: a torn one is told by its checksum). 0 or -errno. */
@@ -55,6 +61,10 @@ int files_write_run(int jobs_fd, const char *id, const struct run_note *note);
 /* 0; -ENOENT: the job is released, or never got so far; -EBADMSG: torn; -errno. */
 int files_read_run(int jobs_fd, const char *id, struct run_note *ret_note);
 int files_remove_run(int jobs_fd, const char *id);
+
+/* The same for all jobs: "groups" in @run_fd, PREFIX/run. A start that was cut short has no note of its own. */
+int files_write_groups(int run_fd, const struct run_groups *groups);
+int files_read_groups(int run_fd, struct run_groups *ret_groups);
 
 /* Moves what @pipe_fd still holds to the end of the log and tells the index: for a joblet-init that was killed. Bytes
  * that it had written and not told yet are told first, as of an unknown stream. @stream: enum joblog_stream. At most up

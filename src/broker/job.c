@@ -344,16 +344,17 @@ static int look_from_outside(struct job *job)
     return outside_check(&plan, job->note.pid, job->command_pid, &job->note.start_ticks, &job->failure);
 }
 
-static void note_groups(struct job *job)
+void job_note_groups(const struct cgroup_host *host, struct run_groups *ret_groups)
 {
-    job->note.hierarchy_count = job->cgroups->count;
-    for (unsigned i = 0; i < job->cgroups->count; i++) {
-        const struct cgroup_hierarchy *from = &job->cgroups->hierarchies[i];
-        job->note.hierarchies[i].v2 = from->v2;
-        job->note.hierarchies[i].controllers = from->controllers;
-        memcpy(job->note.hierarchies[i].directory, from->directory, sizeof(from->directory));
-        memcpy(job->note.hierarchies[i].shown, from->shown, sizeof(from->shown));
-        memcpy(job->note.hierarchies[i].list, from->list, sizeof(from->list));
+    memset(ret_groups, 0, sizeof(*ret_groups));
+    ret_groups->count = host->count;
+    for (unsigned i = 0; i < host->count; i++) {
+        const struct cgroup_hierarchy *from = &host->hierarchies[i];
+        ret_groups->hierarchies[i].v2 = from->v2;
+        ret_groups->hierarchies[i].controllers = from->controllers;
+        memcpy(ret_groups->hierarchies[i].directory, from->directory, sizeof(from->directory));
+        memcpy(ret_groups->hierarchies[i].shown, from->shown, sizeof(from->shown));
+        memcpy(ret_groups->hierarchies[i].list, from->list, sizeof(from->list));
     }
 }
 
@@ -363,7 +364,7 @@ static int say_go(struct job *job)
     const struct plan_message go = {.magic = PLAN_MESSAGE_MAGIC, .type = PLAN_MESSAGE_GO};
     job->note.go_unix_ns = text_now_unix_ns();
     job->note.log_quota_bytes = job->broker->config->log_bytes;
-    note_groups(job);
+    job_note_groups(job->cgroups, &job->note.groups);
     int r = files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
     if (r < 0)
         r = error_errno(&job->failure, -r, "write the job's note");

@@ -20,17 +20,18 @@
 
 /* --- one job --- */
 
-/* The control groups as the note has them: ours, or where an earlier joblet put its own. */
-static const struct cgroup_host *find_host(struct broker *broker, const struct run_note *note)
+/* The control groups as they were noted: ours, or where an earlier joblet put its own; ours too when those are gone,
+ * and with them whatever was in them. */
+static const struct cgroup_host *find_host(struct broker *broker, const struct run_groups *groups)
 {
-    struct cgroup_host noted = {.count = note->hierarchy_count, .swap = true};
-    for (unsigned i = 0; i < note->hierarchy_count; i++) {
+    struct cgroup_host noted = {.count = groups->count, .swap = true};
+    for (unsigned i = 0; i < groups->count; i++) {
         struct cgroup_hierarchy *to = &noted.hierarchies[i];
-        to->v2 = note->hierarchies[i].v2 != 0;
-        to->controllers = note->hierarchies[i].controllers;
-        memcpy(to->directory, note->hierarchies[i].directory, sizeof(to->directory));
-        memcpy(to->shown, note->hierarchies[i].shown, sizeof(to->shown));
-        memcpy(to->list, note->hierarchies[i].list, sizeof(to->list));
+        to->v2 = groups->hierarchies[i].v2 != 0;
+        to->controllers = groups->hierarchies[i].controllers;
+        memcpy(to->directory, groups->hierarchies[i].directory, sizeof(to->directory));
+        memcpy(to->shown, groups->hierarchies[i].shown, sizeof(to->shown));
+        memcpy(to->list, groups->hierarchies[i].list, sizeof(to->list));
     }
     if (cgroup_host_equal(&noted, &broker->cgroups))
         return &broker->cgroups;
@@ -40,7 +41,7 @@ static const struct cgroup_host *find_host(struct broker *broker, const struct r
     struct foreign_host *foreign = malloc(sizeof(*foreign));
     if (!foreign || cgroup_host_reopen(&noted) < 0) {
         free(foreign);
-        return &broker->cgroups; /* the groups are gone, and with them the job */
+        return &broker->cgroups;
     }
     *foreign = (struct foreign_host){.next = broker->foreign, .host = noted};
     broker->foreign = foreign;
@@ -87,7 +88,7 @@ static void adopt(struct broker *broker, const char *uuid, const struct run_note
     if (!job)
         return;
     job->note = *note;
-    job->cgroups = find_host(broker, note);
+    job->cgroups = find_host(broker, &note->groups);
     job->has_groups = job->has_files = true;
     job->phase = CHANNEL_JOB_RUNNING;
     int pidfd = open_init(job);
@@ -177,8 +178,22 @@ static void tidy_host(struct broker *broker, const struct cgroup_host *host)
             LOG_NUMBER(tidying.left), NULL);
 }
 
+/* The earlier joblet's groups are looked at even when no job of it is known; then ours are noted for the next. */
+static int note_own_groups(struct broker *broker, struct error *error)
+{
+    struct run_groups groups;
+    if (files_read_groups(broker->run_fd, &groups) == 0)
+        (void)find_host(broker, &groups);
+    job_note_groups(&broker->cgroups, &groups);
+    int r = files_write_groups(broker->run_fd, &groups);
+    return r < 0 ? error_errno(error, -r, "note our control groups") : 0;
+}
+
 int job_adopt_all(struct broker *broker, struct error *error)
 {
+    int r = note_own_groups(broker, error);
+    if (r < 0)
+        return r;
     int fd = openat(broker->jobs_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     if (!directory) {

@@ -15,5 +15,7 @@ int job_launch(struct job *job, int spec_fd, struct error *error);
 
 /* Watches joblet-init (takes @pidfd) and, when it is one, the control socket (taken). 0 or -errno. */
 int job_watch(struct job *job, int pidfd, int control_fd);
+/* Writes down where the groups of @host are. */
+void job_note_groups(const struct cgroup_host *host, struct run_groups *ret_groups);
 /* joblet-init is gone: reads or makes the record and goes on to ENDED, or fails the start. */
 void job_finish(struct job *job);

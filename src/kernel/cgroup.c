@@ -291,21 +291,21 @@ static int prepare_hierarchy(
             return error_errno(error, -r, "read the controllers of '%s'", hierarchy->directory);
         hierarchy->controllers = parse_controllers(list) & missing;
     }
+    char own[CGROUP_PATH_MAX];
+    memcpy(own, hierarchy->directory, sizeof(own));
     int r = make_parent(hierarchy, name, own_fd, error);
+    /* From here on the hierarchy names our parent group, so that a failure removes that. */
+    if (r == 0 && !join_path(hierarchy->directory, own, name))
+        r = error_text(error, ENAMETOOLONG, "the path of our group in '%s' is too long", own);
     if (r == 0 && hierarchy->v2 && hierarchy->controllers != 0) {
         r = enter_leaf(hierarchy, error);
         if (r == 0)
             hierarchy->enabled = hierarchy->controllers & ~read_enabled(own_fd);
         if (r == 0)
-            r = enable_controllers(own_fd, hierarchy->directory, hierarchy->controllers, error);
+            r = enable_controllers(own_fd, own, hierarchy->controllers, error);
         if (r == 0)
             r = enable_controllers(hierarchy->parent_fd, hierarchy->shown, hierarchy->controllers, error);
     }
-    char directory[CGROUP_PATH_MAX];
-    if (r == 0 && !join_path(directory, hierarchy->directory, name))
-        r = error_text(error, ENAMETOOLONG, "the path of our group '%s' is too long", hierarchy->directory);
-    if (r == 0)
-        memcpy(hierarchy->directory, directory, sizeof(directory));
     return r;
 }
 
@@ -356,7 +356,7 @@ int cgroup_host_open(const char *name, struct cgroup_host *ret_host, struct erro
     if (r == 0)
         r = check_complete(&host, error);
     if (r < 0) {
-        cgroup_host_done(&host);
+        cgroup_host_remove(&host, /* leave= */ true);
         return r;
     }
     *ret_host = host;
@@ -414,14 +414,16 @@ static bool has_jobs(const struct cgroup_hierarchy *hierarchy)
            status.st_nlink > (hierarchy->v2 && hierarchy->controllers ? 3 : 2);
 }
 
-void cgroup_host_remove(struct cgroup_host *host)
+void cgroup_host_remove(struct cgroup_host *host, bool leave)
 {
     for (unsigned i = 0; i < host->count; i++) {
         const struct cgroup_hierarchy *hierarchy = &host->hierarchies[i];
         if (has_jobs(hierarchy))
             continue;
-        if (hierarchy->v2 && hierarchy->controllers)
+        if (hierarchy->v2 && hierarchy->controllers && leave)
             leave_leaf(hierarchy);
+        else if (hierarchy->v2 && hierarchy->controllers)
+            (void)unlinkat(hierarchy->parent_fd, "service", AT_REMOVEDIR);
         (void)rmdir(hierarchy->directory);
     }
     cgroup_host_done(host);
@@ -507,16 +509,18 @@ static int set_limits(
 int cgroup_make(
         const struct cgroup_host *host, const char *name, const struct cgroup_limits *limits, struct error *error)
 {
-    int r = 0;
     if (limits->processes == 0)
         return error_text(error, EINVAL, "a job has no process limit");
-    for (unsigned i = 0; r == 0 && i < host->count; i++)
-        if (mkdirat(host->hierarchies[i].parent_fd, name, 0755) < 0)
-            r = error_errno(error, errno, "make group '%s' in '%.80s'", name, host->hierarchies[i].directory);
-    if (r == 0)
+    unsigned made = 0;
+    while (made < host->count && mkdirat(host->hierarchies[made].parent_fd, name, 0755) == 0)
+        made++;
+    int r = 0;
+    if (made < host->count)
+        r = error_errno(error, errno, "make group '%s' in '%.80s'", name, host->hierarchies[made].directory);
+    else
         r = set_limits(host, name, limits, error);
-    if (r < 0)
-        (void)cgroup_remove(host, name);
+    while (r < 0 && made > 0) /* only ours: one that was there is another's */
+        (void)unlinkat(host->hierarchies[--made].parent_fd, name, AT_REMOVEDIR);
     return r;
 }
 

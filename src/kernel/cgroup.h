@@ -56,9 +56,9 @@ int cgroup_host_open(const char *name, struct cgroup_host *ret_host, struct erro
  * and list of each hierarchy; only the descriptors are opened. 0 or -errno. */
 int cgroup_host_reopen(struct cgroup_host *host);
 void cgroup_host_done(struct cgroup_host *host);
-/* Takes the calling process out again and removes our parent groups, as far as nothing is left in them; what is, stays,
- * ignoring. The descriptors are closed. */
-void cgroup_host_remove(struct cgroup_host *host);
+/* Removes our parent groups, as far as nothing is left in them; with @leave the calling process is in the leaf and gets
+ * out of it first. The descriptors are closed. */
+void cgroup_host_remove(struct cgroup_host *host, bool leave);
 /* True when both lie in the same directories. */
 bool cgroup_host_equal(const struct cgroup_host *one, const struct cgroup_host *other);
 

@@ -125,7 +125,7 @@ static void test_files_are_made_and_removed(void **state)
 static void test_note_is_whole_or_refused(void **state)
 {
     struct files files;
-    struct run_note note = {.pid = 7, .id_base = 65536, .group = "job-x", .hierarchy_count = 2};
+    struct run_note note = {.pid = 7, .id_base = 65536, .group = "job-x", .groups.count = 2};
     struct run_note read_back;
     (void)state;
     assert_int_equal(files_make(jobs_fd, "id", getgid(), &files, NULL), 0);
