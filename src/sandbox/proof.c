@@ -62,7 +62,7 @@ static int prove_status(int proc_fd, uint32_t id, uint32_t saved, uint32_t filte
     return 0;
 }
 
-static int prove_namespaces(const struct sandbox *sandbox, int proc_fd, struct error *error)
+static int prove_namespaces(struct sandbox *sandbox, int proc_fd, struct error *error)
 {
     struct procstatus_namespaces own;
     int r = procstatus_read_namespaces(proc_fd, &own, error);
@@ -71,6 +71,11 @@ static int prove_namespaces(const struct sandbox *sandbox, int proc_fd, struct e
     for (unsigned i = 0; i < PROCSTATUS_NS_COUNT; i++)
         if (own.inode[i] == sandbox->host_namespaces.inode[i])
             return error_text(error, EPROTO, "the %s namespace is the host's", procstatus_ns_name(i));
+    /* The command's process must be in the very namespaces that joblet-init proved: their mounts were read line by
+     * line, and nobody who could change them is left. */
+    if (sandbox->is_command && memcmp(&own, &sandbox->proven_namespaces, sizeof(own)) != 0)
+        return error_text(error, EPROTO, "a namespace is not the one that joblet-init proved");
+    sandbox->proven_namespaces = own;
     if (own.inode[PROCSTATUS_NS_USER] != sandbox->userns_inode)
         return error_text(error, EPROTO, "the user namespace is not the job's");
     static const char *const maps[] = {"uid_map", "gid_map"};
@@ -214,7 +219,7 @@ static int prove_root(const struct sandbox *sandbox, struct error *error)
         return error_errno(error, errno, "look at the root");
     if (root.stx_mnt_id != sandbox->root_mount_id || here.stx_mnt_id != root.stx_mnt_id || here.stx_ino != root.stx_ino)
         return error_text(error, EPROTO, "the root or the working directory is not the job's root");
-    return proof_check_mounts(sandbox, error);
+    return 0;
 }
 
 int sandbox_prove(struct sandbox *sandbox, struct error *error)
@@ -242,6 +247,8 @@ int sandbox_prove(struct sandbox *sandbox, struct error *error)
         r = prove_network(error);
     if (r == 0)
         r = prove_root(sandbox, error);
+    if (r == 0)
+        r = proof_check_mounts(sandbox, error);
     return r;
 }
 

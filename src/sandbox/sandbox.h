@@ -24,6 +24,7 @@ struct sandbox {
 
     /* Known before, to be compared after. */
     struct procstatus_namespaces host_namespaces;
+    struct procstatus_namespaces proven_namespaces; /* joblet-init's, by the first part of the proof */
     uint64_t userns_inode;
     int32_t host_keyring;
     uint64_t root_mount_id;
