@@ -279,10 +279,10 @@ static void test_out_of_memory(void **state)
         skip();
     }
     struct driver_job job;
-    driver_job_init(&driver, &job, SHELL("head -c 60000000 /dev/zero >/dev/shm/x; echo alive"));
-    job.plan.shm_bytes = 64U << 20;
+    driver_job_init(&driver, &job, SHELL("head -c 120000000 /dev/zero >/dev/shm/x; echo alive"));
+    job.plan.shm_bytes = 128U << 20;
     job.with_cgroups = true;
-    job.memory_limit_bytes = 24U << 20;
+    job.memory_limit_bytes = 64U << 20;
     run_job(&job);
     assert_end(&job, RECORD_REASON_OUT_OF_MEMORY, 137);
     driver_job_done(&job);
