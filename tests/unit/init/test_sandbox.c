@@ -284,7 +284,13 @@ static void test_out_of_memory(void **state)
     job.with_cgroups = true;
     job.memory_limit_bytes = 64U << 20;
     run_job(&job);
-    assert_end(&job, RECORD_REASON_OUT_OF_MEMORY, 137);
+    /* The kernel may choose joblet-init, which then leaves no record: joblet writes it. Only a sanitizer makes it that
+     * large. */
+    if (job.has_record)
+        assert_end(&job, RECORD_REASON_OUT_OF_MEMORY, 137);
+    else
+        assert_int_equal(job.wait_status, -9);
+    assert_null(strstr(job.log, "alive"));
     driver_job_done(&job);
 }
 
