@@ -27,15 +27,15 @@ enum record_reason record_reason_from_name(const char *name);
 
 struct record {
     uint8_t job_id[16];
-    uint32_t reason;            /* enum record_reason */
-    int32_t exit_code;          /* 0-255; 128 + signal for a death by signal; 124 timeout; 137 out of memory */
-    int32_t signal;             /* the signal that ended the command, or 0 */
+    uint32_t reason;   /* enum record_reason */
+    int32_t exit_code; /* 0-255; 128 + signal for a death by signal; 124 timeout; 137 out of memory */
+    int32_t signal;    /* the signal that ended the command, or 0 */
     uint32_t reserved;
-    int64_t started_unix_ns;    /* when the command was executed; 0 = never */
+    int64_t started_unix_ns; /* when the command was executed; 0 = never */
     int64_t ended_unix_ns;
-    uint64_t log_bytes;         /* bytes in the log */
+    uint64_t log_bytes;          /* bytes in the log */
     uint64_t log_left_out_bytes; /* written by the job beyond the log's quota */
-    struct error error;         /* setup failure, command not found: the text for people */
+    struct error error;          /* setup failure, command not found: the text for people */
 };
 
 /* The file's size: magic, version, struct record, CRC-32 of all before. */

@@ -25,8 +25,8 @@ struct spec {
 
 /* Makes the encoded form in a new sealed memfd. 0 with the descriptor in @ret_fd; -E2BIG when over SPEC_SIZE_MAX or a
  * count's maximum; -EINVAL for no arguments, a relative work_dir or an environment text without '='; -errno. */
-int spec_encode(const char *work_dir, char *const arguments[], char *const environment[], int *ret_fd,
-        struct error *error);
+int spec_encode(
+        const char *work_dir, char *const arguments[], char *const environment[], int *ret_fd, struct error *error);
 
 /* Reads and checks the memfd @fd. The result owns its memory. 0, -EINVAL with @error for any malformed content,
  * -errno. Never trusts a count or length. */
