@@ -16,7 +16,7 @@ from grpc_tools import protoc
 
 from standin import API_UID, Joblet
 
-API, PROTO = sys.argv[1:3]
+API, PROTO = (os.path.abspath(path) for path in sys.argv[1:3])
 STUBS = tempfile.mkdtemp(prefix="joblet-stubs-")
 assert protoc.main(["protoc", "-I" + PROTO, "--python_out=" + STUBS, "--grpc_python_out=" + STUBS,
                     os.path.join(PROTO, "joblet.proto")]) == 0
