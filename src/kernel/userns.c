@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,9 +26,11 @@ static int clone_holder(pid_t *ret_pid, int *ret_pidfd)
     long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
     if (pid < 0)
         return -errno;
-    if (pid == 0)
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         for (;;)
             (void)pause();
+    }
     *ret_pid = (pid_t)pid;
     *ret_pidfd = pidfd;
     return 0;
@@ -68,7 +71,9 @@ int userns_new(const struct userns_map *map, struct error *error)
     if (r < 0)
         return error_errno(error, -r, "make a user namespace");
     int fd = take_namespace(pid, map, error);
-    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    /* Where a filter forbids the first, the pid will do: it is our child and not yet awaited. */
+    if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
+        (void)kill(pid, SIGKILL);
     siginfo_t ended;
     while (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &ended, WEXITED) < 0 && errno == EINTR)
         ;
