@@ -61,8 +61,7 @@ bool ids_overlap_subids(const char *text, uint64_t start, uint64_t count)
     return false;
 }
 
-/* Local accounts only: nobody may enumerate a directory of a company, and its ids are not up here. */
-static bool overlap_accounts(uint64_t start, uint64_t count)
+bool ids_overlap_accounts(uint64_t start, uint64_t count)
 {
     bool found = false;
     FILE *file = fopen("/etc/passwd", "re");
@@ -102,7 +101,7 @@ static int choose_start(const struct taken *taken, uint32_t ranges, uint32_t *re
             return error_errno(error, errno, "random number");
         uint32_t start = WINDOW_START + (random % places) * RANGE_SIZE;
         if (ids_overlap_subids(taken->subuid, start, count) || ids_overlap_subids(taken->subgid, start, count) ||
-                overlap_accounts(start, count))
+                ids_overlap_accounts(start, count))
             continue;
         *ret_start = start;
         return 0;

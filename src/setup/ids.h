@@ -17,3 +17,7 @@ int ids_choose(const char *user, bool make_user, struct config *config, struct e
 /* True when the ids from @start on, @count of them, meet one that a line of @text gives out; @text is in the format of
  * subuid(5). Lines that are none are passed over. */
 bool ids_overlap_subids(const char *text, uint64_t start, uint64_t count);
+
+/* True when a user or group of /etc/passwd or /etc/group has an id from @start on, @count of them. Local accounts only:
+ * nobody may enumerate a directory of a company, and its ids are not up here. Not in a threaded process. */
+bool ids_overlap_accounts(uint64_t start, uint64_t count);

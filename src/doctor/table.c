@@ -1,0 +1,107 @@
+#include "doctor/row.h"
+
+#include <linux/sched.h>
+
+#include "base/fd.h"
+#include "kernel/cgroup.h"
+
+#define KERNEL_MEND "use a kernel of 6.1 or later with the options that distributions set"
+#define SETUP_MEND "run 'joblet setup'"
+#define CGROUP_MEND "start joblet as its systemd unit, or by 'systemd-run --scope -p Delegate=yes'"
+
+const struct row doctor_rows[] = {
+        {"host", "root", NEED_JOBS, false, try_root, 0, NULL, "run 'joblet doctor' and the service as root"},
+        {"host", "kernel", NEED_JOBS, false, try_kernel, 0, NULL, KERNEL_MEND},
+
+        {"namespaces", "PID namespace", NEED_JOBS, true, try_namespace, CLONE_NEWPID, NULL, KERNEL_MEND},
+        {"namespaces", "mount namespace", NEED_JOBS, true, try_namespace, CLONE_NEWNS, NULL, KERNEL_MEND},
+        {"namespaces", "UTS namespace", NEED_JOBS, true, try_namespace, CLONE_NEWUTS, NULL, KERNEL_MEND},
+        {"namespaces", "IPC namespace", NEED_JOBS, true, try_namespace, CLONE_NEWIPC, NULL, KERNEL_MEND},
+        {"namespaces", "network namespace", NEED_JOBS, true, try_namespace, CLONE_NEWNET, NULL, KERNEL_MEND},
+        {"namespaces", "cgroup namespace", NEED_JOBS, true, try_namespace, CLONE_NEWCGROUP, NULL, KERNEL_MEND},
+        {"namespaces", "number of namespaces", NEED_JOBS, false, try_namespace_limits, 0,
+                "fewer jobs can run at a time", "raise the sysctls user.max_*_namespaces"},
+
+        {"ids", "id ranges", NEED_JOBS, false, try_id_ranges, 0, NULL,
+                "choose others for isolation.idRangeStart and diskIdStart in joblet-config.yml"},
+        {"ids", "user namespace of 65,536 ids", NEED_JOBS, true, try_user_range, 0, NULL,
+                "raise user.max_user_namespaces; inside a container give it more ids"},
+        {"ids", "rights dropped", NEED_JOBS, true, try_rights_dropped, 0, NULL, KERNEL_MEND},
+        {"ids", "no nested namespaces", NEED_JOBS, true, try_nested_namespaces, 0, NULL,
+                "the kernel needs CONFIG_USER_NS and CONFIG_SYSCTL"},
+
+        {"mounts", "idmapped base root", NEED_JOBS, true, try_idmapped_base, 0, NULL,
+                "put the prefix on a file system with idmapped mounts: ext4, xfs, btrfs"},
+        {"mounts", "tmpfs", NEED_JOBS, true, try_tmpfs, 0, NULL, KERNEL_MEND},
+        {"mounts", "proc", NEED_JOBS, true, try_proc, 0, NULL,
+                "in a container nothing may be mounted over its /proc: unmask it"},
+        {"mounts", "devpts", NEED_JOBS, true, try_devpts, 0, NULL, KERNEL_MEND},
+        {"mounts", "mqueue", NEED_JOBS, true, try_mqueue, 0, NULL, "the kernel needs CONFIG_POSIX_MQUEUE"},
+        {"mounts", "pivot_root", NEED_JOBS, true, try_pivot_root, 0, NULL,
+                "the root must be a mount other than the initial ramfs"},
+        {"mounts", "paths by descriptor", NEED_JOBS, false, try_paths, 0, NULL, KERNEL_MEND},
+
+        {"fences", "seccomp filter", NEED_JOBS, false, try_seccomp, 0, NULL, "the kernel needs CONFIG_SECCOMP_FILTER"},
+        {"fences", "Landlock", NEED_JOBS, false, try_landlock, 0, NULL,
+                "add landlock to 'lsm=' on the kernel's command line; the kernel needs CONFIG_SECURITY_LANDLOCK"},
+        {"fences", "session keyring", NEED_JOBS, false, try_keyring, 0, NULL, "the kernel needs CONFIG_KEYS"},
+        {"fences", "processes by descriptor", NEED_JOBS, false, try_pidfd, 0, NULL, KERNEL_MEND},
+        {"fences", "core limit", NEED_JOBS, false, try_core_limit, 0, NULL, "raise the hard limit of core files to 1"},
+
+        {"cgroups", "version", NEED_NOTE, false, try_cgroup_version, 0, NULL, NULL},
+        {"cgroups", "processes", NEED_JOBS, true, try_cgroup_limit, CGROUP_PIDS, NULL, CGROUP_MEND},
+        {"cgroups", "CPU", NEED_JOBS, true, try_cgroup_limit, CGROUP_CPU, NULL, CGROUP_MEND},
+        {"cgroups", "memory", NEED_JOBS, true, try_cgroup_memory, 0, NULL, CGROUP_MEND},
+        {"cgroups", "out of memory", NEED_JOBS, true, try_cgroup_out_of_memory, 0, NULL, CGROUP_MEND},
+        {"cgroups", "swap", NEED_LIMIT, true, try_swap, 0, "jobs with a memory limit are refused",
+                "boot with 'swapaccount=1', or turn swap off"},
+        {"cgroups", "cloned into a group", NEED_NOTE, true, try_cgroup_place, 0,
+                "jobs put themselves into their groups, which joblet verifies", "mount cgroup version 2"},
+        {"cgroups", "cgroup.kill", NEED_NOTE, true, try_cgroup_kill, 0,
+                "jobs are ended by their PID namespace, the rest one process at a time", "mount cgroup version 2"},
+
+        {"prefix", "directory", NEED_JOBS, false, try_prefix, 0, NULL, SETUP_MEND},
+        {"prefix", "space", NEED_JOBS, false, try_space, 0, "logs and job states cannot be written", "make room"},
+        {"prefix", "configuration", NEED_JOBS, true, try_configuration, 0, NULL, SETUP_MEND},
+        {"prefix", "certificate", NEED_JOBS, true, try_certificate, 0, "clients cannot connect",
+                "run 'joblet setup --renew-certificates'"},
+        {"prefix", "base root", NEED_JOBS, true, try_base, 0, NULL, SETUP_MEND},
+        {"prefix", "base root is fresh", NEED_NOTE, true, try_base_fresh, 0,
+                "jobs run older versions of the host's programs", "run 'joblet setup --rebuild-base'"},
+
+        {"later", "overlay of idmapped mounts", NEED_BUILDS, true, try_overlay, 0, NULL,
+                "put /usr on a file system with idmapped mounts: ext4, xfs, btrfs"},
+        {"later", "loop devices", NEED_BUILDS, true, try_loop, 0, NULL, "load the module 'loop', install e2fsprogs"},
+        {"later", "project quota", NEED_LIMIT, true, try_quota, 0, "disk limits will use loop images",
+                "mount the prefix's file system with 'prjquota'"},
+        {"later", "nftables", NEED_NETWORKS, true, try_nftables, 0, NULL, "load the module 'nf_tables'"},
+};
+
+const size_t doctor_row_count = ELEMENTS(doctor_rows);
+
+const char *need_name(enum need need)
+{
+    static const char *const names[] = {[NEED_JOBS] = "jobs",
+            [NEED_LIMIT] = "limits",
+            [NEED_BUILDS] = "builds",
+            [NEED_NETWORKS] = "networks",
+            [NEED_NOTE] = "note"};
+    return names[need];
+}
+
+const char *row_follows(const struct row *row)
+{
+    static const char *const follows[] = {[NEED_JOBS] = "jobs cannot run",
+            [NEED_LIMIT] = "the limit is refused",
+            [NEED_BUILDS] = "builds cannot run",
+            [NEED_NETWORKS] = "jobs have no network but loopback",
+            [NEED_NOTE] = "nothing is lost"};
+    return row->follows ? row->follows : follows[row->need];
+}
+
+const char *verdict_name(enum verdict verdict)
+{
+    static const char *const names[] = {
+            [VERDICT_NOT_TESTED] = "not tested", [VERDICT_HOLDS] = "holds", [VERDICT_FAILS] = "does not hold"};
+    return names[verdict];
+}

@@ -1,0 +1,190 @@
+/* What jobs do not need yet: builds, networks, disk limits. A kernel module that is not loaded stays so: loading one is
+ * a change of the host. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/quota.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/quota.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "doctor/row.h"
+#include "kernel/mount.h"
+#include "kernel/userns.h"
+
+#define RANGE_SIZE 65536U
+
+/* True when the file system is there without a module being loaded for it. */
+static bool is_listed(const char *type)
+{
+    char wanted[64];
+    _cleanup_free_ char *text = NULL;
+    (void)snprintf(wanted, sizeof(wanted), "\t%s\n", type);
+    return fd_read_file_at(AT_FDCWD, "/proc/filesystems", 65536, &text, NULL) == 0 && strstr(text, wanted);
+}
+
+/* An attached, idmapped clone of /usr at @target. 0 or -errno with @finding. */
+static int attach_lower(const struct doctor *doctor, int target, struct finding *finding)
+{
+    struct error error = {0};
+    const struct userns_map map = {0, doctor->range_start, RANGE_SIZE};
+    _cleanup_close_ int userns = userns_new(&map, &error);
+    if (userns < 0) {
+        finding_fails(finding, "%s", error.text);
+        return userns;
+    }
+    _cleanup_close_ int lower = mount_clone(AT_FDCWD, "/usr");
+    int r = lower < 0 ? lower : mount_set_attributes(lower, MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY, userns);
+    if (r == 0)
+        r = mount_attach(lower, target); /* kernel 6.1 takes only an attached one (A7) */
+    if (r < 0)
+        finding_errno(finding, -r, "an idmapped clone of /usr");
+    return r;
+}
+
+static int make_directories(int root)
+{
+    static const char *const names[] = {"lower", "upper", "work"};
+    for (size_t i = 0; i < ELEMENTS(names); i++)
+        if (mkdirat(root, names[i], 0755) < 0)
+            return -errno;
+    return fchdir(root) < 0 ? -errno : 0;
+}
+
+static void mount_overlay(const struct doctor *doctor, struct finding *finding)
+{
+    const struct mount_option options[] = {{"lowerdir", "lower"}, {"upperdir", "upper"}, {"workdir", "work"},
+            {"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "off"}, {NULL, NULL}};
+    _cleanup_close_ int overlay = mount_new("overlay", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    struct stat status;
+    if (overlay < 0)
+        finding_errno(finding, -overlay, "overlay over an idmapped mount");
+    else if (fstatat(overlay, "bin", &status, 0) < 0)
+        finding_errno(finding, errno, "look into the overlay");
+    else if (status.st_uid != doctor->range_start)
+        finding_fails(finding, "in the overlay a file of root belongs to %u", status.st_uid);
+    else if (mkdirat(overlay, "joblet-doctor", 0755) < 0)
+        finding_errno(finding, errno, "write to the overlay");
+    else
+        finding_holds(finding, "of /usr, writable in its upper directory");
+}
+
+void try_overlay(const struct doctor *doctor, const struct row *row, struct finding *finding)
+{
+    (void)row;
+    if (!is_listed("overlay")) {
+        finding_untested(finding, "the module 'overlay' is not loaded");
+        return;
+    }
+    if (!trial_unshare_mounts(finding))
+        return;
+    _cleanup_close_ int scratch = mount_new("tmpfs", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    _cleanup_close_ int target = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int r = scratch < 0 ? scratch : target < 0 ? -errno : mount_attach(scratch, target);
+    if (r == 0)
+        r = make_directories(scratch);
+    _cleanup_close_ int lower = r < 0 ? r : openat(scratch, "lower", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (lower < 0)
+        finding_errno(finding, r < 0 ? -r : errno, "a place for the try");
+    else if (attach_lower(doctor, lower, finding) == 0)
+        mount_overlay(doctor, finding);
+}
+
+void try_loop(const struct doctor *doctor, const struct row *row, struct finding *finding)
+{
+    (void)doctor;
+    (void)row;
+    /* Nothing is asked of it: a number that is given out makes a device node. */
+    _cleanup_close_ int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    if (control < 0)
+        finding_errno(finding, errno, "/dev/loop-control");
+    else if (access("/sbin/mkfs.ext4", X_OK) < 0)
+        finding_errno(finding, errno, "/sbin/mkfs.ext4");
+    else
+        finding_holds(finding, "the control device opens, mkfs.ext4 is there");
+}
+
+void try_quota(const struct doctor *doctor, const struct row *row, struct finding *finding)
+{
+    (void)row;
+    struct dqinfo info = {0};
+    _cleanup_close_ int fd = open(doctor->prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        finding_untested(finding, "there is no prefix");
+    else if (syscall(SYS_quotactl_fd, fd, QCMD(Q_GETINFO, PRJQUOTA), 0, &info) < 0)
+        finding_errno(finding, errno, "project quota on the prefix's file system");
+    else
+        finding_holds(finding, "on for the prefix's file system");
+}
+
+/* True when nf_tables answers without a module being loaded: it is, or it is built in, or there are no modules. */
+static bool has_nftables(void)
+{
+    char path[256];
+    struct utsname names;
+    _cleanup_free_ char *text = NULL;
+    if (access("/sys/module/nf_tables", F_OK) == 0 || access("/proc/modules", F_OK) < 0)
+        return true;
+    if (uname(&names) < 0)
+        return false;
+    (void)snprintf(path, sizeof(path), "/lib/modules/%s/modules.builtin", names.release);
+    return fd_read_file_at(AT_FDCWD, path, 4U << 20, &text, NULL) == 0 && strstr(text, "/nf_tables.ko");
+}
+
+/* Asks for the generation of the rule set: a question that only nf_tables answers, and that changes nothing. */
+static int ask_generation(int fd)
+{
+    struct {
+        struct nlmsghdr header;
+        struct nfgenmsg body;
+    } question = {
+            .header = {.nlmsg_len = sizeof(question),
+                    .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN,
+                    .nlmsg_flags = NLM_F_REQUEST},
+            .body = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0},
+    };
+    _Alignas(struct nlmsghdr) char bytes[4096];
+    if (send(fd, &question, sizeof(question), 0) < 0)
+        return -errno;
+    ssize_t size = recv(fd, bytes, sizeof(bytes), 0);
+    if (size < (ssize_t)sizeof(struct nlmsghdr))
+        return size < 0 ? -errno : -EBADMSG;
+    const struct nlmsghdr *header = (const struct nlmsghdr *)bytes;
+    if (header->nlmsg_type == NLMSG_ERROR)
+        return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+    return header->nlmsg_type == ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN) ? 0 : -EBADMSG;
+}
+
+void try_nftables(const struct doctor *doctor, const struct row *row, struct finding *finding)
+{
+    (void)doctor;
+    (void)row;
+    if (!has_nftables()) {
+        finding_untested(finding, "the module 'nf_tables' is not loaded");
+        return;
+    }
+    const struct timeval patience = {.tv_sec = 2};
+    int r = unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+    _cleanup_close_ int fd = r < 0 ? r : socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+    if (fd < 0)
+        r = r < 0 ? r : -errno;
+    else if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+        r = -errno;
+    else
+        r = ask_generation(fd);
+    if (r < 0)
+        finding_errno(finding, -r, "nf_tables in a new network namespace");
+    else
+        finding_holds(finding, "answers in a new network namespace");
+}

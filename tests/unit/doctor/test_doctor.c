@@ -1,0 +1,357 @@
+/* The doctor on this host, with a prefix that is set up, and with things taken away: a system call, a file, a right. As
+ * root; what it made is gone afterwards. */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <jansson.h>
+#include <seccomp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "doctor/doctor.h"
+#include "kernel/procstatus.h"
+#include "setup/setup.h"
+#include "setup/tree.h"
+
+static char prefix[64];
+
+/* What is done to the process that becomes the doctor; 0 when it could be done. */
+typedef int (*damage_function)(const void *how);
+
+/* Runs the doctor in a child. Its exit status; @ret_report is its JSON. */
+static int run_doctor(const char *where, damage_function damage, const void *how, json_t **ret_report)
+{
+    int output = memfd_create("report", MFD_CLOEXEC);
+    assert_true(output >= 0);
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char json[] = "--json";
+        char *arguments[] = {json, NULL};
+        if (dup2(output, STDOUT_FILENO) < 0 || (damage && damage(how) < 0))
+            _exit(99);
+        _exit(doctor_main(where, 1, arguments));
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    json_error_t error;
+    assert_int_equal(lseek(output, 0, SEEK_SET), 0);
+    *ret_report = json_loadfd(output, 0, &error);
+    (void)close(output);
+    if (!*ret_report)
+        fail_msg("not JSON: %s, status %d", error.text, WEXITSTATUS(status));
+    return WEXITSTATUS(status);
+}
+
+static json_t *find_row(json_t *report, const char *name)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(report, "rows"), i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "name")), name) == 0)
+            return row;
+    }
+    fail_msg("no row '%s'", name);
+    return NULL;
+}
+
+static void check_row(json_t *report, const char *name, const char *result)
+{
+    json_t *row = find_row(report, name);
+    const char *is = json_string_value(json_object_get(row, "result"));
+    if (strcmp(is, result) != 0)
+        fail_msg("'%s' %s: %s", name, is, json_string_value(json_object_get(row, "seen")));
+    if (strcmp(result, "does not hold") == 0)
+        assert_non_null(json_string_value(json_object_get(row, "follows")));
+}
+
+static char *read_whole(const char *path)
+{
+    char *text = NULL;
+    size_t size;
+    assert_int_equal(fd_read_file_at(AT_FDCWD, path, 16U << 20, &text, &size), 0);
+    return text;
+}
+
+static void check_nothing_left(void)
+{
+    static const char *const patterns[] = {
+            "/sys/fs/cgroup/joblet-doctor-*", "/sys/fs/cgroup/*/joblet-doctor-*", "/sys/fs/cgroup/*/*/joblet-doctor-*"};
+    for (size_t i = 0; i < ELEMENTS(patterns); i++) {
+        glob_t found;
+        assert_int_equal(glob(patterns[i], GLOB_NOSORT, NULL, &found), GLOB_NOMATCH);
+    }
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static void test_healthy(void **state)
+{
+    (void)state;
+    json_t *report;
+    char *mounts = read_whole("/proc/self/mountinfo");
+    char *groups = read_whole("/proc/self/cgroup");
+    int status = run_doctor(prefix, NULL, NULL, &report);
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(report, "rows"), i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "requiredFor")), "jobs") == 0)
+            check_row(report, json_string_value(json_object_get(row, "name")), "holds");
+    }
+    assert_int_equal(status, 0);
+    assert_true(json_is_true(json_object_get(report, "jobsCanRun")));
+    json_decref(report);
+    char *mounts_after = read_whole("/proc/self/mountinfo");
+    char *groups_after = read_whole("/proc/self/cgroup");
+    assert_string_equal(mounts, mounts_after);
+    assert_string_equal(groups, groups_after);
+    free(mounts);
+    free(groups);
+    free(mounts_after);
+    free(groups_after);
+    check_nothing_left();
+}
+
+struct refusal {
+    const char *call;
+    const char *row;
+};
+
+/* A host whose kernel does not have the call. */
+static int refuse_call(const void *how)
+{
+    const struct refusal *refusal = how;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int number = seccomp_syscall_resolve_name(refusal->call);
+    /* The doctor itself installs a filter and sets no-new-privileges: not needed here, as root. */
+    int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
+    if (r == 0)
+        r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), number, 0);
+    if (r == 0)
+        r = seccomp_load(filter);
+    seccomp_release(filter);
+    return r;
+}
+
+static void test_missing_calls(void **state)
+{
+    (void)state;
+    static const struct refusal refusals[] = {
+            {"pivot_root", "pivot_root"},
+            {"mount_setattr", "idmapped base root"},
+            {"open_tree", "idmapped base root"},
+            {"move_mount", "pivot_root"},
+            {"fsopen", "tmpfs"},
+            {"landlock_restrict_self", "Landlock"},
+            {"landlock_create_ruleset", "Landlock"},
+            {"seccomp", "seccomp filter"},
+            {"keyctl", "session keyring"},
+            {"pidfd_send_signal", "processes by descriptor"},
+            {"pidfd_getfd", "processes by descriptor"},
+            {"openat2", "paths by descriptor"},
+            {"close_range", "paths by descriptor"},
+            {"clone3", "PID namespace"},
+            {"setns", "rights dropped"},
+            {"capset", "rights dropped"},
+    };
+    for (size_t i = 0; i < ELEMENTS(refusals); i++) {
+        json_t *report;
+        print_message("without %s\n", refusals[i].call);
+        assert_int_equal(run_doctor(prefix, refuse_call, &refusals[i], &report), 1);
+        assert_true(json_is_false(json_object_get(report, "jobsCanRun")));
+        check_row(report, refusals[i].row, "does not hold");
+        json_decref(report);
+        check_nothing_left();
+    }
+}
+
+/* A call that kills instead of answering: the row says so, the doctor goes on. */
+static int kill_call(const void *how)
+{
+    (void)how;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int r = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(pivot_root), 0);
+    if (r == 0)
+        r = seccomp_load(filter);
+    seccomp_release(filter);
+    return r;
+}
+
+static void test_killed(void **state)
+{
+    (void)state;
+    json_t *report;
+    assert_int_equal(run_doctor(prefix, kill_call, NULL, &report), 1);
+    check_row(report, "pivot_root", "does not hold");
+    check_row(report, "tmpfs", "holds");
+    json_decref(report);
+}
+
+static int lower_core_limit(const void *how)
+{
+    (void)how;
+    const struct rlimit none = {0, 0};
+    return setrlimit(RLIMIT_CORE, &none);
+}
+
+/* CAP_SYS_RESOURCE. */
+static bool may_raise_limits(void)
+{
+    struct procstatus status;
+    _cleanup_close_ int fd = procstatus_open(getpid());
+    assert_int_equal(procstatus_read(fd, &status, NULL), 0);
+    return status.cap_effective & 1ULL << 24;
+}
+
+static void test_core_limit(void **state)
+{
+    (void)state;
+    json_t *report;
+    if (may_raise_limits()) {
+        print_message("skipped: root may raise hard limits here\n");
+        skip();
+    }
+    assert_int_equal(run_doctor(prefix, lower_core_limit, NULL, &report), 1);
+    check_row(report, "core limit", "does not hold");
+    json_decref(report);
+}
+
+static int become_nobody(const void *how)
+{
+    (void)how;
+    return setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0 ? -1 : 0;
+}
+
+static void test_not_root(void **state)
+{
+    (void)state;
+    json_t *report;
+    assert_int_equal(run_doctor(prefix, become_nobody, NULL, &report), 1);
+    check_row(report, "root", "does not hold");
+    check_row(report, "PID namespace", "not tested");
+    check_row(report, "memory", "not tested");
+    check_row(report, "kernel", "holds");
+    json_decref(report);
+}
+
+static void test_no_prefix(void **state)
+{
+    (void)state;
+    json_t *report;
+    assert_int_equal(run_doctor("/nowhere/at/all", NULL, NULL, &report), 1);
+    check_row(report, "directory", "does not hold");
+    check_row(report, "configuration", "does not hold");
+    check_row(report, "base root", "not tested");
+    check_row(report, "idmapped base root", "holds");
+    json_decref(report);
+}
+
+static void in_prefix(char path[256], const char *name)
+{
+    (void)snprintf(path, 256, "%s/%s", prefix, name);
+}
+
+static void test_open_keys(void **state)
+{
+    (void)state;
+    json_t *report;
+    char path[256];
+    in_prefix(path, "config/joblet-config.yml");
+    assert_int_equal(chmod(path, 0644), 0);
+    int status = run_doctor(prefix, NULL, NULL, &report);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(status, 1);
+    check_row(report, "configuration", "does not hold");
+    json_decref(report);
+}
+
+static void test_no_base(void **state)
+{
+    (void)state;
+    json_t *report;
+    char path[256];
+    char aside[256];
+    in_prefix(path, "base");
+    in_prefix(aside, "aside");
+    assert_int_equal(rename(path, aside), 0);
+    int status = run_doctor(prefix, NULL, NULL, &report);
+    assert_int_equal(rename(aside, path), 0);
+    assert_int_equal(status, 1);
+    check_row(report, "base root", "does not hold");
+    json_decref(report);
+}
+
+static void test_arguments(void **state)
+{
+    (void)state;
+    char wrong[] = "--wrong";
+    char *arguments[] = {wrong, NULL};
+    assert_int_equal(doctor_main(prefix, 1, arguments), 2);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    char template[] = "/tmp/joblet-doctor-XXXXXX";
+    assert_non_null(mkdtemp(template));
+    assert_int_equal(chmod(template, 0755), 0);
+    (void)strcpy(prefix, template);
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char user[] = "--user", name[] = "nobody";
+        char *arguments[] = {user, name, NULL};
+        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        _exit(null < 0 || dup2(null, STDOUT_FILENO) < 0 ? 99 : setup_main(prefix, 2, arguments));
+    }
+    int status = 1;
+    (void)waitpid(pid, &status, 0);
+    return status == 0 ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    _cleanup_close_ int fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return tree_remove(fd, prefix + strlen("/tmp/"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(test_healthy),
+            cmocka_unit_test(test_missing_calls),
+            cmocka_unit_test(test_killed),
+            cmocka_unit_test(test_core_limit),
+            cmocka_unit_test(test_not_root),
+            cmocka_unit_test(test_no_prefix),
+            cmocka_unit_test(test_open_keys),
+            cmocka_unit_test(test_no_base),
+            cmocka_unit_test(test_arguments),
+    };
+    if (geteuid() != 0) {
+        (void)printf("skipped: the doctor is tested as root\n");
+        return 77;
+    }
+    /* Orphans of a try become ours, where they are seen. */
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
