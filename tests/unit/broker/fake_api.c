@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -210,6 +211,21 @@ static void play_job(void)
     say("remove again=%d\n", job_id_request(CHANNEL_JOB_REMOVE, job.job_id));
 }
 
+/* A started command is only executed: what it does first takes it a moment. */
+static void wait_for_output(const uint8_t id[16], off_t size)
+{
+    char path[TEXT_UUID_MAX + 8];
+    char uuid[TEXT_UUID_MAX];
+    struct stat status = {0};
+    text_format_uuid(id, uuid);
+    (void)snprintf(path, sizeof(path), "%s/log", uuid);
+    for (unsigned i = 0; i < 1000 && status.st_size < size; i++) {
+        (void)poll(NULL, 0, 5);
+        if (fstatat(SETTINGS_FD_JOBS, path, &status, 0) < 0)
+            say("log: %s\n", strerror(errno));
+    }
+}
+
 /* Leaves a job running. */
 static void play_leave(void)
 {
@@ -217,6 +233,8 @@ static void play_leave(void)
     struct channel_start_reply reply;
     list();
     start("echo first; echo second >&2; sleep 600", NULL, &job, &reply);
+    if (reply.error.code == 0)
+        wait_for_output(job.job_id, (off_t)strlen("first\nsecond\n"));
     char uuid[TEXT_UUID_MAX];
     text_format_uuid(job.job_id, uuid);
     say("start code=%d job=%s\n", reply.error.code, uuid);
@@ -243,7 +261,8 @@ static void play_stop(void)
     struct channel_received received;
     struct channel_reply answer;
     struct channel_job_ended end;
-    start("trap '' TERM; sleep 600 & sleep 600 & while :; do sleep 600; done", NULL, &job, &reply);
+    start("trap '' TERM; echo ready; sleep 600 & sleep 600 & while :; do sleep 600; done", NULL, &job, &reply);
+    wait_for_output(job.job_id, (off_t)strlen("ready\n"));
     for (uint32_t signal = 0; signal <= 3; signal++) {
         struct channel_job_signal message = {.signal = signal == 3 ? CHANNEL_SIGNAL_KILL : signal == 2 ? 9 : signal};
         memcpy(message.job_id, job.job_id, sizeof(message.job_id));
@@ -283,6 +302,56 @@ static void play_refused(void)
     receive_reply(&received);
     memcpy(&reply, received.bytes, sizeof(reply));
     say("garbage: %d stage=%u\n", reply.error.code != 0, reply.error.stage);
+}
+
+/* Many at a time: all are asked for before the first answer is read. */
+static void play_many(void)
+{
+    enum { JOBS = 300 };
+    static struct channel_job_start jobs[JOBS];
+    unsigned failed = 0;
+    unsigned stopped = 0;
+    int spec = make_spec("sleep 600");
+    int64_t from = text_now_monotonic_ns();
+    for (unsigned i = 0; i < JOBS; i++) {
+        struct pollfd entry = {.fd = SETTINGS_FD_CHANNEL, .events = POLLOUT};
+        (void)text_new_uuid(jobs[i].job_id);
+        (void)poll(&entry, 1, -1);
+        send_request(&jobs[i], CHANNEL_JOB_START, sizeof(jobs[i]), spec);
+    }
+    for (unsigned i = 0; i < JOBS; i++) {
+        struct channel_received received;
+        struct channel_start_reply reply;
+        receive(&received);
+        memcpy(&reply, received.bytes, sizeof(reply));
+        if (reply.error.code && failed++ == 0)
+            say("%s\n", reply.error.text);
+    }
+    int64_t running = text_now_monotonic_ns();
+    for (unsigned i = 0; i < JOBS; i++) {
+        struct channel_job_signal message = {.signal = CHANNEL_SIGNAL_KILL};
+        struct pollfd entry = {.fd = SETTINGS_FD_CHANNEL, .events = POLLOUT};
+        memcpy(message.job_id, jobs[i].job_id, sizeof(message.job_id));
+        (void)poll(&entry, 1, -1);
+        send_request(&message, CHANNEL_JOB_SIGNAL, sizeof(message), -EBADF);
+    }
+    for (unsigned ends = 0; ends < JOBS - failed;) {
+        struct channel_received received;
+        struct channel_job_ended end;
+        receive(&received);
+        if (received.header.operation != CHANNEL_EVENT_JOB_ENDED)
+            continue;
+        ends++;
+        memcpy(&end, received.bytes, sizeof(end));
+        stopped += end.record.reason == RECORD_REASON_STOPPED;
+    }
+    say("failed=%u stopped=%u\n", failed, stopped);
+    int64_t ended = text_now_monotonic_ns();
+    for (unsigned i = 0; i < JOBS; i++)
+        if (job_id_request(CHANNEL_JOB_RELEASE, jobs[i].job_id) || job_id_request(CHANNEL_JOB_REMOVE, jobs[i].job_id))
+            say("release or remove failed\n");
+    say("running after %lld ms, ended after %lld ms more\n", (long long)(running - from) / 1000000,
+            (long long)(ended - running) / 1000000);
 }
 
 /* Sends one packet that is against the rules; joblet must end us. */
@@ -388,6 +457,7 @@ static const struct {
         {"collect", true, play_collect},
         {"stop", true, play_stop},
         {"refused", true, play_refused},
+        {"many", true, play_many},
         {"unknown", true, play_unknown},
         {"event", true, play_event},
         {"short", true, play_short},

@@ -44,6 +44,16 @@ def wait_for(what, seconds=20.0):
     raise AssertionError("not in time")
 
 
+def make_other_group():
+    """Our own group in the memory hierarchy of v1 or in v2, and a new one below it."""
+    with open("/proc/self/cgroup") as file:
+        paths = {names: path for _, names, path in (line.rstrip("\n").split(":", 2) for line in file)}
+    own = "/sys/fs/cgroup/memory" + paths["memory"] if "memory" in paths else "/sys/fs/cgroup" + paths[""]
+    other = f"{own.rstrip('/')}/other-{os.getpid()}"
+    os.mkdir(other)
+    return own, other
+
+
 class Broker(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -116,6 +126,14 @@ class Broker(unittest.TestCase):
                 return text in file.read()
         wait_for(find)
 
+    @staticmethod
+    def name_of(pid):
+        try:
+            with open(f"/proc/{pid}/comm") as file:
+                return file.read().rstrip("\n")
+        except (FileNotFoundError, ProcessLookupError):
+            return None  # it ended meanwhile
+
     def inits(self):
         """The pids of joblet-init in our groups."""
         found = set()
@@ -123,10 +141,7 @@ class Broker(unittest.TestCase):
             for path in glob.glob(group + "/job-*/cgroup.procs"):
                 with open(path) as file:
                     pids = file.read().split()
-                for pid in pids:
-                    with open(f"/proc/{pid}/status") as file:
-                        if file.read().splitlines()[0].split()[1] in ("joblet-init", "stuck_init"):
-                            found.add(int(pid))
+                found.update(int(pid) for pid in pids if self.name_of(pid) in ("joblet-init", "stuck_init"))
         return found
 
     def check_nothing_left(self):
@@ -191,6 +206,30 @@ class Broker(unittest.TestCase):
         self.stop()
         self.assertIn("listed phase=2\n", result)
         self.assertIn(f"end reason={REASON_STOPPED} exit=137 signal=9 log=13 text=''\nrelease=0\n", result)
+        self.check_nothing_left()
+
+    def test_many_at_a_time(self):
+        self.assertIn("failed=0 stopped=300\nrunning after", self.play("many"))
+        self.check_nothing_left()
+
+    def test_adopts_from_another_group(self):
+        self.leave()
+        init, = self.inits()
+        self.kill()
+        own, other = make_other_group()
+        try:
+            with open(other + "/cgroup.procs", "w") as file:
+                file.write(str(os.getpid()))
+            self.start("collect")
+            self.wait_for_log("job adopted")
+            self.assertEqual(self.inits(), {init})
+            os.kill(init, signal.SIGTERM)
+            self.assertIn(f"end reason={REASON_STOPPED}", self.result())
+            self.stop()
+        finally:
+            with open(own + "/cgroup.procs", "w") as file:
+                file.write(str(os.getpid()))
+            os.rmdir(other)
         self.check_nothing_left()
 
     def test_killed_init_is_recorded(self):
