@@ -160,7 +160,7 @@ static int ask_generation(int fd)
     ssize_t size = recv(fd, bytes, sizeof(bytes), 0);
     if (size < (ssize_t)sizeof(struct nlmsghdr))
         return size < 0 ? -errno : -EBADMSG;
-    const struct nlmsghdr *header = (const struct nlmsghdr *)bytes;
+    struct nlmsghdr *header = (struct nlmsghdr *)bytes;
     if (header->nlmsg_type == NLMSG_ERROR)
         return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
     return header->nlmsg_type == ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN) ? 0 : -EBADMSG;

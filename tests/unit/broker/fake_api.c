@@ -244,6 +244,7 @@ static void play_leave(void)
 static void play_collect(void)
 {
     list();
+    (void)fd_replace_file_at(SETTINGS_FD_DATABASE, "listed", "", 0, 0644);
     if (result_used == 0)
         return;
     struct channel_job_ended end;

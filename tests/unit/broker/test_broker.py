@@ -81,7 +81,7 @@ class Broker(unittest.TestCase):
             self.process.wait()
 
     def clear(self):
-        for name in ("result", "broken"):
+        for name in ("result", "broken", "listed"):
             try:
                 os.unlink(f"{self.prefix}/state/db/{name}")
             except FileNotFoundError:
@@ -125,6 +125,10 @@ class Broker(unittest.TestCase):
             with open(f"{self.prefix}/log") as file:
                 return text in file.read()
         wait_for(find)
+
+    def wait_until_listed(self):
+        """Until the stand-in has read the list of jobs and waits for ends."""
+        wait_for(lambda: os.path.exists(f"{self.prefix}/state/db/listed"))
 
     @staticmethod
     def name_of(pid):
@@ -201,6 +205,7 @@ class Broker(unittest.TestCase):
         self.start("collect")
         # The stand-in waits for the end; that of the whole job is what joblet sees through its adopted pidfd.
         self.wait_for_log("job adopted job=" + uuid)
+        self.wait_until_listed()
         os.kill(init, signal.SIGTERM)
         result = self.result()
         self.stop()
@@ -221,7 +226,7 @@ class Broker(unittest.TestCase):
             with open(other + "/cgroup.procs", "w") as file:
                 file.write(str(os.getpid()))
             self.start("collect")
-            self.wait_for_log("job adopted")
+            self.wait_until_listed()
             self.assertEqual(self.inits(), {init})
             os.kill(init, signal.SIGTERM)
             self.assertIn(f"end reason={REASON_STOPPED}", self.result())
@@ -238,6 +243,7 @@ class Broker(unittest.TestCase):
         self.kill()
         self.start("collect")
         self.wait_for_log("job adopted job=" + uuid)
+        self.wait_until_listed()
         os.kill(init, signal.SIGKILL)
         result = self.result()
         self.stop()
@@ -266,8 +272,7 @@ class Broker(unittest.TestCase):
         self.stop()
         self.assertEqual(self.inits(), {init})
         self.start("collect")
-        wait_for(lambda: os.path.exists(f"{self.prefix}/run/joblet.pid"))
-        time.sleep(0.2)
+        self.wait_until_listed()
         os.kill(init, signal.SIGTERM)
         self.assertIn("end reason=5", self.result())
         self.stop()
