@@ -29,7 +29,7 @@ is_alive() {
 }
 
 rnx() {
-    timeout 30 "$BUILD/src/rnx/rnx" --config "$prefix/config/rnx-config.yml" "$@"
+    timeout 10 "$BUILD/src/rnx/rnx" --config "$prefix/config/rnx-config.yml" "$@"
 }
 
 # A service that distributes control groups needs one of its own to start from. Where systemd runs the machine it gives one;
@@ -62,6 +62,8 @@ start() {
     local port
     [ -e "$dir/env" ] && die "$dir has a server already; stop it first"
     [ -x "$BUILD/src/joblet/joblet" ] || build_tree "$BUILD"
+    # joblet-api, without any right, has to come by on its way to its database.
+    chmod a+x "$dir"
     port=$(free_port)
     "$BUILD/src/joblet/joblet" --prefix "$prefix" setup --address "127.0.0.1:$port" --listen 127.0.0.1 >"$dir/setup.log" 2>&1 ||
         { cat "$dir/setup.log" >&2; rm -rf "$prefix"; die "setup failed"; }
@@ -100,18 +102,19 @@ wait_until_gone() {
 
 # A job outlives the service; a throw-away server takes its jobs with it.
 stop() {
-    local pid
+    local pid listed id
     pid=$(service_pid)
     if ! is_alive "$pid" && [ -n "$(leftover_inits)" ]; then
         launch >/dev/null 2>&1 || true
         pid=$(service_pid)
     fi
     if is_alive "$pid"; then
-        rnx job list 2>/dev/null | awk '/^[0-9a-f]{8}-/ || /^[0-9a-f-]{36}/ {if ($3 == "RUNNING" || $3 == "INITIALIZING") print $1}' |
-            while read -r id; do
+        if listed=$(rnx job list 2>/dev/null); then
+            awk '/^[0-9a-f]+-/ && ($3 == "RUNNING" || $3 == "INITIALIZING") {print $1}' <<<"$listed" | while read -r id; do
                 rnx job stop "$id" >/dev/null 2>&1 || true
             done
-        rnx job delete-all >/dev/null 2>&1 || true
+            rnx job delete-all >/dev/null 2>&1 || true
+        fi
         kill -TERM "$pid" 2>/dev/null || true
         wait_until_gone "$pid" || kill -KILL "$pid" 2>/dev/null || true
     fi

@@ -71,16 +71,9 @@ def pem_blocks(path):
     return found
 
 
-def load_stubs():
-    directory = os.environ.get("JOBLET_STUBS")
-    if not directory:
-        directory = tempfile.mkdtemp(prefix="joblet-stubs-")
-        subprocess.run([os.path.join(ROOT, "scripts/stubs.sh"), directory], check=True)
+def load_stubs(directory):
     sys.path.insert(0, directory)
-    modules = importlib.import_module("joblet_pb2"), importlib.import_module("joblet_pb2_grpc")
-    if not os.environ.get("JOBLET_STUBS"):
-        shutil.rmtree(directory)
-    return modules
+    return importlib.import_module("joblet_pb2"), importlib.import_module("joblet_pb2_grpc")
 
 
 class Server:
@@ -90,6 +83,7 @@ class Server:
         self.pb, self.stubs = pb, stubs
         # On a disk: file systems in memory cannot be mounted with other owners by the kernels that we support.
         self.directory = tempfile.mkdtemp(prefix="joblet-e2e-", dir="/var/tmp")
+        os.chmod(self.directory, 0o755)  # joblet-api, which is not root, has to get through
         self.channels = {}
         self.seconds = seconds
         try:
@@ -110,8 +104,14 @@ class Server:
 
     def stop(self):
         self.close_channels()
-        self.script("stop")
-        shutil.rmtree(self.directory, ignore_errors=True)
+        log = self.service_log
+        try:
+            self.script("stop")
+        except BaseException:
+            print(log[-3000:])
+            raise
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     # --- processes
 
@@ -270,11 +270,17 @@ class Server:
 
 @pytest.fixture(scope="session")
 def stubs():
-    return load_stubs()
+    directory = os.environ.get("JOBLET_STUBS")
+    if directory:
+        yield load_stubs(directory)
+        return
+    with tempfile.TemporaryDirectory(prefix="joblet-stubs-") as directory:
+        subprocess.run([os.path.join(ROOT, "scripts/stubs.sh"), directory], check=True)
+        yield load_stubs(directory)
 
 
 @pytest.fixture(scope="session")
-def host():
+def host(stubs):
     """The host as it was before the first server; compared when the last one is gone."""
     before = host_snapshot.take()
     yield before
