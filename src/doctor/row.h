@@ -103,6 +103,7 @@ TRY(try_cgroup_place);
 TRY(try_cgroup_kill);
 TRY(try_swap);
 TRY(try_prefix);
+TRY(try_way);
 TRY(try_space);
 TRY(try_configuration);
 TRY(try_certificate);

@@ -61,6 +61,8 @@ const struct row doctor_rows[] = {
                 "jobs are ended by their PID namespace, the rest one process at a time", "mount cgroup version 2"},
 
         {"prefix", "directory", NEED_JOBS, false, try_prefix, 0, NULL, SETUP_MEND},
+        {"prefix", "way to the state", NEED_JOBS, true, try_way, 0, "joblet-api cannot open its database",
+                "let the user of isolation.apiUid enter each directory above the prefix (chmod o+x)"},
         {"prefix", "space", NEED_JOBS, false, try_space, 0, "logs and job states cannot be written", "make room"},
         {"prefix", "configuration", NEED_JOBS, true, try_configuration, 0, NULL, SETUP_MEND},
         {"prefix", "certificate", NEED_JOBS, true, try_certificate, 0, "clients cannot connect",

@@ -1,6 +1,7 @@
 /* The prefix: its place, its files, the server's certificate, the base root. Secrets are read and never shown. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -43,6 +44,26 @@ void try_prefix(const struct doctor *doctor, const struct row *row, struct findi
             return;
         }
     finding_holds(finding, "'%.100s', root's alone to write", doctor->prefix);
+}
+
+/* joblet-api, which is not root, opens its database by path. */
+void try_way(const struct doctor *doctor, const struct row *row, struct finding *finding)
+{
+    (void)row;
+    char path[4096];
+    if (!doctor->config) {
+        finding_untested(finding, "there is no configuration");
+        return;
+    }
+    gid_t gid = doctor->config->api_gid;
+    uid_t uid = doctor->config->api_uid;
+    (void)snprintf(path, sizeof(path), "%s/state/db", doctor->prefix);
+    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        finding_errno(finding, errno, "become user %u", uid);
+    else if (access(path, R_OK | W_OK | X_OK) < 0)
+        finding_errno(finding, errno, "user %u and '%.100s'", uid, path);
+    else
+        finding_holds(finding, "user %u reaches it", uid);
 }
 
 /* Of the nearest directory that is there. */

@@ -283,6 +283,18 @@ static void test_open_keys(void **state)
     json_decref(report);
 }
 
+static void test_closed_way(void **state)
+{
+    (void)state;
+    json_t *report;
+    assert_int_equal(chmod(prefix, 0700), 0);
+    int status = run_doctor(prefix, NULL, NULL, &report);
+    assert_int_equal(chmod(prefix, 0755), 0);
+    assert_int_equal(status, 1);
+    check_row(report, "way to the state", "does not hold");
+    json_decref(report);
+}
+
 static void test_no_base(void **state)
 {
     (void)state;
@@ -344,6 +356,7 @@ int main(void)
             cmocka_unit_test(test_not_root),
             cmocka_unit_test(test_no_prefix),
             cmocka_unit_test(test_open_keys),
+            cmocka_unit_test(test_closed_way),
             cmocka_unit_test(test_no_base),
             cmocka_unit_test(test_arguments),
     };
