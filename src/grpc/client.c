@@ -30,6 +30,8 @@
 #define RETRY_FIRST_MS 50
 #define RETRY_MAX_MS 2000
 #define INPUT_SIZE (64U << 10)
+/* While data keeps coming, the deadline and the interrupt are looked at after so many reads. */
+#define READS_UNWATCHED 64U
 
 struct grpc_client {
     char *host;
@@ -62,6 +64,7 @@ struct grpc_client {
     int http_status;
     char message[1024];
     char failure[256]; /* why the connection does not work, newest */
+    unsigned reads;    /* without a look at the clock */
     uint8_t input[INPUT_SIZE];
 };
 
@@ -130,6 +133,9 @@ static void disconnect(struct grpc_client *client)
 static void forget_call(struct grpc_client *client)
 {
     grpc_frame_done(&client->decoder);
+    /* What nobody will decode still holds a part of the connection's window. */
+    if (client->http && client->pending_size > client->pending_taken)
+        (void)nghttp2_session_consume_connection(client->http, client->pending_size - client->pending_taken);
     free(client->pending);
     client->pending = NULL;
     client->pending_size = client->pending_taken = 0;
@@ -295,10 +301,13 @@ static int on_header(nghttp2_session *http, const nghttp2_frame *frame, const ui
 static int on_data(
         nghttp2_session *http, uint8_t flags, int32_t stream_id, const uint8_t *bytes, size_t size, void *user)
 {
-    (void)http;
     (void)flags;
     struct grpc_client *client = user;
-    if (stream_id != client->stream_id || size == 0)
+    if (stream_id != client->stream_id) {
+        (void)nghttp2_session_consume(http, stream_id, size);
+        return 0;
+    }
+    if (size == 0)
         return 0;
     /* Bytes wait here until they are decoded; the window bounds them. */
     if (client->pending_taken == client->pending_size)
@@ -369,6 +378,29 @@ static int ensure_connected(struct grpc_client *client)
     }
 }
 
+/* Notes why the connection broke; @reason is of SSL_get_error. */
+static void note_failure(struct grpc_client *client, int reason)
+{
+    char buffer[64];
+    if (reason == SSL_ERROR_SSL)
+        (void)snprintf(client->failure, sizeof(client->failure), "connection to %.100s: %s", client->authority,
+                tls_error_text(buffer, sizeof(buffer)));
+    else
+        (void)snprintf(client->failure, sizeof(client->failure), "connection to %.100s was closed", client->authority);
+}
+
+/* A server that refuses our certificate says so in an alert, which is behind the failed write. */
+static void note_failed_write(struct grpc_client *client, int reason)
+{
+    size_t size;
+    note_failure(client, reason);
+    do {
+        ERR_clear_error();
+    } while (SSL_read_ex(client->ssl, client->input, sizeof(client->input), &size) == 1);
+    if (SSL_get_error(client->ssl, 0) == SSL_ERROR_SSL)
+        note_failure(client, SSL_ERROR_SSL);
+}
+
 /* Writes all that the session has. 0; 1: the socket is full; negative: broken. */
 static int flush(struct grpc_client *client)
 {
@@ -386,8 +418,10 @@ static int flush(struct grpc_client *client)
                 continue;
             }
             int reason = SSL_get_error(client->ssl, ok);
-            if (reason != SSL_ERROR_WANT_WRITE && reason != SSL_ERROR_WANT_READ)
+            if (reason != SSL_ERROR_WANT_WRITE && reason != SSL_ERROR_WANT_READ) {
+                note_failed_write(client, reason);
                 return -EPIPE;
+            }
             int r = wait_for(client, client->fd, reason == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, -1);
             if (r < 0)
                 return r;
@@ -401,6 +435,11 @@ static int turn(struct grpc_client *client)
     int r = flush(client);
     if (r < 0)
         return r;
+    if (++client->reads % READS_UNWATCHED == 0) {
+        r = wait_for(client, -1, 0, 0);
+        if (r < 0)
+            return r;
+    }
     for (;;) {
         size_t size;
         ERR_clear_error();
@@ -410,13 +449,7 @@ static int turn(struct grpc_client *client)
                                                                                                 : -EPROTO;
         int reason = SSL_get_error(client->ssl, ok);
         if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE) {
-            char buffer[64];
-            if (reason == SSL_ERROR_SSL)
-                (void)snprintf(client->failure, sizeof(client->failure), "connection to %.100s: %s", client->authority,
-                        tls_error_text(buffer, sizeof(buffer)));
-            else
-                (void)snprintf(
-                        client->failure, sizeof(client->failure), "connection to %.100s was closed", client->authority);
+            note_failure(client, reason);
             return -EPIPE;
         }
         r = wait_for(client, client->fd, reason == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, -1);
@@ -524,7 +557,11 @@ int grpc_client_stream_open(struct grpc_client *client, const char *path, const 
         }
         if (r < 0) {
             client->is_broken = true;
-            return r == -EINTR ? r : fail_result(ret_result, GRPC_UNAVAILABLE, client->failure);
+            client->stream_id = -1;
+            if (r == -EINTR)
+                return r;
+            return fail_result(ret_result, GRPC_UNAVAILABLE,
+                    *client->failure ? client->failure : "the connection to the server broke");
         }
     }
     return 0;

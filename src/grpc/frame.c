@@ -35,16 +35,22 @@ static int reserve(struct grpc_frame_decoder *decoder, size_t more)
     return 0;
 }
 
-static int take_header(struct grpc_frame_decoder *decoder, const uint8_t *bytes, size_t size, size_t *ret_taken)
+static void take_header(struct grpc_frame_decoder *decoder, const uint8_t *bytes, size_t size, size_t *ret_taken)
 {
     size_t missing = GRPC_FRAME_HEADER_SIZE - decoder->header_used;
     size_t taken = size < missing ? size : missing;
     memcpy(decoder->header + decoder->header_used, bytes, taken);
     decoder->header_used += taken;
     *ret_taken = taken;
+    if (decoder->header_used == GRPC_FRAME_HEADER_SIZE)
+        decoder->size = header_size(decoder->header);
+}
+
+/* Asked for each time: a decoder that refused once never goes on. */
+static int check_header(const struct grpc_frame_decoder *decoder)
+{
     if (decoder->header_used < GRPC_FRAME_HEADER_SIZE)
         return 0;
-    decoder->size = header_size(decoder->header);
     if (decoder->header[0] != 0)
         return -EPROTO;
     return decoder->size > decoder->max ? -EMSGSIZE : 0;
@@ -53,16 +59,15 @@ static int take_header(struct grpc_frame_decoder *decoder, const uint8_t *bytes,
 int grpc_frame_feed(struct grpc_frame_decoder *decoder, const uint8_t *bytes, size_t size, size_t *ret_taken)
 {
     size_t taken = 0;
-    if (decoder->header_used < GRPC_FRAME_HEADER_SIZE) {
-        int r = take_header(decoder, bytes, size, &taken);
-        if (r < 0 || decoder->header_used < GRPC_FRAME_HEADER_SIZE) {
-            *ret_taken = taken;
-            return r;
-        }
-    }
+    if (decoder->header_used < GRPC_FRAME_HEADER_SIZE)
+        take_header(decoder, bytes, size, &taken);
+    *ret_taken = taken;
+    int r = check_header(decoder);
+    if (r < 0 || decoder->header_used < GRPC_FRAME_HEADER_SIZE)
+        return r;
     size_t missing = decoder->size - decoder->used;
     size_t more = size - taken < missing ? size - taken : missing;
-    int r = reserve(decoder, more);
+    r = reserve(decoder, more);
     if (r < 0)
         return r;
     if (more > 0)

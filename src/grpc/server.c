@@ -27,6 +27,7 @@
 /* Bytes that one connection may feed before the others get their turn. */
 #define INPUT_TURN (1U << 20)
 #define CONNECTIONS_DEFAULT 1024U
+#define ACCEPT_PAUSE_MS 100U
 
 struct connection {
     TAILQ_ENTRY(connection) entry;
@@ -41,6 +42,7 @@ struct connection {
     bool is_dirty;
     bool is_closing;
     bool wants_write;
+    bool is_open; /* handshake and preface are done in time */
     bool is_ping_out;
     bool heard; /* since the timer last fired */
     uint64_t pings_answered;
@@ -56,6 +58,7 @@ struct grpc_server {
     uv_idle_t flusher;
     uv_timer_t deadline_timer;
     uv_timer_t grace_timer;
+    uv_timer_t accept_timer;
     uint64_t next_deadline_ns;
     TAILQ_HEAD(, connection) connections;
     TAILQ_HEAD(, connection) dirty;
@@ -129,12 +132,17 @@ static void on_flush(uv_idle_t *idle)
 {
     struct grpc_server *server = idle->data;
     struct connection *connection;
-    while ((connection = TAILQ_FIRST(&server->dirty))) {
+    /* One round: what becomes dirty meanwhile waits until the loop has looked at everybody's input. */
+    size_t round = 0;
+    TAILQ_FOREACH(connection, &server->dirty, dirty_entry)
+    round++;
+    while (round-- > 0 && (connection = TAILQ_FIRST(&server->dirty))) {
         TAILQ_REMOVE(&server->dirty, connection, dirty_entry);
         connection->is_dirty = false;
         connection_write(connection);
     }
-    (void)uv_idle_stop(idle);
+    if (TAILQ_EMPTY(&server->dirty))
+        (void)uv_idle_stop(idle);
 }
 
 /* Many messages of one turn of the loop leave in one write. */
@@ -346,10 +354,6 @@ static int connection_begin(struct connection *connection)
         free(peer.name);
         return r;
     }
-    (void)uv_timer_stop(&connection->timer);
-    connection->heard = true;
-    if (server->options.keepalive_ns)
-        (void)uv_timer_start(&connection->timer, on_keepalive, server->options.keepalive_ns / 1000000, 0);
     if (server->is_shutting_down)
         grpc_session_shutdown(connection->session);
     mark_dirty(connection);
@@ -370,6 +374,16 @@ static void connection_shake_hands(struct connection *connection)
         watch(connection, reason == SSL_ERROR_WANT_WRITE);
     else
         connection_close(connection);
+}
+
+/* From here on keepalive looks after the connection. */
+static void connection_opened(struct connection *connection)
+{
+    const struct grpc_server_options *options = &connection->server->options;
+    connection->is_open = true;
+    (void)uv_timer_stop(&connection->timer);
+    if (options->keepalive_ns)
+        (void)uv_timer_start(&connection->timer, on_keepalive, options->keepalive_ns / 1000000, 0);
 }
 
 static void connection_read(struct connection *connection)
@@ -395,6 +409,8 @@ static void connection_read(struct connection *connection)
             connection_close(connection);
             break;
         }
+        if (!connection->is_open && grpc_session_has_preface(connection->session))
+            connection_opened(connection);
     } while (turn < INPUT_TURN || SSL_pending(connection->ssl) > 0);
     mark_dirty(connection);
 }
@@ -450,6 +466,15 @@ static void server_accept(struct grpc_server *server, int fd)
     watch(connection, false);
 }
 
+static void on_listener(uv_poll_t *poll, int status, int events);
+
+static void on_accept_again(uv_timer_t *timer)
+{
+    struct grpc_server *server = timer->data;
+    if (server->is_listening)
+        (void)uv_poll_start(&server->listener, UV_READABLE, on_listener);
+}
+
 static void on_listener(uv_poll_t *poll, int status, int events)
 {
     (void)status;
@@ -458,6 +483,13 @@ static void on_listener(uv_poll_t *poll, int status, int events)
     size_t max = server->options.max_connections ? server->options.max_connections : CONNECTIONS_DEFAULT;
     for (int turn = 0; turn < 64; turn++) {
         int fd = accept4(server->options.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
+            continue;
+        if (fd < 0 && errno != EAGAIN) {
+            /* Out of descriptors or memory: the socket stays readable, so look away for a moment. */
+            (void)uv_poll_stop(poll);
+            (void)uv_timer_start(&server->accept_timer, on_accept_again, ACCEPT_PAUSE_MS, 0);
+        }
         if (fd < 0)
             return;
         if (server->connection_count >= max)
@@ -494,6 +526,8 @@ int grpc_server_new(const struct grpc_server_options *options, struct grpc_serve
     server->deadline_timer.data = server;
     (void)uv_timer_init(options->loop, &server->grace_timer);
     server->grace_timer.data = server;
+    (void)uv_timer_init(options->loop, &server->accept_timer);
+    server->accept_timer.data = server;
     (void)uv_poll_start(&server->listener, UV_READABLE, on_listener);
     server->is_listening = true;
     *ret_server = server;
@@ -523,6 +557,7 @@ void grpc_server_shutdown(struct grpc_server *server, uint64_t grace_ns, void (*
     server->done_user = user;
     if (server->is_listening)
         (void)uv_poll_stop(&server->listener);
+    (void)uv_timer_stop(&server->accept_timer);
     server->is_listening = false;
     struct connection *connection;
     struct connection *after;
@@ -552,11 +587,12 @@ void grpc_server_free(struct grpc_server *server)
     if (!server)
         return;
     assert(server->connection_count == 0);
-    server->open_handles = 4;
+    server->open_handles = 5;
     uv_close((uv_handle_t *)&server->listener, on_server_handle_closed);
     uv_close((uv_handle_t *)&server->flusher, on_server_handle_closed);
     uv_close((uv_handle_t *)&server->deadline_timer, on_server_handle_closed);
     uv_close((uv_handle_t *)&server->grace_timer, on_server_handle_closed);
+    uv_close((uv_handle_t *)&server->accept_timer, on_server_handle_closed);
 }
 
 void grpc_server_figures(const struct grpc_server *server, struct grpc_server_figures *ret_figures)

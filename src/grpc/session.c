@@ -18,6 +18,12 @@
 #define STREAM_WINDOW (1 << 20)
 #define CONNECTION_WINDOW (8 << 20)
 #define MESSAGE_TEXT_MAX 2048
+/* Frames that wait for a peer that makes us answer but does not read. */
+#define OUTBOUND_FRAMES_MAX 10000U
+/* Calls that end by a reset, whoever sent it: so many at once, and so many a second from then on (CVE-2023-44487 and
+ * its kin: opening and ending a stream costs the client nothing). */
+#define RESETS_BURST 1000U
+#define RESETS_PER_SECOND 200U
 
 /* One piece of a response, ready for the wire. */
 struct piece {
@@ -47,8 +53,9 @@ struct grpc_call {
     char *path;
     const struct grpc_method *method;
     struct grpc_frame_decoder decoder;
-    uint64_t accounted; /* of the decoder's memory, in the owner's sum */
-    uint64_t deadline_ns;
+    uint64_t accounted;   /* of the decoder's memory, in the owner's sum */
+    uint64_t deadline_ns; /* 0 until the headers are complete */
+    uint64_t asked_deadline_ns;
     size_t header_bytes;
     bool is_post;
     bool has_te;
@@ -72,6 +79,9 @@ struct grpc_session {
     TAILQ_HEAD(, grpc_call) drained;
     size_t call_count;
     uint64_t pings_answered;
+    uint64_t resets_left;
+    uint64_t resets_filled_ns;
+    bool has_preface;
     bool is_going_away;
     bool has_said_goaway;
 };
@@ -357,7 +367,7 @@ static int header_timeout(struct grpc_call *call, const uint8_t *value, size_t s
         return 0;
     }
     uint64_t now = (uint64_t)text_now_monotonic_ns();
-    call->deadline_ns = timeout_ns > UINT64_MAX / 2 - now ? 0 : now + timeout_ns;
+    call->asked_deadline_ns = timeout_ns > UINT64_MAX / 2 - now ? 0 : now + timeout_ns;
     return 0;
 }
 
@@ -379,7 +389,8 @@ static int on_header(nghttp2_session *http, const nghttp2_frame *frame, const ui
     (void)flags;
     struct grpc_session *session = user;
     struct grpc_call *call = nghttp2_session_get_stream_user_data(http, frame->hd.stream_id);
-    if (!call)
+    /* Trailers of a request mean nothing here. */
+    if (!call || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     /* RFC 9113, 10.5.1: 32 bytes are counted for each field. */
     call->header_bytes += name_size + value_size + 32;
@@ -432,7 +443,7 @@ static void headers_complete(struct grpc_session *session, struct grpc_call *cal
         refuse(call, GRPC_UNIMPLEMENTED, "method %s is not offered by this server", call->path);
     else if (call->is_encoded)
         refuse(call, GRPC_UNIMPLEMENTED, "compressed messages are not supported, only identity");
-    else if (call->deadline_ns)
+    else if ((call->deadline_ns = call->asked_deadline_ns))
         session->owner.deadline(session->owner.owner, call->deadline_ns);
 }
 
@@ -460,6 +471,8 @@ static void request_complete(struct grpc_session *session, struct grpc_call *cal
 static int on_frame_received(nghttp2_session *http, const nghttp2_frame *frame, void *user)
 {
     struct grpc_session *session = user;
+    if (frame->hd.type == NGHTTP2_SETTINGS)
+        session->has_preface = true;
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         session->pings_answered++;
         if (session->is_going_away && memcmp(frame->ping.opaque_data, goaway_ping, sizeof(goaway_ping)) == 0 &&
@@ -529,10 +542,26 @@ static int on_frame_sent(nghttp2_session *http, const nghttp2_frame *frame, void
     return 0;
 }
 
+static void count_reset(struct grpc_session *session)
+{
+    uint64_t now = (uint64_t)text_now_monotonic_ns();
+    uint64_t more = (now - session->resets_filled_ns) / (1000000000U / RESETS_PER_SECOND);
+    if (more > 0) {
+        session->resets_left += more > RESETS_BURST ? RESETS_BURST : more;
+        session->resets_filled_ns = now;
+        if (session->resets_left > RESETS_BURST)
+            session->resets_left = RESETS_BURST;
+    }
+    if (session->resets_left == 0)
+        (void)nghttp2_session_terminate_session(session->http, NGHTTP2_ENHANCE_YOUR_CALM);
+    else
+        session->resets_left--;
+}
+
 static int on_stream_closed(nghttp2_session *http, int32_t stream_id, uint32_t code, void *user)
 {
-    (void)code;
-    (void)user;
+    if (code != NGHTTP2_NO_ERROR)
+        count_reset(user);
     struct grpc_call *call = nghttp2_session_get_stream_user_data(http, stream_id);
     if (call) {
         (void)nghttp2_session_set_stream_user_data(http, stream_id, NULL);
@@ -552,7 +581,14 @@ static int new_http(struct grpc_session *session)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_closed);
-    int r = nghttp2_session_server_new(&session->http, callbacks, session);
+    nghttp2_option *option = NULL;
+    int r = nghttp2_option_new(&option);
+    if (r == 0) {
+        /* Closed streams are remembered only for priorities, which we do not have. */
+        nghttp2_option_set_no_closed_streams(option, 1);
+        r = nghttp2_session_server_new2(&session->http, callbacks, session, option);
+    }
+    nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return r == 0 ? 0 : -ENOMEM;
 }
@@ -580,6 +616,8 @@ int grpc_session_new(const struct grpc_session_owner *owner, struct grpc_peer *p
     session->owner = *owner;
     TAILQ_INIT(&session->calls);
     TAILQ_INIT(&session->drained);
+    session->resets_left = RESETS_BURST;
+    session->resets_filled_ns = (uint64_t)text_now_monotonic_ns();
     if (new_http(session) < 0 || send_settings(session) < 0) {
         grpc_session_free(session);
         return -ENOMEM;
@@ -607,7 +645,9 @@ void grpc_session_free(struct grpc_session *session)
 int grpc_session_feed(struct grpc_session *session, const uint8_t *bytes, size_t size)
 {
     ssize_t taken = nghttp2_session_mem_recv(session->http, bytes, size);
-    return taken == (ssize_t)size ? 0 : -EPROTO;
+    if (taken != (ssize_t)size)
+        return -EPROTO;
+    return nghttp2_session_get_outbound_queue_size(session->http) > OUTBOUND_FRAMES_MAX ? -ENOBUFS : 0;
 }
 
 ssize_t grpc_session_pull(struct grpc_session *session, const uint8_t **ret_bytes)
@@ -635,6 +675,11 @@ bool grpc_session_is_over(const struct grpc_session *session)
             !nghttp2_session_want_write(session->http))
         return true;
     return !nghttp2_session_want_read(session->http) && !nghttp2_session_want_write(session->http);
+}
+
+bool grpc_session_has_preface(const struct grpc_session *session)
+{
+    return session->has_preface;
 }
 
 size_t grpc_session_calls(const struct grpc_session *session)

@@ -46,6 +46,8 @@ void grpc_session_report_drained(struct grpc_session *session);
 /* True when the session has nothing more to say or to hear: close. */
 bool grpc_session_is_over(const struct grpc_session *session);
 
+/* True once the client's preface and its first SETTINGS frame have come. */
+bool grpc_session_has_preface(const struct grpc_session *session);
 /* Calls that are open. */
 size_t grpc_session_calls(const struct grpc_session *session);
 /* Ends calls whose deadline has passed with DEADLINE_EXCEEDED; returns the next deadline, 0 = none. */

@@ -1,4 +1,7 @@
-/* What a peer that passed TLS can send: any bytes into the connection core, behind a valid preface or not. */
+/* What a client with a good certificate may send above TLS: HTTP/2 and gRPC, answered by methods that reply at once,
+ * later and never. The first byte says how the input is cut. Afterwards nothing is held any more. */
+#include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +10,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define HELD_MAX 64U
+static struct grpc_call *held[HELD_MAX];
+
+static void forget(struct grpc_call *call)
+{
+    for (size_t i = 0; i < HELD_MAX; i++)
+        if (held[i] == call)
+            held[i] = NULL;
+}
+
 static void handle_echo(struct grpc_call *call, const uint8_t *message, size_t size, void *user)
 {
     (void)user;
@@ -14,75 +27,104 @@ static void handle_echo(struct grpc_call *call, const uint8_t *message, size_t s
     grpc_call_finish(call, GRPC_OK, NULL);
 }
 
-static struct grpc_call *held;
-
-static void on_cancel(struct grpc_call *call)
-{
-    if (held == call)
-        held = NULL;
-}
-
-static void handle_hold(struct grpc_call *call, const uint8_t *message, size_t size, void *user)
+static void handle_later(struct grpc_call *call, const uint8_t *message, size_t size, void *user)
 {
     (void)message;
     (void)size;
     (void)user;
-    grpc_call_on_cancel(call, on_cancel);
-    held = call;
+    for (size_t i = 0; i < HELD_MAX; i++) {
+        if (!held[i]) {
+            held[i] = call;
+            grpc_call_on_cancel(call, forget);
+            return;
+        }
+    }
+    grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "full");
 }
 
-static void nothing(void *owner)
+static const struct grpc_method methods[] = {
+        {"/t.T/Echo", handle_echo},
+        {"/t.T/Later", handle_later},
+        {"/t.T/None", NULL},
+};
+static const struct grpc_server_options options = {
+        .methods = methods,
+        .method_count = 3,
+        .max_receive_bytes = 1U << 16,
+        .max_send_bytes = 1U << 16,
+        .max_header_bytes = 8192,
+        .max_concurrent_streams = 100,
+        .max_buffered_bytes = 1U << 20,
+};
+
+static void wants_pull(void *owner)
 {
     (void)owner;
 }
 
-static void no_deadline(void *owner, uint64_t ns)
+static void note_deadline(void *owner, uint64_t deadline_ns)
 {
     (void)owner;
-    (void)ns;
+    (void)deadline_ns;
 }
 
-static const struct grpc_method methods[] = {{"/t/Echo", handle_echo}, {"/t/Hold", handle_hold}};
+static void pull(struct grpc_session *session)
+{
+    const uint8_t *bytes;
+    while (grpc_session_pull(session, &bytes) > 0)
+        continue;
+    grpc_session_report_drained(session);
+}
+
+static void answer_held(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < HELD_MAX; i++) {
+        struct grpc_call *call = held[i];
+        if (!call || i % 2 != size % 2)
+            continue;
+        held[i] = NULL;
+        (void)grpc_call_send(call, data, size);
+        grpc_call_finish(call, GRPC_ABORTED, "late");
+    }
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0)
+    if (size < 1)
         return 0;
-    const struct grpc_server_options options = {.methods = methods,
-            .method_count = 2,
-            .max_receive_bytes = 4096,
-            .max_send_bytes = 4096,
-            .max_header_bytes = 4096,
-            .max_concurrent_streams = 8,
-            .max_buffered_bytes = 16384};
-    uint64_t buffered_bytes = 0;
-    uint64_t call_count = 0;
-    const struct grpc_session_owner owner = {&options, &buffered_bytes, &call_count, nothing, no_deadline, NULL};
+    uint64_t buffered = 0;
+    uint64_t calls = 0;
+    const struct grpc_session_owner owner = {.options = &options,
+            .buffered_bytes = &buffered,
+            .call_count = &calls,
+            .wants_pull = wants_pull,
+            .deadline = note_deadline};
     struct grpc_peer peer = {0};
     struct grpc_session *session;
+    memset(held, 0, sizeof(held));
     if (grpc_session_new(&owner, &peer, &session) < 0)
-        abort();
-    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
-    if (data[0] & 1)
-        (void)grpc_session_feed(session, (const uint8_t *)preface, sizeof(preface) - 1);
-    size_t piece = (size_t)(data[0] >> 1) + 1;
-    for (size_t at = 1; at < size; at += piece) {
+        return 0;
+    size_t piece = data[0] ? data[0] * 8U : size;
+    int r = 0;
+    for (size_t at = 1; at < size && r == 0; at += piece) {
         size_t part = size - at < piece ? size - at : piece;
-        if (grpc_session_feed(session, data + at, part) < 0)
-            break;
-        const uint8_t *bytes;
-        while (grpc_session_pull(session, &bytes) > 0)
-            ;
-        grpc_session_report_drained(session);
-        if (buffered_bytes > 2 * 16384 + 4096)
-            abort();
+        r = grpc_session_feed(session, data + at, part);
+        assert(calls == grpc_session_calls(session) && buffered <= options.max_buffered_bytes + (2U << 16));
+        if (data[0] % 2)
+            pull(session);
+        if (data[0] % 3 == 0)
+            answer_held(data, part);
+        if (data[0] % 5 == 0)
+            (void)grpc_session_expire(session, UINT64_MAX);
+        if (data[0] % 7 == 0)
+            grpc_session_shutdown(session);
     }
-    if (held)
-        grpc_call_finish(held, GRPC_OK, NULL);
-    held = NULL;
-    (void)grpc_session_expire(session, UINT64_MAX);
+    pull(session);
+    grpc_session_cancel_all(session);
+    pull(session);
     grpc_session_free(session);
-    if (buffered_bytes != 0 || call_count != 0)
-        abort();
+    assert(buffered == 0 && calls == 0);
+    for (size_t i = 0; i < HELD_MAX; i++)
+        assert(!held[i]);
     return 0;
 }

@@ -49,6 +49,9 @@ static void test_limit(void **state)
     grpc_frame_init(&decoder, 1000);
     assert_int_equal(grpc_frame_feed(&decoder, bytes, sizeof(bytes), &taken), -EMSGSIZE);
     assert_int_equal(decoder.capacity, 0);
+    /* It stays so, whatever comes. */
+    assert_int_equal(grpc_frame_feed(&decoder, bytes, sizeof(bytes), &taken), -EMSGSIZE);
+    assert_int_equal(decoder.capacity, 0);
     grpc_frame_done(&decoder);
 }
 

@@ -216,13 +216,17 @@ struct body {
     size_t size;
     size_t sent;
     bool keep_open;
+    bool has_trailers;
 };
+
+#define NV(a, b)                                                                                                       \
+    {                                                                                                                  \
+        (uint8_t *)(uintptr_t)(a), (uint8_t *)(uintptr_t)(b), strlen(a), strlen(b), 0                                  \
+    }
 
 static ssize_t read_body(nghttp2_session *http, int32_t stream_id, uint8_t *buffer, size_t size, uint32_t *flags,
         nghttp2_data_source *source, void *user)
 {
-    (void)http;
-    (void)stream_id;
     (void)user;
     struct body *body = source->ptr;
     size_t part = body->size - body->sent < size ? body->size - body->sent : size;
@@ -233,14 +237,14 @@ static ssize_t read_body(nghttp2_session *http, int32_t stream_id, uint8_t *buff
             return NGHTTP2_ERR_DEFERRED;
         if (!body->keep_open)
             *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (body->has_trailers) {
+            const nghttp2_nv trailers[] = {NV("grpc-timeout", "soon"), NV("grpc-encoding", "gzip")};
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            assert_int_equal(nghttp2_submit_trailer(http, stream_id, trailers, 2), 0);
+        }
     }
     return (ssize_t)part;
 }
-
-#define NV(a, b)                                                                                                       \
-    {                                                                                                                  \
-        (uint8_t *)(uintptr_t)(a), (uint8_t *)(uintptr_t)(b), strlen(a), strlen(b), 0                                  \
-    }
 
 /* A call with these headers beside the usual ones; NULL leaves the usual value. */
 static int32_t call_with(struct world *world, const char *path, const char *extra_name, const char *extra_value,
@@ -451,6 +455,44 @@ static void test_free_cancels(void **state)
     assert_int_equal(world->cancelled, 1);
 }
 
+/* Opening and resetting streams costs a client nothing, so it may not do it without end. */
+static void test_reset_storm(void **state)
+{
+    struct world *world = *state;
+    unsigned storm = 0;
+    while (storm < 3000 && nghttp2_session_check_request_allowed(world->client)) {
+        struct body body = {hello, sizeof(hello), 0, false};
+        int32_t id = call_with(world, "/t/Hold", NULL, NULL, NULL, &body);
+        nghttp2_submit_rst_stream(world->client, 0, id, NGHTTP2_CANCEL);
+        exchange(world);
+        storm++;
+    }
+    assert_in_range(storm, 900, 2500);
+    assert_int_equal(world->cancelled, storm);
+    assert_true(grpc_session_is_over(world->session));
+}
+
+static void test_preface_is_seen(void **state)
+{
+    struct world *world = *state;
+    static const uint8_t preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    assert_int_equal(grpc_session_feed(world->session, preface, sizeof(preface) - 1), 0);
+    assert_false(grpc_session_has_preface(world->session));
+    static const uint8_t settings[9] = {0, 0, 0, 4};
+    assert_int_equal(grpc_session_feed(world->session, settings, sizeof(settings)), 0);
+    assert_true(grpc_session_has_preface(world->session));
+}
+
+/* Trailers of a request have no say. */
+static void test_trailers_of_a_request(void **state)
+{
+    struct world *world = *state;
+    struct body body = {hello, sizeof(hello), 0, .has_trailers = true};
+    (void)call_with(world, "/t/Echo", NULL, NULL, NULL, &body);
+    assert_int_equal(world->handled, 1);
+    assert_string_equal(world->status, "0");
+}
+
 static void test_garbage(void **state)
 {
     struct world *world = *state;
@@ -476,6 +518,9 @@ int main(void)
             TEST(test_large_headers),
             TEST(test_graceful_end),
             TEST(test_free_cancels),
+            TEST(test_reset_storm),
+            TEST(test_preface_is_seen),
+            TEST(test_trailers_of_a_request),
             TEST(test_garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
