@@ -53,11 +53,13 @@ struct lists {
     unsigned max;
 };
 
-static void take_link(struct lists *lists, const struct nlmsghdr *message)
+/* The kernel's macros for these messages cast const away; so the pointers are not const, and nothing is written through
+ * them. */
+static void take_link(struct lists *lists, struct nlmsghdr *message)
 {
-    const struct ifinfomsg *body = NLMSG_DATA(message);
+    struct ifinfomsg *body = NLMSG_DATA(message);
     int size = (int)IFLA_PAYLOAD(message);
-    for (const struct rtattr *a = IFLA_RTA(body); RTA_OK(a, size); a = RTA_NEXT(a, size)) {
+    for (struct rtattr *a = IFLA_RTA(body); RTA_OK(a, size); a = RTA_NEXT(a, size)) {
         if (a->rta_type != IFLA_IFNAME || lists->link_count == ELEMENTS(lists->links))
             continue;
         struct link *link = &lists->links[lists->link_count++];
@@ -66,9 +68,9 @@ static void take_link(struct lists *lists, const struct nlmsghdr *message)
     }
 }
 
-static void take_address(struct lists *lists, const struct nlmsghdr *message)
+static void take_address(struct lists *lists, struct nlmsghdr *message)
 {
-    const struct ifaddrmsg *body = NLMSG_DATA(message);
+    struct ifaddrmsg *body = NLMSG_DATA(message);
     if (lists->count == lists->max || body->ifa_scope >= RT_SCOPE_LINK)
         return;
     const struct link *link = NULL;
@@ -76,9 +78,9 @@ static void take_address(struct lists *lists, const struct nlmsghdr *message)
         if (lists->links[i].index == (int)body->ifa_index)
             link = &lists->links[i];
     /* On a point-to-point link IFA_ADDRESS is the other end's: IFA_LOCAL wins. */
-    const struct rtattr *best = NULL;
+    struct rtattr *best = NULL;
     int size = (int)IFA_PAYLOAD(message);
-    for (const struct rtattr *a = IFA_RTA(body); RTA_OK(a, size); a = RTA_NEXT(a, size))
+    for (struct rtattr *a = IFA_RTA(body); RTA_OK(a, size); a = RTA_NEXT(a, size))
         if (a->rta_type == IFA_LOCAL || (a->rta_type == IFA_ADDRESS && !best))
             best = a;
     size_t length = body->ifa_family == AF_INET ? 4 : 16;
@@ -92,9 +94,9 @@ static void take_address(struct lists *lists, const struct nlmsghdr *message)
 }
 
 /* One datagram of the answer: 1 there is more, 0 that was the end, -errno. */
-static int take_datagram(struct lists *lists, const void *bytes, size_t size, uint32_t sequence)
+static int take_datagram(struct lists *lists, void *bytes, size_t size, uint32_t sequence)
 {
-    const struct nlmsghdr *message = bytes;
+    struct nlmsghdr *message = bytes;
     unsigned left = (unsigned)size;
     for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
         if (message->nlmsg_seq != sequence)
