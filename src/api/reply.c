@@ -150,7 +150,8 @@ static void out_job(struct out *out, const struct fields *fields, const struct s
     const char *command = state_texts_next(&job->arguments, NULL);
     out_text(out, fields->uuid, job->uuid);
     out_text(out, fields->command, command ? command : "");
-    for (const char *text = command; text && (text = state_texts_next(&job->arguments, text));)
+    for (const char *text = command ? state_texts_next(&job->arguments, command) : NULL; text;
+            text = state_texts_next(&job->arguments, text))
         out_element(out, fields->args, text, strlen(text));
     out_number(out, fields->max_cpu, job->cpu_percent);
     out_number(out, fields->max_memory, (int32_t)(job->memory_bytes >> 20));

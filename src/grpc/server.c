@@ -60,8 +60,8 @@ struct grpc_server {
     uv_timer_t grace_timer;
     uv_timer_t accept_timer;
     uint64_t next_deadline_ns;
-    TAILQ_HEAD(, connection) connections;
-    TAILQ_HEAD(, connection) dirty;
+    TAILQ_HEAD(connection_list, connection) connections;
+    TAILQ_HEAD(dirty_list, connection) dirty;
     size_t connection_count;
     uint64_t buffered_bytes;
     uint64_t call_count;

@@ -75,8 +75,8 @@ struct grpc_session {
     struct grpc_session_owner owner;
     nghttp2_session *http;
     struct grpc_peer peer;
-    TAILQ_HEAD(, grpc_call) calls;
-    TAILQ_HEAD(, grpc_call) drained;
+    TAILQ_HEAD(call_list, grpc_call) calls;
+    TAILQ_HEAD(drained_list, grpc_call) drained;
     size_t call_count;
     uint64_t pings_answered;
     uint64_t resets_left;
