@@ -73,6 +73,7 @@ RNX_CONFIG=$prefix/config/rnx-config.yml
 JOBLET=$BUILD/src/joblet/joblet
 JOBLET_PREFIX=$prefix
 JOBLET_ADDRESS=127.0.0.1:$port
+export RNX RNX_CONFIG JOBLET JOBLET_PREFIX JOBLET_ADDRESS
 END_ENV
     if ! launch; then
         stop
