@@ -71,14 +71,20 @@ class Server:
         self.port = listener.getsockname()[1]
         self.process = subprocess.Popen(
             [SERVER, str(listener.fileno()), pem(certificate + ".crt"), pem(certificate + ".key"), pem("ca.crt"),
-             str(keepalive_ms)], stdout=subprocess.PIPE, text=True, pass_fds=[listener.fileno()])
+             str(keepalive_ms)], stdout=subprocess.PIPE, text=True, pass_fds=[listener.fileno()],
+            env=dict(os.environ, ASAN_OPTIONS="quarantine_size_mb=4"))  # its memory is measured
+        self.is_ending = False
         listener.close()
         assert self.process.stdout.readline() == "ready\n"
 
+    def end(self):
+        if not self.is_ending:
+            self.process.send_signal(signal.SIGTERM)
+        self.is_ending = True
+
     def stop(self):
         """A graceful end, after which nothing is held: its last line and exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        self.end()
         output = self.process.communicate(timeout=20)[0]
         return output.strip(), self.process.returncode
 
@@ -255,7 +261,7 @@ class ForeignClient(Base):
     def test_goaway_lets_a_stream_end(self):
         call = stream(self.channel, "Stream")(struct.pack("=II", 200, MIB))
         next(call)
-        self.server.process.send_signal(signal.SIGTERM)
+        self.server.end()
         time.sleep(0.2)
         self.assertEqual(sum(1 for _ in call), 199)
 
@@ -263,7 +269,7 @@ class ForeignClient(Base):
         call = stream(self.channel, "Hold")(b"first")
         next(call)
         start = time.monotonic()
-        self.server.process.send_signal(signal.SIGTERM)
+        self.server.end()
         self.fails(Code.UNAVAILABLE, lambda: next(call))
         self.assertGreater(time.monotonic() - start, 1.5)
 
@@ -473,7 +479,7 @@ class OurClient(Base):
         thread = threading.Thread(target=lambda: results.append(client(self.server.port, "hold")))
         thread.start()
         time.sleep(0.3)
-        self.server.process.send_signal(signal.SIGTERM)
+        self.server.end()
         thread.join()
         self.assertTrue(results[0].startswith("error Unavailable"), results)
 
