@@ -61,6 +61,9 @@ static const struct denial command_denied_arguments[] = {
         {"unshare", EPERM, {{0, CLONE_NEWTIME, CLONE_NEWTIME}}, false},
         /* Typing into a terminal that others read. */
         {"ioctl", EPERM, {{1, LOW, TIOCSTI}}, false}, {"ioctl", EPERM, {{1, LOW, TIOCLINUX}}, false},
+        /* Device nodes. The kernel asks for no capability when the node is a whiteout (0:0), and Landlock of 6.1 takes
+         * that for a regular file: a job could prepare one for whoever puts its files into an overlay (A10). */
+        {"mknod", EPERM, {{1, S_IFMT, S_IFCHR}}, false}, {"mknodat", EPERM, {{2, S_IFMT, S_IFCHR}}, false},
         /* The core limit stays at 1 (A21); programs that try to change it go on. */
         {"setrlimit", 0, {{0, LOW, RLIMIT_CORE}}, false}, {"prlimit64", 0, {{1, LOW, RLIMIT_CORE}, {2, 0, 0}}, true}};
 

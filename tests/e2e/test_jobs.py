@@ -86,9 +86,8 @@ def test_work_dir(server):
     ended = server.shell("pwd", work_dir="/tmp")
     assert ended.text == "/tmp\n" and ended.status.work_dir == "/tmp"
     # One that is not there: a job that says so, not one that runs elsewhere.
-    with pytest.raises(grpc.RpcError) as refused:
-        server.run("pwd", work_dir="/no/such/directory")
-    assert "/no/such/directory" in refused.value.details()
+    status = server.wait(server.run("pwd", work_dir="/no/such/directory"))
+    assert (status.status, status.exit_code) == ("FAILED", 126) and "/no/such/directory" in status.error
 
 
 def test_writable_places_and_no_others(server):
@@ -98,7 +97,7 @@ def test_writable_places_and_no_others(server):
             [ -d $place ] || continue
             (echo x >$place/file) 2>/dev/null && echo "wrote $place"
         done
-        find / -xdev -writable -not -type l 2>/dev/null | grep -v '^/proc' | head
+        find / -xdev -writable -not -type l 2>/dev/null | grep -vxE '/proc.*|/tmp|/work'
     """)
     assert ended.text == "", ended.text
 
@@ -160,8 +159,7 @@ def test_memory_limit_counts_what_is_written_to_tmp(server):
 
 
 def test_process_limit(server):
-    ended = server.shell("""i=0; while [ $i -lt 60 ]; do sleep 30 & i=$((i+1)); done 2>&1 | tail -n 3
-        ls -d /proc/[0-9]* | wc -l""", max_processes=20)
+    ended = server.shell("""i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done 2>&1 | tail -n 3""", max_processes=20)
     assert re.search(r"[Rr]esource temporarily unavailable|[Cc]annot fork", ended.text) or ended.status.exit_code != 0, ended.text
 
 
@@ -200,7 +198,7 @@ def test_stop_lets_a_job_clean_up(server):
     job = server.run("sh", "-c", "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done")
     server.wait_for_output(job, "ready\n")
     assert server.stop_job(job).status == "STOPPED"
-    assert server.logs(job).endswith(b"cleaned\n")
+    assert server.logs(job).count(b"cleaned\n") == 1
 
 
 def test_many_at_once(server):

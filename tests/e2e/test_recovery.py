@@ -7,7 +7,7 @@ import subprocess
 import grpc
 import pytest
 
-from conftest import eventually, seconds
+from conftest import IN_VM, eventually, seconds
 
 COUNTING = "i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); %s done; exit 5"
 
@@ -133,7 +133,7 @@ def test_a_restart_shows_the_same(own_server):
 
 def test_sigterm_leaves_jobs_running(own_server):
     server = own_server
-    job = server.run("sh", "-c", "sleep 1; echo end; exit 9")
+    job = server.run("sh", "-c", f"sleep {8 if IN_VM else 3}; echo end; exit 9")
     init = server.init_pid(job)
     pid = server.pid
     os.kill(pid, signal.SIGTERM)
