@@ -24,6 +24,8 @@
 #include "kernel/userns.h"
 
 #define RANGE_SIZE 65536U
+/* QCMD() shifts a signed number out of its range. */
+#define PROJECT_QUOTA_INFO (((unsigned)Q_GETINFO << SUBCMDSHIFT) | PRJQUOTA)
 
 /* True when the file system is there without a module being loaded for it. */
 static bool is_listed(const char *type)
@@ -122,7 +124,7 @@ void try_quota(const struct doctor *doctor, const struct row *row, struct findin
     _cleanup_close_ int fd = open(doctor->prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         finding_untested(finding, "there is no prefix");
-    else if (syscall(SYS_quotactl_fd, fd, QCMD(Q_GETINFO, PRJQUOTA), 0, &info) < 0)
+    else if (syscall(SYS_quotactl_fd, fd, PROJECT_QUOTA_INFO, 0, &info) < 0)
         finding_errno(finding, errno, "project quota on the prefix's file system");
     else
         finding_holds(finding, "on for the prefix's file system");
