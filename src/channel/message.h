@@ -1,12 +1,12 @@
-/* The privileged channel: one SOCK_SEQPACKET pair between joblet (root) and joblet-api (no rights). One struct a packet,
- * at most CHANNEL_MESSAGE_MAX bytes, each operation with one fixed size and a fixed number of descriptors.
+/* The privileged channel: one SOCK_SEQPACKET pair between joblet (root) and joblet-api (no rights). One struct a
+ * packet, at most CHANNEL_MESSAGE_MAX bytes, each operation with one fixed size and a fixed number of descriptors.
  *
- * Never an operand: a path, a uid, a capability, a mount flag, a filter, a sysctl, a program to run on the host, a file to
- * read by name, configuration. Jobs are named by their 16-byte id, looked up in joblet's own table.
+ * Never an operand: a path, a uid, a capability, a mount flag, a filter, a sysctl, a program to run on the host, a file
+ * to read by name, configuration. Jobs are named by their 16-byte id, looked up in joblet's own table.
  *
  * A request carries a sequence number that its reply repeats. Replies come in any order (a start takes a while; others
- * are answered meanwhile). An unknown operation, a wrong size, a wrong number of descriptors or an operation out of phase
- * closes the channel, and joblet starts a new joblet-api. */
+ * are answered meanwhile). An unknown operation, a wrong size, a wrong number of descriptors or an operation out of
+ * phase closes the channel, and joblet starts a new joblet-api. */
 #pragma once
 
 #include <stdint.h>

@@ -311,6 +311,10 @@ static void on_keepalive(uv_timer_t *timer)
 {
     struct connection *connection = timer->data;
     const struct grpc_server_options *options = &connection->server->options;
+    /* A reader that takes nothing for a while is slow, not gone: a ping would only stand behind what it has not read.
+     * Whether it is gone is for TCP to find out. */
+    if (connection->output_sent < connection->output_used)
+        connection->heard = true;
     if (connection->is_ping_out && grpc_session_pings_answered(connection->session) == connection->pings_answered &&
             !connection->heard) {
         connection_close(connection);

@@ -168,7 +168,8 @@ int follow_log(struct rpc *rpc, const char *uuid, enum follow_streams streams, b
         if (copied > before)
             progress_ns = now_ns;
         bool broken = r == -EREMOTEIO && result.status == GRPC_UNAVAILABLE;
-        if (!just_started || !broken || now_ns - progress_ns > (int64_t)RETURN_DEADLINE_NS)
+        /* A reader that paused longer than the server waits for a sign of life comes back for the rest. */
+        if ((!just_started && !started) || !broken || now_ns - progress_ns > (int64_t)RETURN_DEADLINE_NS)
             return fail_log(r, started, &result);
         deadline_ns = RETURN_DEADLINE_NS;
         pause_for(RETURN_PAUSE_NS);
