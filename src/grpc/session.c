@@ -468,6 +468,16 @@ static void request_complete(struct grpc_session *session, struct grpc_call *cal
     free(message);
 }
 
+/* The second step of a graceful end: calls beyond this one were not begun and can be made elsewhere. */
+static void say_goaway(struct grpc_session *session)
+{
+    if (!session->is_going_away || session->has_said_goaway)
+        return;
+    session->has_said_goaway = true;
+    (void)nghttp2_submit_goaway(session->http, NGHTTP2_FLAG_NONE,
+            nghttp2_session_get_last_proc_stream_id(session->http), NGHTTP2_NO_ERROR, NULL, 0);
+}
+
 static int on_frame_received(nghttp2_session *http, const nghttp2_frame *frame, void *user)
 {
     struct grpc_session *session = user;
@@ -475,12 +485,8 @@ static int on_frame_received(nghttp2_session *http, const nghttp2_frame *frame, 
         session->has_preface = true;
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         session->pings_answered++;
-        if (session->is_going_away && memcmp(frame->ping.opaque_data, goaway_ping, sizeof(goaway_ping)) == 0 &&
-                !session->has_said_goaway) {
-            session->has_said_goaway = true;
-            (void)nghttp2_submit_goaway(
-                    http, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(http), NGHTTP2_NO_ERROR, NULL, 0);
-        }
+        if (memcmp(frame->ping.opaque_data, goaway_ping, sizeof(goaway_ping)) == 0)
+            say_goaway(session);
         return 0;
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
@@ -564,8 +570,11 @@ static int on_stream_closed(nghttp2_session *http, int32_t stream_id, uint32_t c
         count_reset(user);
     struct grpc_call *call = nghttp2_session_get_stream_user_data(http, stream_id);
     if (call) {
+        struct grpc_session *session = call->session;
         (void)nghttp2_session_set_stream_user_data(http, stream_id, NULL);
         call_gone(call);
+        if (session->call_count == 0)
+            say_goaway(session);
     }
     return 0;
 }
@@ -729,7 +738,12 @@ void grpc_session_shutdown(struct grpc_session *session)
         return;
     session->is_going_away = true;
     (void)nghttp2_submit_shutdown_notice(session->http);
-    (void)nghttp2_submit_ping(session->http, NGHTTP2_FLAG_NONE, goaway_ping);
+    /* A client without calls may not even look at its connection, so nobody waits for its answer; what it sends at this
+     * moment is not begun, and GOAWAY says so. */
+    if (session->call_count == 0)
+        say_goaway(session);
+    else
+        (void)nghttp2_submit_ping(session->http, NGHTTP2_FLAG_NONE, goaway_ping);
     wants_pull(session);
 }
 

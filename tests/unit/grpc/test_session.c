@@ -445,6 +445,18 @@ static void test_graceful_end(void **state)
     assert_true(grpc_session_is_over(world->session));
 }
 
+/* A client without calls is not waited for: it may not look at its connection before its next call. */
+static void test_graceful_end_of_an_idle_one(void **state)
+{
+    struct world *world = *state;
+    call(world, "/t/Echo");
+    grpc_session_shutdown(world->session);
+    const uint8_t *bytes;
+    while (grpc_session_pull(world->session, &bytes) > 0)
+        ; /* to a client that does not read */
+    assert_true(grpc_session_is_over(world->session));
+}
+
 static void test_free_cancels(void **state)
 {
     struct world *world = *state;
@@ -517,6 +529,7 @@ int main(void)
             TEST(test_slow_reader),
             TEST(test_large_headers),
             TEST(test_graceful_end),
+            TEST(test_graceful_end_of_an_idle_one),
             TEST(test_free_cancels),
             TEST(test_reset_storm),
             TEST(test_preface_is_seen),
