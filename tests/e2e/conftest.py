@@ -119,6 +119,13 @@ class Server:
     def pid(self):
         return int(read(os.path.join(self.prefix, "run/joblet.pid")))
 
+    def pid_or_0(self):
+        """As pid; 0 when the service has ended in order."""
+        try:
+            return self.pid
+        except OSError:
+            return 0
+
     @property
     def service_log(self):
         return read(os.path.join(self.directory, "joblet.log")).decode(errors="replace")

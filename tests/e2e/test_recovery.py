@@ -7,7 +7,26 @@ import subprocess
 import grpc
 import pytest
 
-from conftest import IN_VM, eventually, seconds
+from conftest import IN_VM, Server, eventually, seconds
+
+
+@pytest.fixture(scope="module")
+def module_server(stubs, host):
+    server = Server(*stubs)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def restarted(module_server):
+    """One server for all tests here, for each of them as if it were new."""
+    yield module_server
+    module_server.close_channels()
+    if not os.path.exists(f"/proc/{module_server.pid_or_0()}/exe"):
+        module_server.launch()
+    module_server.clear()
+    module_server.assert_nothing_left()
+
 
 COUNTING = "i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); %s done; exit 5"
 
@@ -31,8 +50,8 @@ def api_pid(server):
     return eventually(lambda: server.children("joblet-api"), what="joblet-api runs")[0]
 
 
-def test_joblet_api_killed(own_server):
-    server = own_server
+def test_joblet_api_killed(restarted):
+    server = restarted
     job = server.run("sh", "-c", COUNTING % (300, "sleep 0.01;"))
     server.wait_for_output(job, "line 3\n")
     init = server.init_pid(job)
@@ -55,8 +74,8 @@ def answers(server):
         return False
 
 
-def test_joblet_killed_and_started_again(own_server):
-    server = own_server
+def test_joblet_killed_and_started_again(restarted):
+    server = restarted
     long = server.run("sh", "-c", COUNTING % (400, "sleep 0.01;"))
     stopped = server.run("sleep", "600")
     killed_alone = server.run("sleep", "600")
@@ -88,8 +107,8 @@ def test_joblet_killed_and_started_again(own_server):
     server.assert_nothing_left()
 
 
-def test_joblet_init_killed(own_server):
-    server = own_server
+def test_joblet_init_killed(restarted):
+    server = restarted
     job = server.run("sh", "-c", "echo said; sleep 600")
     server.wait_for_output(job, "said\n")
     os.kill(server.init_pid(job), signal.SIGKILL)
@@ -99,9 +118,9 @@ def test_joblet_init_killed(own_server):
     assert server.shell("echo next").text == "next\n"
 
 
-def test_output_of_a_killed_service_is_complete(own_server):
+def test_output_of_a_killed_service_is_complete(restarted):
     """A job that writes as fast as it can, while joblet and joblet-api are killed again and again."""
-    server = own_server
+    server = restarted
     count = 200000 if seconds(1) == 1 else 20000
     job = server.run("awk", f"BEGIN {{for (i = 0; i < {count}; i++) print \"line\", i}}")
     other = server.run("sh", "-c", COUNTING % (200, "sleep 0.02;"))
@@ -116,8 +135,8 @@ def test_output_of_a_killed_service_is_complete(own_server):
     assert server.logs(other) == expected(200)
 
 
-def test_a_restart_shows_the_same(own_server):
-    server = own_server
+def test_a_restart_shows_the_same(restarted):
+    server = restarted
     jobs = [server.run("sh", "-c", f"echo {i}; exit {i}") for i in range(5)]
     before = {job: server.wait(job) for job in jobs}
     logs = {job: server.logs(job) for job in jobs}
@@ -131,8 +150,8 @@ def test_a_restart_shows_the_same(own_server):
         assert server.logs(job) == logs[job]
 
 
-def test_sigterm_leaves_jobs_running(own_server):
-    server = own_server
+def test_sigterm_leaves_jobs_running(restarted):
+    server = restarted
     job = server.run("sh", "-c", f"sleep {8 if IN_VM else 3}; echo end; exit 9")
     init = server.init_pid(job)
     pid = server.pid
