@@ -306,6 +306,20 @@ bool text_is_utf8(const char *text, size_t size)
     return true;
 }
 
+/* Unlike strndup, which sanitizers hold to be a reader of whole texts. */
+char *text_dup_bounded(const char *text, size_t size)
+{
+    const char *end = size > 0 ? memchr(text, '\0', size) : NULL;
+    size_t length = end ? (size_t)(end - text) : size;
+    char *copy = malloc(length + 1);
+    if (!copy)
+        return NULL;
+    if (length > 0)
+        memcpy(copy, text, length);
+    copy[length] = '\0';
+    return copy;
+}
+
 bool text_is_environment_name(const char *name)
 {
     if (!isalpha((unsigned char)*name) && *name != '_')

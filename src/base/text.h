@@ -32,6 +32,10 @@ int text_new_uuid(uint8_t ret_id[16]);
 /* True when @text is well-formed UTF-8 (no surrogates, no overlong forms). */
 bool text_is_utf8(const char *text, size_t size);
 
+/* A copy, ended by NUL, of @text up to its NUL or to @size bytes, whichever comes first: the bytes need no NUL. The
+ * caller's; NULL without memory. */
+char *text_dup_bounded(const char *text, size_t size);
+
 /* True when @name matches [A-Za-z_][A-Za-z0-9_]*. */
 bool text_is_environment_name(const char *name);
 

@@ -15,6 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 
 #define DAY_S (24L * 3600)
 #define AUTHORITY_DAYS (3653L)
@@ -219,7 +220,7 @@ static char *bio_text(BIO *bio)
 {
     char *data;
     long size = BIO_get_mem_data(bio, &data);
-    return size > 0 ? strndup(data, (size_t)size) : NULL;
+    return size > 0 ? text_dup_bounded(data, (size_t)size) : NULL;
 }
 
 static int export_pair(X509 *cert, EVP_PKEY *key, struct certificate *ret_certificate, struct error *error)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 
 #define CONF_DEPTH_MAX 4
 
@@ -25,7 +26,7 @@ static bool is_elf(int fd)
 static char *chunk_text(Elf *elf, size_t offset, size_t size)
 {
     const Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)offset, size, ELF_T_BYTE);
-    return data && data->d_buf ? strndup(data->d_buf, data->d_size) : NULL;
+    return data && data->d_buf ? text_dup_bounded(data->d_buf, data->d_size) : NULL;
 }
 
 /* The place in the file of what is loaded at @address; 0 when nothing is. */
@@ -49,7 +50,7 @@ static int read_dynamic_entry(
         return 0;
     if (entry->d_un.d_val >= strings_size)
         return -EINVAL;
-    char *text = strndup(strings + entry->d_un.d_val, strings_size - entry->d_un.d_val);
+    char *text = text_dup_bounded(strings + entry->d_un.d_val, strings_size - entry->d_un.d_val);
     if (!text)
         return -ENOMEM;
     if (entry->d_tag == DT_NEEDED) {

@@ -123,6 +123,27 @@ static void test_utf8(void **state)
         assert_false(text_is_utf8(wrong[i], strlen(wrong[i])));
 }
 
+static void test_dup_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t size;
+        const char *wanted;
+    } cases[] = {{"abc", 2, "ab"}, {"abc", 3, "abc"}, {"abc", 4, "abc"}, {"a\0c", 3, "a"}, {"", 0, ""}, {"x", 0, ""}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        /* Exactly as long as it says, so that a sanitizer sees a byte too many. */
+        char *bytes = malloc(cases[i].size ? cases[i].size : 1);
+        assert_non_null(bytes);
+        memcpy(bytes, cases[i].text, cases[i].size);
+        char *copy = text_dup_bounded(bytes, cases[i].size);
+        assert_non_null(copy);
+        assert_string_equal(copy, cases[i].wanted);
+        free(copy);
+        free(bytes);
+    }
+}
+
 static void test_environment_name(void **state)
 {
     (void)state;
@@ -142,6 +163,7 @@ int main(void)
             cmocka_unit_test(test_time),
             cmocka_unit_test(test_uuid),
             cmocka_unit_test(test_utf8),
+            cmocka_unit_test(test_dup_bounded),
             cmocka_unit_test(test_environment_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
