@@ -6,10 +6,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,6 +30,9 @@
 #define INPUT_TURN (1U << 20)
 #define CONNECTIONS_DEFAULT 1024U
 #define ACCEPT_PAUSE_MS 100U
+/* How often an ended connection is looked at, and for how long at the most. */
+#define LINGER_LOOK_MS 200U
+#define LINGER_MAX_NS 3000000000LL
 
 struct connection {
     TAILQ_ENTRY(connection) entry;
@@ -40,11 +45,13 @@ struct connection {
     uv_timer_t timer; /* the handshake; then keepalive */
     unsigned open_handles;
     bool is_dirty;
+    bool is_lingering; /* all is said; waits for the peer to have it */
     bool is_closing;
     bool wants_write;
     bool is_open; /* handshake and preface are done in time */
     bool is_ping_out;
     bool heard; /* since the timer last fired */
+    int64_t linger_until_ns;
     uint64_t pings_answered;
     uint8_t *output; /* allocated while there is something in it */
     size_t output_used;
@@ -75,6 +82,7 @@ struct grpc_server {
 
 static void connection_close(struct connection *connection);
 static void connection_write(struct connection *connection);
+static void watch(struct connection *connection, bool wants_write);
 
 static void server_check_done(struct grpc_server *server)
 {
@@ -94,11 +102,21 @@ static void connection_freed(uv_handle_t *handle)
         return;
     struct grpc_server *server = connection->server;
     (void)fd_close(connection->fd);
-    free(connection->output);
     TAILQ_REMOVE(&server->connections, connection, entry);
     server->connection_count--;
     free(connection);
     server_check_done(server);
+}
+
+static void connection_free_session(struct connection *connection)
+{
+    grpc_session_free(connection->session);
+    connection->session = NULL;
+    SSL_free(connection->ssl);
+    connection->ssl = NULL;
+    free(connection->output);
+    connection->output = NULL;
+    connection->output_used = connection->output_sent = 0;
 }
 
 static void connection_close(struct connection *connection)
@@ -110,22 +128,56 @@ static void connection_close(struct connection *connection)
     if (connection->is_dirty)
         TAILQ_REMOVE(&server->dirty, connection, dirty_entry);
     connection->is_dirty = false;
-    grpc_session_free(connection->session);
-    connection->session = NULL;
-    SSL_free(connection->ssl);
-    connection->ssl = NULL;
+    connection_free_session(connection);
     uv_close((uv_handle_t *)&connection->poll, connection_freed);
     uv_close((uv_handle_t *)&connection->timer, connection_freed);
 }
 
-/* Says close_notify once, without waiting for the peer's. */
+static void on_linger(uv_timer_t *timer)
+{
+    struct connection *connection = timer->data;
+    int unsent = 0;
+    bool is_received = ioctl(connection->fd, SIOCOUTQ, &unsent) < 0 || unsent == 0;
+    if (is_received || text_now_monotonic_ns() > connection->linger_until_ns)
+        connection_close(connection);
+    else
+        (void)uv_timer_start(timer, on_linger, LINGER_LOOK_MS, 0);
+}
+
+/* What the peer still says is not for anybody; its end is ours. */
+static void connection_discard(struct connection *connection)
+{
+    for (size_t turn = 0; turn < INPUT_TURN;) {
+        ssize_t size = recv(connection->fd, connection->server->input, INPUT_SIZE, 0);
+        if (size < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (size <= 0) {
+            connection_close(connection);
+            return;
+        }
+        turn += (size_t)size;
+    }
+}
+
+/* Says close_notify and goes, as soon as the peer has all that was sent. A socket that is closed with unread input is
+ * reset by the kernel, which throws away what is still on its way out: the last answers of a client that just sent a
+ * window update. */
 static void connection_end(struct connection *connection)
 {
-    if (!connection->is_closing && connection->session) {
-        ERR_clear_error();
-        (void)SSL_shutdown(connection->ssl);
+    if (connection->is_closing || connection->is_lingering)
+        return;
+    if (!connection->session) {
+        connection_close(connection);
+        return;
     }
-    connection_close(connection);
+    ERR_clear_error();
+    (void)SSL_shutdown(connection->ssl);
+    (void)shutdown(connection->fd, SHUT_WR);
+    connection->is_lingering = true;
+    connection->linger_until_ns = text_now_monotonic_ns() + LINGER_MAX_NS;
+    connection_free_session(connection);
+    watch(connection, false);
+    (void)uv_timer_start(&connection->timer, on_linger, LINGER_LOOK_MS, 0);
 }
 
 static void on_flush(uv_idle_t *idle)
@@ -149,7 +201,7 @@ static void on_flush(uv_idle_t *idle)
 static void mark_dirty(void *owner)
 {
     struct connection *connection = owner;
-    if (connection->is_dirty || connection->is_closing)
+    if (connection->is_dirty || connection->is_closing || connection->is_lingering)
         return;
     TAILQ_INSERT_TAIL(&connection->server->dirty, connection, dirty_entry);
     connection->is_dirty = true;
@@ -410,7 +462,7 @@ static void connection_read(struct connection *connection)
             /* A last try to say why (GOAWAY). */
             if (connection_pull(connection) == 0)
                 (void)connection_push(connection);
-            connection_close(connection);
+            connection_end(connection);
             break;
         }
         if (!connection->is_open && grpc_session_has_preface(connection->session))
@@ -424,6 +476,10 @@ static void on_events(uv_poll_t *poll, int status, int events)
     struct connection *connection = poll->data;
     if (status < 0) {
         connection_close(connection);
+        return;
+    }
+    if (connection->is_lingering) {
+        connection_discard(connection);
         return;
     }
     if (!connection->session) {
@@ -538,20 +594,30 @@ int grpc_server_new(const struct grpc_server_options *options, struct grpc_serve
     return 0;
 }
 
-static void on_grace(uv_timer_t *timer)
+static void on_patience_over(uv_timer_t *timer)
 {
     struct grpc_server *server = timer->data;
     struct connection *connection;
     struct connection *after;
     for (connection = TAILQ_FIRST(&server->connections); connection; connection = after) {
         after = TAILQ_NEXT(connection, entry);
-        if (connection->session && !connection->is_closing) {
-            grpc_session_cancel_all(connection->session);
-            connection_write(connection);
-        }
-        if (!connection->is_closing)
-            connection_end(connection);
+        connection_close(connection);
     }
+}
+
+/* Streams that did not end by themselves are told why they end, and have a moment to hear it. */
+static void on_grace(uv_timer_t *timer)
+{
+    struct grpc_server *server = timer->data;
+    struct connection *connection;
+    TAILQ_FOREACH(connection, &server->connections, entry)
+    {
+        if (!connection->session)
+            continue;
+        grpc_session_cancel_all(connection->session);
+        mark_dirty(connection);
+    }
+    (void)uv_timer_start(timer, on_patience_over, LINGER_MAX_NS / 1000000, 0);
 }
 
 void grpc_server_shutdown(struct grpc_server *server, uint64_t grace_ns, void (*done)(void *user), void *user)
@@ -569,7 +635,7 @@ void grpc_server_shutdown(struct grpc_server *server, uint64_t grace_ns, void (*
         after = TAILQ_NEXT(connection, entry);
         if (connection->session)
             grpc_session_shutdown(connection->session);
-        else
+        else if (!connection->is_lingering)
             connection_close(connection);
     }
     (void)uv_timer_start(&server->grace_timer, on_grace, grace_ns / 1000000, 0);

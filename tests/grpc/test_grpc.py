@@ -63,7 +63,7 @@ def read(name):
 
 
 class Server:
-    def __init__(self, keepalive_ms=10000, certificate="joblet"):
+    def __init__(self, keepalive_ms=10000, certificate="joblet", grace_ms=2000):
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(512)
@@ -71,7 +71,7 @@ class Server:
         self.port = listener.getsockname()[1]
         self.process = subprocess.Popen(
             [SERVER, str(listener.fileno()), pem(certificate + ".crt"), pem(certificate + ".key"), pem("ca.crt"),
-             str(keepalive_ms)], stdout=subprocess.PIPE, text=True, pass_fds=[listener.fileno()],
+             str(keepalive_ms), str(grace_ms)], stdout=subprocess.PIPE, text=True, pass_fds=[listener.fileno()],
             env=dict(os.environ, ASAN_OPTIONS="quarantine_size_mb=4"))  # its memory is measured
         self.is_ending = False
         listener.close()
@@ -122,9 +122,10 @@ def client(port, verb, *numbers, deadline_ms=20000, name="client", ca="ca"):
 
 class Base(unittest.TestCase):
     keepalive_ms = 10000
+    grace_ms = 2000
 
     def setUp(self):
-        self.server = Server(self.keepalive_ms)
+        self.server = Server(self.keepalive_ms, grace_ms=self.grace_ms)
 
     def tearDown(self):
         self.assertEqual(self.server.stop(), ("figures 0 0 0", 0))
@@ -258,13 +259,6 @@ class ForeignClient(Base):
             unary(self.channel, "Echo")(b"x", timeout=10, metadata=(("x-large", "y" * 9000),))
         self.assertEqual(unary(self.channel, "Echo")(b"x", timeout=5, metadata=(("x-small", "y" * 4000),)), b"x")
 
-    def test_goaway_lets_a_stream_end(self):
-        call = stream(self.channel, "Stream")(struct.pack("=II", 200, MIB))
-        next(call)
-        self.server.end()
-        time.sleep(0.2)
-        self.assertEqual(sum(1 for _ in call), 199)
-
     def test_goaway_ends_what_does_not(self):
         call = stream(self.channel, "Hold")(b"first")
         next(call)
@@ -315,18 +309,50 @@ class Keepalive(Base):
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">IBI", 4, 0, 0)
 
 
+DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
+END_STREAM, END_HEADERS = 1, 4
+
+
+def frame(kind, flags, stream_id, payload):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream_id) + payload
+
+
+def header_block(path):
+    """The headers of a call, each a literal without Huffman code."""
+    block = b""
+    for pair in ((":method", "POST"), (":scheme", "https"), (":path", path), (":authority", "joblet"),
+                 ("content-type", "application/grpc"), ("te", "trailers")):
+        block += b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in pair)
+    return block
+
+
+def totals(data):
+    """Bytes of payload of each type of frame."""
+    found = dict.fromkeys((DATA, HEADERS), 0)
+    while len(data) >= 9:
+        size = int.from_bytes(data[:3], "big")
+        if len(data) < 9 + size:
+            break
+        found[data[3]] = found.get(data[3], 0) + size
+        data = data[9 + size:]
+    return found
+
+
 class Raw:
     """TLS with bytes of our own above it."""
 
-    def __init__(self, port, name="client", alpn=("h2",)):
+    def __init__(self, port, name="client", alpn=("h2",), receive_buffer=0):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(pem("ca.crt"))
         if name:
             context.load_cert_chain(pem(name + ".crt"), pem(name + ".key"))
         if alpn:
             context.set_alpn_protocols(list(alpn))
-        self.plain = socket.create_connection(("127.0.0.1", port))
+        self.plain = socket.socket()
+        if receive_buffer:
+            self.plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.plain.settimeout(10)
+        self.plain.connect(("127.0.0.1", port))
         self.tls = context.wrap_socket(self.plain, server_hostname="joblet")
 
     def send(self, data):
@@ -351,6 +377,40 @@ class Raw:
 
     def close(self):
         self.tls.close()
+
+
+class Leaving(Base):
+    """The server ends while a call runs: with a grace that is longer than any reader needs here."""
+    grace_ms = 60000
+
+    def test_goaway_lets_a_stream_end(self):
+        over = channel(self.server.port)
+        call = stream(over, "Stream")(struct.pack("=II", 200, MIB))
+        next(call)
+        self.server.end()
+        time.sleep(0.2)
+        self.assertEqual(sum(1 for _ in call), 199)
+        over.close()
+
+    def test_last_bytes_arrive_though_the_client_talks(self):
+        """A socket that is closed with unread input is reset, and what was on its way to the client is lost."""
+        count, size = 20, 20000
+        raw = Raw(self.server.port, receive_buffer=8192)
+        message = struct.pack("=II", count, size)
+        raw.send(PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, (1 << 31) - 1)) +
+                 frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24)) +
+                 frame(HEADERS, END_HEADERS, 1, header_block("/t.Test/Stream")) +
+                 frame(DATA, END_STREAM, 1, struct.pack(">BI", 0, len(message)) + message))
+        data = raw.tls.recv(4096)
+        self.server.end()
+        while True:
+            raw.send(frame(PING, 0, 0, bytes(8)))
+            part = raw.tls.recv(4096)
+            data += part
+            if not part or totals(data)[DATA] >= count * (size + 5):
+                break
+        self.assertEqual(totals(data)[DATA], count * (size + 5))
+        raw.close()
 
 
 class Strangers(Base):

@@ -1,5 +1,5 @@
-/* A server for tests/grpc/test_grpc.py: echo_server LISTEN_FD CERT KEY CA [KEEPALIVE_MS]. Writes "ready" once it
- * listens; on SIGTERM it shuts down gracefully (2 s) and writes its figures, which must all be 0. */
+/* A server for tests/grpc/test_grpc.py: echo_server LISTEN_FD CERT KEY CA [KEEPALIVE_MS [GRACE_MS]]. Writes "ready"
+ * once it listens; on SIGTERM it shuts down gracefully (2 s otherwise) and writes its figures, which must all be 0. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -84,6 +84,7 @@ static void handle_fail(struct grpc_call *call, const uint8_t *message, size_t s
     grpc_call_finish(call, message[0], "%.*s", (int)size - 1, message + 1);
 }
 
+static uint64_t grace_ns = 2000000000ULL;
 static unsigned cancelled;
 
 static void on_cancel(struct grpc_call *call)
@@ -160,7 +161,7 @@ static void on_done(void *user)
 static void on_signal(uv_signal_t *signal, int number)
 {
     (void)number;
-    grpc_server_shutdown(server, 2000000000ULL, on_done, NULL);
+    grpc_server_shutdown(server, grace_ns, on_done, NULL);
     uv_close((uv_handle_t *)signal, NULL);
 }
 
@@ -202,6 +203,8 @@ int main(int count, char **arguments)
             .connection_timeout_ns = 1000000000,
             .authorize = authorize,
     };
+    if (count > 6)
+        grace_ns = strtoull(arguments[6], NULL, 10) * 1000000;
     struct error error = {0};
     (void)signal(SIGPIPE, SIG_IGN);
     if (grpc_server_new(&options, &server, &error) < 0) {
