@@ -17,7 +17,8 @@ from grpc_tools import protoc
 from standin import API_UID, Joblet
 
 API, PROTO = (os.path.abspath(path) for path in sys.argv[1:3])
-STUBS = tempfile.mkdtemp(prefix="joblet-stubs-")
+STUBS_DIRECTORY = tempfile.TemporaryDirectory(prefix="joblet-stubs-")
+STUBS = STUBS_DIRECTORY.name
 assert protoc.main(["protoc", "-I" + PROTO, "--python_out=" + STUBS, "--grpc_python_out=" + STUBS,
                     os.path.join(PROTO, "joblet.proto")]) == 0
 sys.path.insert(0, STUBS)

@@ -257,6 +257,8 @@ class Lying:
             self.server.list()
             return True
         except grpc.RpcError:
+            # A channel that was refused once may not look again for a long time.
+            self.server.close_channels()
             return False
 
 
