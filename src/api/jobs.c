@@ -105,7 +105,10 @@ static void on_inserted(const struct error *error, struct state_job *job, void *
             .limits = {.memory_bytes = job->memory_bytes,
                     .timeout_ns = job->timeout_ns,
                     .cpu_percent = job->cpu_percent,
-                    .processes = job->processes},
+                    .processes = job->processes,
+                    .io_bps = job->io_bps,
+                    .open_files = job->open_files,
+                    .cpus = job->cpus},
     };
     memcpy(message.job_id, job->id, sizeof(message.job_id));
     int r = link_request(live->api->link, &message, TAKE_FD(live->spec_fd), on_started, live);

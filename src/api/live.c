@@ -156,6 +156,9 @@ static void start_failed_finish(struct live *live)
     const struct error *failure = &live->failure;
     if (failure->code == EAGAIN)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "job %s was not started: %s", live->job->uuid, failure->text);
+    else if (failure->code == EOPNOTSUPP &&
+             failure->stage == PLAN_STAGE_CGROUP) /* a limit that this host cannot keep */
+        grpc_call_finish(call, GRPC_FAILED_PRECONDITION, "job %s was not started: %s", live->job->uuid, failure->text);
     else
         grpc_call_finish(call, GRPC_INTERNAL, "job %s was not started: %s: %s", live->job->uuid,
                 plan_stage_name(failure->stage), failure->text);

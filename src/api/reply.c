@@ -99,14 +99,16 @@ static void out_map_entry(struct out *out, unsigned number, const char *key, siz
 
 /* The numbers of one message's fields; 0 = it has none. */
 struct fields {
-    unsigned uuid, command, args, max_cpu, max_memory, status, start_time, end_time, exit_code, environment, secrets,
-            node_id, timeout, network, work_dir;
+    unsigned uuid, command, args, max_cpu, cpu_cores, max_memory, max_io_bps, status, start_time, end_time, exit_code,
+            environment, secrets, node_id, timeout, network, work_dir;
 };
 static const struct fields fields_job = {.uuid = 1,
         .command = 3,
         .args = 4,
         .max_cpu = 5,
+        .cpu_cores = 6,
         .max_memory = 7,
+        .max_io_bps = 8,
         .status = 9,
         .start_time = 10,
         .end_time = 11,
@@ -119,7 +121,9 @@ static const struct fields fields_status = {.uuid = 1,
         .command = 3,
         .args = 4,
         .max_cpu = 5,
+        .cpu_cores = 6,
         .max_memory = 7,
+        .max_io_bps = 8,
         .status = 9,
         .start_time = 10,
         .end_time = 11,
@@ -131,7 +135,16 @@ static const struct fields fields_status = {.uuid = 1,
         .node_id = 26,
         .timeout = 27};
 /* Our own, the same in both. */
-enum { FIELD_END_REASON = 1000, FIELD_END_SIGNAL = 1001, FIELD_ERROR = 1002, FIELD_MAX_PROCESSES = 1003 };
+enum {
+    FIELD_END_REASON = 1000,
+    FIELD_END_SIGNAL,
+    FIELD_ERROR,
+    FIELD_MAX_PROCESSES,
+    FIELD_MAX_OPEN_FILES,
+    FIELD_WORK_BYTES,
+    FIELD_TMP_BYTES,
+    FIELD_LOG_BYTES
+};
 
 static void format_time(int64_t unix_ns, char ret_text[TEXT_TIME_MAX])
 {
@@ -145,6 +158,7 @@ static void out_job(struct out *out, const struct fields *fields, const struct s
     const struct state_progress *now = &job->now;
     char start[TEXT_TIME_MAX];
     char end[TEXT_TIME_MAX];
+    char cpus[CPULIST_TEXT_MAX];
     format_time(job->accepted_unix_ns, start);
     format_time(now->ended_unix_ns, end);
     const char *command = state_texts_next(&job->arguments, NULL);
@@ -154,7 +168,10 @@ static void out_job(struct out *out, const struct fields *fields, const struct s
             text = state_texts_next(&job->arguments, text))
         out_element(out, fields->args, text, strlen(text));
     out_number(out, fields->max_cpu, job->cpu_percent);
+    cpulist_format(&job->cpus, cpus);
+    out_text(out, fields->cpu_cores, cpus);
     out_number(out, fields->max_memory, (int32_t)(job->memory_bytes >> 20));
+    out_number(out, fields->max_io_bps, job->io_bps);
     out_text(out, fields->status, state_status_name(now->status));
     out_text(out, fields->start_time, start);
     out_text(out, fields->end_time, end);
@@ -173,6 +190,10 @@ static void out_job(struct out *out, const struct fields *fields, const struct s
     out_number(out, FIELD_END_SIGNAL, now->end_signal);
     out_text(out, FIELD_ERROR, now->error);
     out_number(out, FIELD_MAX_PROCESSES, job->processes);
+    out_number(out, FIELD_MAX_OPEN_FILES, job->open_files);
+    out_number(out, FIELD_WORK_BYTES, (int64_t)job->work_bytes);
+    out_number(out, FIELD_TMP_BYTES, (int64_t)job->tmp_bytes);
+    out_number(out, FIELD_LOG_BYTES, (int64_t)job->log_quota_bytes);
 }
 
 static void reply_out(struct grpc_call *call, const struct out *out)

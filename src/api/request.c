@@ -7,10 +7,12 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "plan/plan.h"
 #include "plan/spec.h"
 
 #define WORK_DIR_DEFAULT "/work"
 #define MIB (1ULL << 20)
+#define OPEN_FILES_MIN ((int32_t)PLAN_OPEN_FILES_MIN)
 
 /* Shown instead of a value. */
 #define MASK "***"
@@ -41,7 +43,6 @@ static int check_offered(const Joblet__RunJobRequest *message, struct error *err
     } texts[] = {
             {"schedule", message->schedule},
             {"runtime", message->runtime},
-            {"cpu_cores", message->cpu_cores},
             {"network", strcmp(message->network, "none") == 0 ? "" : message->network},
             {"volumes", message->n_volumes ? message->volumes[0] : ""},
             {"uploads", message->n_uploads ? message->uploads[0]->path : ""},
@@ -50,7 +51,6 @@ static int check_offered(const Joblet__RunJobRequest *message, struct error *err
         const char *field;
         int32_t value;
     } numbers[] = {
-            {"max_io_bps", message->max_io_bps},
             {"gpu_count", message->gpu_count},
             {"gpu_memory_mb", message->gpu_memory_mb},
             {"uploads", message->n_uploads ? (int32_t)message->n_uploads : 0},
@@ -246,9 +246,19 @@ static int read_limits(const Joblet__RunJobRequest *message, const struct settin
         return error_text(error, EINVAL, "max_memory must not be negative: %d", message->max_memory);
     if (message->max_processes < 0)
         return error_text(error, EINVAL, "max_processes must not be negative: %d", message->max_processes);
+    if (message->max_io_bps < 0)
+        return error_text(error, EINVAL, "max_io_bps must not be negative: %d", message->max_io_bps);
+    if (message->max_open_files < 0 || (message->max_open_files && message->max_open_files < OPEN_FILES_MIN))
+        return error_text(
+                error, EINVAL, "max_open_files must be 0 or at least %d: %d", OPEN_FILES_MIN, message->max_open_files);
     job->cpu_percent = message->max_cpu ? (uint32_t)message->max_cpu : settings->default_cpu_percent;
     job->memory_bytes = message->max_memory ? (uint64_t)message->max_memory * MIB : settings->default_memory_bytes;
     job->processes = message->max_processes ? (uint32_t)message->max_processes : settings->default_processes;
+    job->io_bps = message->max_io_bps ? (uint32_t)message->max_io_bps : settings->default_io_bps;
+    job->open_files = message->max_open_files ? (uint32_t)message->max_open_files : settings->default_open_files;
+    job->work_bytes = settings->work_bytes;
+    job->tmp_bytes = settings->tmp_bytes;
+    job->log_quota_bytes = settings->log_bytes;
     const struct {
         const char *field;
         uint64_t asked;
@@ -259,6 +269,8 @@ static int read_limits(const Joblet__RunJobRequest *message, const struct settin
             {"max_cpu", (uint64_t)message->max_cpu, job->cpu_percent, settings->max_cpu_percent, 1},
             {"max_memory", (uint64_t)message->max_memory, job->memory_bytes, settings->max_memory_bytes, MIB},
             {"max_processes", (uint64_t)message->max_processes, job->processes, settings->max_processes, 1},
+            {"max_io_bps", (uint64_t)message->max_io_bps, job->io_bps, settings->max_io_bps, 1},
+            {"max_open_files", (uint64_t)message->max_open_files, job->open_files, settings->max_open_files, 1},
     };
     for (size_t i = 0; i < ELEMENTS(limits); i++)
         if (limits[i].asked && limits[i].ceiling && limits[i].value > limits[i].ceiling)
@@ -266,6 +278,19 @@ static int read_limits(const Joblet__RunJobRequest *message, const struct settin
                     (unsigned long long)(limits[i].ceiling / limits[i].unit),
                     (unsigned long long)(limits[i].value / limits[i].unit));
     return 0;
+}
+
+static int read_cpus(const char *text, const struct settings *settings, struct state_job *job, struct error *error)
+{
+    char all[CPULIST_TEXT_MAX];
+    struct error reason = {0};
+    if (cpulist_parse(text, &job->cpus, &reason) < 0)
+        return error_text(error, EINVAL, "cpu_cores: %s", reason.text);
+    int cpu = cpulist_first_outside(&job->cpus, &settings->cpus);
+    if (cpu < 0)
+        return 0;
+    cpulist_format(&settings->cpus, all);
+    return error_text(error, EINVAL, "cpu_cores: this server has the CPUs %.60s, not %d", all, cpu);
 }
 
 static int read_timeout(const char *text, const struct settings *settings, struct state_job *job, struct error *error)
@@ -294,6 +319,8 @@ static int request_fill(const Joblet__RunJobRequest *message, const struct setti
         r = check_offered(message, error);
     if (r == 0)
         r = read_limits(message, settings, job, error);
+    if (r == 0)
+        r = read_cpus(message->cpu_cores, settings, job, error);
     if (r == 0)
         r = read_timeout(message->timeout, settings, job, error);
     if (r == 0)

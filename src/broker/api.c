@@ -57,6 +57,14 @@ static int make_settings(const struct broker *broker, struct error *error)
     settings.max_cpu_percent = config->max_cpu_limit;
     settings.default_processes = config->default_processes;
     settings.max_processes = config->max_processes;
+    settings.default_io_bps = config->default_io_bps;
+    settings.max_io_bps = config->max_io_bps;
+    settings.default_open_files = broker->default_open_files;
+    settings.max_open_files = broker->max_open_files;
+    settings.work_bytes = config->work_bytes;
+    settings.tmp_bytes = config->tmp_bytes;
+    settings.log_bytes = config->log_bytes;
+    settings.cpus = broker->cgroups.cpus;
     settings.max_concurrent_jobs = slots_capacity(broker->slots);
     settings.on_shutdown_stop = config->on_shutdown == CONFIG_ON_SHUTDOWN_STOP;
     settings.max_receive_bytes = config->max_receive_bytes;

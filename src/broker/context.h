@@ -30,8 +30,10 @@ struct broker {
     struct procstatus_namespaces own_namespaces;
     uint8_t boot_id[16];
     uint32_t landlock_abi;
-    uint32_t open_files; /* of a job */
-    bool oom_lowered;    /* our oom_score_adj is below 0, children set theirs back */
+    uint32_t default_open_files; /* of a process of a job: as configured, and never more than we may have ourselves */
+    uint32_t max_open_files;
+    dev_t disk;       /* whole block device of the jobs' files; 0 = not known */
+    bool oom_lowered; /* our oom_score_adj is below 0, children set theirs back */
     int prefix_fd;
     int jobs_fd; /* PREFIX/state/jobs */
     int run_fd;  /* the directory of pid, lock and address */

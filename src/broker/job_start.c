@@ -69,7 +69,10 @@ static int make_groups(struct job *job, struct making *making, struct error *err
 {
     const struct cgroup_limits limits = {.memory_bytes = job->limits.memory_bytes,
             .cpu_percent = job->limits.cpu_percent,
-            .processes = job->limits.processes};
+            .processes = job->limits.processes,
+            .cpus = job->limits.cpus,
+            .io_bps = job->limits.io_bps,
+            .disk = job->broker->disk};
     const char *group = job->note.group;
     int r = cgroup_make(job->cgroups, group, &limits, error);
     if (r < 0)
@@ -121,7 +124,7 @@ static int make_plan(const struct job *job, const struct slot *slot, struct maki
     plan.cgroup_unshare = making->task_count > 0;
     plan.cgroup_oom_eventfd = making->oom_fd >= 0;
     plan.landlock_abi = job->broker->landlock_abi;
-    plan.open_files = job->broker->open_files;
+    plan.open_files = job->limits.open_files;
     plan.work_bytes = config->work_bytes;
     plan.work_inodes = inodes_for(config->work_bytes);
     plan.tmp_bytes = config->tmp_bytes;

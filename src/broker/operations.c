@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "broker/context.h"
 #include "broker/job.h"
+#include "plan/plan.h"
 #include "plan/spec.h"
 
 #define CPU_PERCENT_MAX 10000U
@@ -83,10 +84,20 @@ static int settle(const char *name, uint64_t *value, uint64_t preset, uint64_t c
     return 0;
 }
 
-static int settle_limits(const struct config *config, struct channel_limits *limits, struct error *error)
+static int check_cpus(const struct broker *broker, const struct channel_limits *limits, struct error *error)
 {
+    int cpu = cpulist_first_outside(&limits->cpus, &broker->cgroups.cpus);
+    return cpu < 0 ? 0 : error_text(error, EINVAL, "CPU %d is none of this host's", cpu);
+}
+
+static int settle_limits(const struct broker *broker, struct channel_limits *limits, struct error *error)
+{
+    const struct config *config = broker->config;
     uint64_t cpu_percent = limits->cpu_percent;
     uint64_t processes = limits->processes;
+    uint64_t open_files = limits->open_files;
+    if (limits->reserved != 0 || (open_files > 0 && open_files < PLAN_OPEN_FILES_MIN))
+        return error_text(error, EINVAL, "the limits hold %u open files or what is no limit", limits->open_files);
     int r = settle(
             "memory limit", &limits->memory_bytes, config->default_memory_bytes, config->max_memory_bytes, error);
     if (r == 0)
@@ -96,9 +107,16 @@ static int settle_limits(const struct config *config, struct channel_limits *lim
         r = settle("process limit", &processes, config->default_processes,
                 config->max_processes ? config->max_processes : PROCESSES_MAX, error);
     if (r == 0)
+        r = settle("open files limit", &open_files, broker->default_open_files, broker->max_open_files, error);
+    if (r == 0)
+        r = settle("I/O limit", &limits->io_bps, config->default_io_bps, config->max_io_bps, error);
+    if (r == 0)
+        r = check_cpus(broker, limits, error);
+    if (r == 0)
         r = settle("timeout", &limits->timeout_ns, config->job_timeout_ns, TIMEOUT_MAX_NS, error);
     limits->cpu_percent = (uint32_t)cpu_percent;
     limits->processes = (uint32_t)processes;
+    limits->open_files = (uint32_t)open_files;
     return r;
 }
 
@@ -115,7 +133,7 @@ static int check_start(struct broker *broker, struct channel_job_start *start, i
         return error_text(error, EEXIST, "there is a job with this id");
     if (broker->shutting_down)
         return error_text(error, EAGAIN, "the service is shutting down");
-    return settle_limits(broker->config, &start->limits, error);
+    return settle_limits(broker, &start->limits, error);
 }
 
 static void apply_start(struct broker *broker, struct channel_received *message)

@@ -21,13 +21,14 @@
 #include "base/text.h"
 #include "broker/context.h"
 #include "broker/launch.h"
+#include "kernel/disk.h"
 
 #define PID_FILE "joblet.pid"
 #define LOCK_FILE "lock"
 #define ADDRESS_FILE "address"
 #define RUN_DEFAULT "/run/joblet"
 #define OOM_SCORE "-900"
-#define JOB_OPEN_FILES_MAX 65536U
+#define JOB_OPEN_FILES_MAX 1048576U
 #define LISTEN_BACKLOG 1024
 /* A joblet-api of a joblet that was killed may hold the port until it has noticed. */
 #define BIND_TRIES 250
@@ -84,6 +85,8 @@ int world_open(struct broker *broker, struct error *error)
     broker->jobs_fd = open_directory(broker->prefix_fd, "state/jobs", error);
     if (broker->jobs_fd < 0)
         return broker->jobs_fd;
+    if (disk_find_whole(broker->jobs_fd, &broker->disk) < 0)
+        broker->disk = 0; /* an I/O limit is refused then */
     char text[24];
     int size = snprintf(text, sizeof(text), "%d\n", getpid());
     r = fd_replace_file_at(broker->run_fd, PID_FILE, text, (size_t)size, 0644);
@@ -147,6 +150,14 @@ static int drop_capabilities(struct error *error)
     return 0;
 }
 
+static void set_open_files(struct broker *broker, uint32_t most)
+{
+    const struct config *config = broker->config;
+    broker->max_open_files = config->max_open_files && config->max_open_files < most ? config->max_open_files : most;
+    broker->default_open_files =
+            config->default_open_files < broker->max_open_files ? config->default_open_files : broker->max_open_files;
+}
+
 int world_limit_self(struct broker *broker, struct error *error)
 {
     struct rlimit files;
@@ -159,7 +170,7 @@ int world_limit_self(struct broker *broker, struct error *error)
     files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         return error_errno(error, errno, "raise the limit of open files");
-    broker->open_files = files.rlim_max < JOB_OPEN_FILES_MAX ? (uint32_t)files.rlim_max : JOB_OPEN_FILES_MAX;
+    set_open_files(broker, files.rlim_max < JOB_OPEN_FILES_MAX ? (uint32_t)files.rlim_max : JOB_OPEN_FILES_MAX);
     broker->oom_lowered = fd_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", OOM_SCORE) == 0;
     return drop_capabilities(error);
 }

@@ -11,11 +11,12 @@
 
 #include <stdint.h>
 
+#include "base/cpulist.h"
 #include "base/error.h"
 #include "plan/record.h"
 
 #define CHANNEL_VERSION 1U
-#define CHANNEL_MESSAGE_MAX 384U
+#define CHANNEL_MESSAGE_MAX 1024U
 #define CHANNEL_FDS_MAX 8U
 
 enum channel_operation {
@@ -56,6 +57,10 @@ struct channel_limits {
     uint64_t timeout_ns;
     uint32_t cpu_percent; /* of one core, at most 10000 */
     uint32_t processes;
+    uint64_t io_bps;     /* bytes a second read from the disk of the jobs' files, and as many written; 0 = none */
+    uint32_t open_files; /* of each process */
+    uint32_t reserved;
+    struct cpulist cpus; /* empty = any */
 };
 
 struct channel_job_start {

@@ -37,6 +37,10 @@ struct config {
     uint64_t max_memory_bytes;           /* maxMemoryLimit, in the file MiB, 0 = none */
     uint32_t default_processes;          /* defaultProcessLimit, at least 1; 512 */
     uint32_t max_processes;              /* maxProcessLimit, 0 = none */
+    uint32_t default_open_files;         /* defaultOpenFileLimit, of each process, 64 or more; 1024 */
+    uint32_t max_open_files;             /* maxOpenFileLimit, 0 = what the service itself may have */
+    uint32_t default_io_bps;             /* defaultIoLimit, bytes a second, 0 = none */
+    uint32_t max_io_bps;                 /* maxIoLimit, 0 = any */
     uint32_t max_concurrent_jobs;        /* maxConcurrentJobs, 0 = as many as there are id ranges */
     uint64_t job_timeout_ns;             /* jobTimeout, duration text, 0 = none */
     uint64_t stop_grace_ns;              /* stopGracePeriod, 100ms: between TERM and KILL */

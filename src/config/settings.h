@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "base/cpulist.h"
 #include "base/log.h"
 
 enum settings_fd {
@@ -20,7 +21,7 @@ enum settings_fd {
 };
 
 #define SETTINGS_MAGIC 0x5445534aU
-#define SETTINGS_VERSION 1U
+#define SETTINGS_VERSION 2U
 
 struct settings {
     uint32_t magic;
@@ -47,5 +48,13 @@ struct settings {
     uint32_t chunk_bytes;
     uint32_t log_level;  /* enum log_level */
     uint32_t log_format; /* enum log_format */
+    uint32_t default_io_bps;
+    uint32_t max_io_bps;
+    uint32_t default_open_files;
+    uint32_t max_open_files;
     uint32_t reserved;
+    uint64_t work_bytes; /* sizes of what every job has: shown in its status */
+    uint64_t tmp_bytes;
+    uint64_t log_bytes;  /* 0 = no limit */
+    struct cpulist cpus; /* those that a job can be given */
 };

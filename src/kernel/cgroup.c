@@ -15,10 +15,10 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "kernel/cgroup_private.h"
 #include "kernel/mountinfo.h"
 
 #define PROC_FILE_MAX (1U << 20)
-#define CPU_PERIOD_US 100000U
 /* Forks race with killing one by one; each round finds what was forked in the last. */
 #define KILL_ROUNDS_MAX 64U
 
@@ -27,32 +27,34 @@ static const char *const controller_names[CGROUP_CONTROLLER_COUNT] = {
         [CGROUP_CPUACCT] = "cpuacct",
         [CGROUP_MEMORY] = "memory",
         [CGROUP_PIDS] = "pids",
+        [CGROUP_CPUSET] = "cpuset",
+        [CGROUP_IO] = "io", /* what v1 has is called blkio, and limits too little (A26) */
 };
 #define NEEDED ((1U << CGROUP_CPU) | (1U << CGROUP_MEMORY) | (1U << CGROUP_PIDS))
+#define OPTIONAL ((1U << CGROUP_CPUSET) | (1U << CGROUP_IO))
 
-/* "NAME/FILE" in @path, which holds any of ours. */
-#define GROUP_FILE_MAX 128U
-static const char *group_file(char path[GROUP_FILE_MAX], const char *name, const char *file)
+/* --- files of a group --- */
+
+const char *cgroup_file(char path[CGROUP_FILE_MAX], const char *name, const char *file)
 {
-    (void)snprintf(path, GROUP_FILE_MAX, "%s/%s", name, file);
+    (void)snprintf(path, CGROUP_FILE_MAX, "%s/%s", name, file);
     return path;
 }
 
-static int write_group(const struct cgroup_hierarchy *hierarchy, const char *name, const char *file, uint64_t value)
+int cgroup_write(const struct cgroup_hierarchy *hierarchy, const char *name, const char *file, uint64_t value)
 {
-    char path[GROUP_FILE_MAX];
+    char path[CGROUP_FILE_MAX];
     char text[24];
     (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-    return fd_write_file_at(hierarchy->parent_fd, group_file(path, name, file), text);
+    return fd_write_file_at(hierarchy->parent_fd, cgroup_file(path, name, file), text);
 }
 
-/* The number in a file that holds one, or that follows @key in a file of keys. False when it is not there. */
-static bool read_group(const struct cgroup_hierarchy *hierarchy, const char *name, const char *file, const char *key,
+bool cgroup_read(const struct cgroup_hierarchy *hierarchy, const char *name, const char *file, const char *key,
         uint64_t *ret_value)
 {
-    char path[GROUP_FILE_MAX];
+    char path[CGROUP_FILE_MAX];
     char text[4096];
-    _cleanup_close_ int fd = openat(hierarchy->parent_fd, group_file(path, name, file), O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(hierarchy->parent_fd, cgroup_file(path, name, file), O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     ssize_t got = read(fd, text, sizeof(text) - 1);
@@ -234,16 +236,19 @@ static int refuse_delegation(int code, const char *what, const char *group, stru
             what, group);
 }
 
-/* v2: hands the controllers @wanted that the group has down to its children. */
-static int enable_controllers(int group_fd, const char *path, uint32_t wanted, struct error *error)
+/* v2: hands the controllers of the hierarchy down to the children of the group. An optional one that does not go is not
+ * ours then. */
+static int enable_controllers(int group_fd, const char *path, struct cgroup_hierarchy *hierarchy, struct error *error)
 {
     for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
-        if (!(wanted & 1U << i))
+        if (!(hierarchy->controllers & 1U << i))
             continue;
         char text[24];
         (void)snprintf(text, sizeof(text), "+%s", controller_names[i]);
         int r = fd_write_file_at(group_fd, "cgroup.subtree_control", text);
-        if (r < 0) {
+        if (r < 0 && (OPTIONAL & 1U << i)) {
+            hierarchy->controllers &= ~(1U << i);
+        } else if (r < 0) {
             char what[48];
             (void)snprintf(what, sizeof(what), "hand down controller '%s'", controller_names[i]);
             return refuse_delegation(-r, what, path, error);
@@ -290,6 +295,8 @@ static int prepare_hierarchy(
         if (r < 0)
             return error_errno(error, -r, "read the controllers of '%s'", hierarchy->directory);
         hierarchy->controllers = parse_controllers(list) & missing;
+        if (!(hierarchy->controllers & NEEDED)) /* not worth a leaf of our own */
+            hierarchy->controllers = 0;
     }
     char own[CGROUP_PATH_MAX];
     memcpy(own, hierarchy->directory, sizeof(own));
@@ -302,9 +309,9 @@ static int prepare_hierarchy(
         if (r == 0)
             hierarchy->enabled = hierarchy->controllers & ~read_enabled(own_fd);
         if (r == 0)
-            r = enable_controllers(own_fd, own, hierarchy->controllers, error);
+            r = enable_controllers(own_fd, own, hierarchy, error);
         if (r == 0)
-            r = enable_controllers(hierarchy->parent_fd, hierarchy->shown, hierarchy->controllers, error);
+            r = enable_controllers(hierarchy->parent_fd, hierarchy->shown, hierarchy, error);
     }
     return r;
 }
@@ -334,6 +341,49 @@ static int check_complete(const struct cgroup_host *host, struct error *error)
     return 0;
 }
 
+/* A number list of a file, as it is. False when there is none or it is empty. */
+static bool read_list(int dir_fd, const char *file, char **ret_text)
+{
+    if (fd_read_file_at(dir_fd, file, 65536, ret_text, NULL) < 0)
+        return false;
+    (*ret_text)[strcspn(*ret_text, "\n")] = '\0';
+    return **ret_text;
+}
+
+/* v1: a new group has neither CPUs nor memory nodes, and no process may enter it before it has both. */
+static int copy_cpuset(const struct cgroup_hierarchy *hierarchy, struct error *error)
+{
+    static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+    for (unsigned i = 0; i < ELEMENTS(files); i++) {
+        char above[32];
+        _cleanup_free_ char *text = NULL;
+        (void)snprintf(above, sizeof(above), "../%s", files[i]);
+        if (!read_list(hierarchy->parent_fd, above, &text))
+            return error_text(error, ENODATA, "our own group in '%.80s' has no %s", hierarchy->directory, files[i]);
+        int r = fd_write_file_at(hierarchy->parent_fd, files[i], text);
+        if (r < 0)
+            return error_errno(error, -r, "set %s in '%.80s'", files[i], hierarchy->directory);
+    }
+    return 0;
+}
+
+/* The CPUs that there are for jobs, and on v1 our parent group made ready for theirs. */
+static int prepare_cpus(struct cgroup_host *host, struct error *error)
+{
+    _cleanup_free_ char *text = NULL;
+    int index = host->controllers[CGROUP_CPUSET];
+    const struct cgroup_hierarchy *cpuset = index >= 0 ? &host->hierarchies[index] : NULL;
+    if (cpuset && !cpuset->v2) {
+        int r = copy_cpuset(cpuset, error);
+        if (r < 0)
+            return r;
+    }
+    bool is_known = cpuset && read_list(cpuset->parent_fd, cpuset->v2 ? "cpuset.cpus.effective" : "cpuset.cpus", &text);
+    if (!is_known && !read_list(AT_FDCWD, "/sys/devices/system/cpu/online", &text))
+        return error_text(error, ENODATA, "the CPUs of this host cannot be read");
+    return cpulist_parse(text, &host->cpus, error);
+}
+
 static bool host_has_swap(void)
 {
     _cleanup_free_ char *text = NULL;
@@ -347,7 +397,7 @@ int cgroup_host_open(const char *name, struct cgroup_host *ret_host, struct erro
 {
     struct cgroup_host host = {.swap = host_has_swap()};
     int r = find_hierarchies(name, &host, error);
-    uint32_t missing = NEEDED;
+    uint32_t missing = NEEDED | OPTIONAL;
     for (unsigned i = 0; i < host.count; i++)
         missing &= ~host.hierarchies[i].controllers;
     for (unsigned i = 0; r == 0 && i < host.count; i++)
@@ -355,6 +405,8 @@ int cgroup_host_open(const char *name, struct cgroup_host *ret_host, struct erro
     index_host(&host);
     if (r == 0)
         r = check_complete(&host, error);
+    if (r == 0)
+        r = prepare_cpus(&host, error);
     if (r < 0) {
         cgroup_host_remove(&host, /* leave= */ true);
         return r;
@@ -441,69 +493,29 @@ bool cgroup_host_equal(const struct cgroup_host *one, const struct cgroup_host *
 
 /* --- one job's groups --- */
 
-/* Of a controller that cgroup_host_open made sure of. */
-static const struct cgroup_hierarchy *hierarchy_of(const struct cgroup_host *host, enum cgroup_controller controller)
+const struct cgroup_hierarchy *cgroup_with(const struct cgroup_host *host, enum cgroup_controller controller)
 {
     int index = host->controllers[controller];
     assert(index >= 0 && index < (int)CGROUP_HIERARCHIES_MAX);
     return &host->hierarchies[index];
 }
 
-static int set_swap(
-        const struct cgroup_host *host, const struct cgroup_hierarchy *memory, const char *name, uint64_t bytes)
+bool cgroup_is_on_demand(const struct cgroup_hierarchy *hierarchy)
 {
-    int r = memory->v2 ? write_group(memory, name, "memory.swap.max", 0)
-                       : write_group(memory, name, "memory.memsw.limit_in_bytes", bytes);
-    /* Without swap there is nothing that could get around the limit. */
-    return r == -ENOENT && !host->swap ? 0 : r;
+    return !hierarchy->v2 && hierarchy->controllers == 1U << CGROUP_CPUSET;
 }
 
-static int set_memory(const struct cgroup_host *host, const char *name, uint64_t bytes, struct error *error)
+static int make_one(const struct cgroup_hierarchy *hierarchy, const char *name, const struct cgroup_limits *limits)
 {
-    const struct cgroup_hierarchy *memory = hierarchy_of(host, CGROUP_MEMORY);
-    /* Also without a limit: when the host's memory ends, the job goes as a whole and not one process of it. */
-    int r = memory->v2 ? write_group(memory, name, "memory.oom.group", 1) : 0;
-    if (r < 0)
-        return error_errno(error, -r, "set out-of-memory handling of the job's group");
-    if (bytes == 0)
+    if (cgroup_is_on_demand(hierarchy) && cpulist_is_empty(&limits->cpus))
         return 0;
-    r = write_group(memory, name, memory->v2 ? "memory.max" : "memory.limit_in_bytes", bytes);
-    if (r < 0)
-        return error_errno(error, -r, "memory limit of %llu bytes", (unsigned long long)bytes);
-    r = set_swap(host, memory, name, bytes);
-    return r < 0 ? error_errno(error, -r, "memory limit cannot be enforced for swap (swap accounting is off?)") : 0;
+    return mkdirat(hierarchy->parent_fd, name, 0755);
 }
 
-static int set_cpu(const struct cgroup_host *host, const char *name, uint32_t percent, struct error *error)
+/* True when the job has a group in @hierarchy: in all of them, but for the one on demand. */
+static bool has_group(const struct cgroup_hierarchy *hierarchy, const char *name)
 {
-    const struct cgroup_hierarchy *cpu = hierarchy_of(host, CGROUP_CPU);
-    if (percent == 0)
-        return 0;
-    uint64_t quota_us = (uint64_t)percent * CPU_PERIOD_US / 100;
-    int r;
-    if (cpu->v2) {
-        char path[GROUP_FILE_MAX];
-        char text[48];
-        (void)snprintf(text, sizeof(text), "%llu %u", (unsigned long long)quota_us, CPU_PERIOD_US);
-        r = fd_write_file_at(cpu->parent_fd, group_file(path, name, "cpu.max"), text);
-    } else {
-        r = write_group(cpu, name, "cpu.cfs_period_us", CPU_PERIOD_US);
-        if (r == 0)
-            r = write_group(cpu, name, "cpu.cfs_quota_us", quota_us);
-    }
-    return r < 0 ? error_errno(error, -r, "CPU limit of %u percent", percent) : 0;
-}
-
-static int set_limits(
-        const struct cgroup_host *host, const char *name, const struct cgroup_limits *limits, struct error *error)
-{
-    int r = set_memory(host, name, limits->memory_bytes, error);
-    if (r == 0)
-        r = set_cpu(host, name, limits->cpu_percent, error);
-    if (r < 0)
-        return r;
-    r = write_group(hierarchy_of(host, CGROUP_PIDS), name, "pids.max", limits->processes);
-    return r < 0 ? error_errno(error, -r, "limit of %u processes", limits->processes) : 0;
+    return !cgroup_is_on_demand(hierarchy) || faccessat(hierarchy->parent_fd, name, F_OK, 0) == 0;
 }
 
 int cgroup_make(
@@ -512,13 +524,13 @@ int cgroup_make(
     if (limits->processes == 0)
         return error_text(error, EINVAL, "a job has no process limit");
     unsigned made = 0;
-    while (made < host->count && mkdirat(host->hierarchies[made].parent_fd, name, 0755) == 0)
+    while (made < host->count && make_one(&host->hierarchies[made], name, limits) == 0)
         made++;
     int r = 0;
     if (made < host->count)
         r = error_errno(error, errno, "make group '%s' in '%.80s'", name, host->hierarchies[made].directory);
     else
-        r = set_limits(host, name, limits, error);
+        r = cgroup_set_limits(host, name, limits, error);
     while (r < 0 && made > 0) /* only ours: one that was there is another's */
         (void)unlinkat(host->hierarchies[--made].parent_fd, name, AT_REMOVEDIR);
     return r;
@@ -546,10 +558,10 @@ int cgroup_open_tasks(
 {
     int count = 0;
     for (unsigned i = 0; i < host->count; i++) {
-        if (host->hierarchies[i].v2)
+        if (host->hierarchies[i].v2 || !has_group(&host->hierarchies[i], name))
             continue;
-        char path[GROUP_FILE_MAX];
-        int fd = openat(host->hierarchies[i].parent_fd, group_file(path, name, "tasks"), O_WRONLY | O_CLOEXEC);
+        char path[CGROUP_FILE_MAX];
+        int fd = openat(host->hierarchies[i].parent_fd, cgroup_file(path, name, "tasks"), O_WRONLY | O_CLOEXEC);
         if (fd < 0) {
             int code = errno;
             while (count > 0)
@@ -563,18 +575,18 @@ int cgroup_open_tasks(
 
 int cgroup_open_oom_event(const struct cgroup_host *host, const char *name, struct error *error)
 {
-    const struct cgroup_hierarchy *memory = hierarchy_of(host, CGROUP_MEMORY);
+    const struct cgroup_hierarchy *memory = cgroup_with(host, CGROUP_MEMORY);
     if (memory->v2)
         return -ENOENT;
-    char path[GROUP_FILE_MAX];
+    char path[CGROUP_FILE_MAX];
     _cleanup_close_ int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     _cleanup_close_ int control =
-            openat(memory->parent_fd, group_file(path, name, "memory.oom_control"), O_RDONLY | O_CLOEXEC);
+            openat(memory->parent_fd, cgroup_file(path, name, "memory.oom_control"), O_RDONLY | O_CLOEXEC);
     if (event < 0 || control < 0)
         return error_errno(error, errno, "open '%s'", path);
     char text[32];
     (void)snprintf(text, sizeof(text), "%d %d", event, control);
-    int r = fd_write_file_at(memory->parent_fd, group_file(path, name, "cgroup.event_control"), text);
+    int r = fd_write_file_at(memory->parent_fd, cgroup_file(path, name, "cgroup.event_control"), text);
     if (r < 0)
         return error_errno(error, -r, "watch the job's group for out of memory");
     return TAKE_FD(event);
@@ -589,6 +601,8 @@ int cgroup_check_member(const struct cgroup_host *host, const char *name, int pr
     for (unsigned i = 0; i < host->count; i++) {
         char path[CGROUP_PATH_MAX];
         char wanted[CGROUP_PATH_MAX];
+        if (!has_group(&host->hierarchies[i], name))
+            continue;
         if (!join_path(wanted, host->hierarchies[i].shown, name) ||
                 !find_own_path(text, host->hierarchies[i].list, path) || strcmp(path, wanted) != 0)
             return 0;
@@ -599,27 +613,27 @@ int cgroup_check_member(const struct cgroup_host *host, const char *name, int pr
 void cgroup_read_usage(const struct cgroup_host *host, const char *name, struct cgroup_usage *ret_usage)
 {
     struct cgroup_usage usage = {0};
-    const struct cgroup_hierarchy *memory = hierarchy_of(host, CGROUP_MEMORY);
-    const struct cgroup_hierarchy *pids = hierarchy_of(host, CGROUP_PIDS);
+    const struct cgroup_hierarchy *memory = cgroup_with(host, CGROUP_MEMORY);
+    const struct cgroup_hierarchy *pids = cgroup_with(host, CGROUP_PIDS);
     uint64_t usec;
     /* Every v2 group counts the time used, also without the controller. */
-    if (host->v2 >= 0 && read_group(&host->hierarchies[host->v2], name, "cpu.stat", "usage_usec", &usec))
+    if (host->v2 >= 0 && cgroup_read(&host->hierarchies[host->v2], name, "cpu.stat", "usage_usec", &usec))
         usage.cpu_ns = usec * 1000;
     else if (host->controllers[CGROUP_CPUACCT] >= 0)
-        (void)read_group(hierarchy_of(host, CGROUP_CPUACCT), name, "cpuacct.usage", NULL, &usage.cpu_ns);
-    (void)read_group(
+        (void)cgroup_read(cgroup_with(host, CGROUP_CPUACCT), name, "cpuacct.usage", NULL, &usage.cpu_ns);
+    (void)cgroup_read(
             memory, name, memory->v2 ? "memory.peak" : "memory.max_usage_in_bytes", NULL, &usage.memory_peak_bytes);
-    (void)read_group(memory, name, memory->v2 ? "memory.events" : "memory.oom_control", "oom_kill", &usage.oom_kills);
-    (void)read_group(pids, name, "pids.events", "max", &usage.pids_refused);
+    (void)cgroup_read(memory, name, memory->v2 ? "memory.events" : "memory.oom_control", "oom_kill", &usage.oom_kills);
+    (void)cgroup_read(pids, name, "pids.events", "max", &usage.pids_refused);
     *ret_usage = usage;
 }
 
 int cgroup_list_processes(const struct cgroup_host *host, const char *name, pid_t pids[], unsigned max)
 {
-    const struct cgroup_hierarchy *hierarchy = hierarchy_of(host, CGROUP_PIDS);
-    char path[GROUP_FILE_MAX];
+    const struct cgroup_hierarchy *hierarchy = cgroup_with(host, CGROUP_PIDS);
+    char path[CGROUP_FILE_MAX];
     _cleanup_free_ char *text = NULL;
-    int r = fd_read_file_at(hierarchy->parent_fd, group_file(path, name, "cgroup.procs"), PROC_FILE_MAX, &text, NULL);
+    int r = fd_read_file_at(hierarchy->parent_fd, cgroup_file(path, name, "cgroup.procs"), PROC_FILE_MAX, &text, NULL);
     if (r < 0)
         return r;
     unsigned count = 0;
@@ -656,9 +670,9 @@ static int kill_listed(const struct cgroup_host *host, const char *name)
 
 int cgroup_kill(const struct cgroup_host *host, const char *name)
 {
-    char path[GROUP_FILE_MAX];
+    char path[CGROUP_FILE_MAX];
     if (host->v2 >= 0 &&
-            fd_write_file_at(host->hierarchies[host->v2].parent_fd, group_file(path, name, "cgroup.kill"), "1") == 0)
+            fd_write_file_at(host->hierarchies[host->v2].parent_fd, cgroup_file(path, name, "cgroup.kill"), "1") == 0)
         return 0;
     int r = kill_listed(host, name);
     return r == -ENOENT ? 0 : r;

@@ -7,6 +7,9 @@
  *          OWN/joblet-HASH/job-UUID
  *     v1   OWN/joblet-HASH/job-UUID   in each hierarchy; joblet stays where it is
  *
+ * A v1 hierarchy with nothing but cpusets holds only the jobs that asked for CPUs: entering one costs, and most ask for
+ * none.
+ *
  * On v1 nothing is ever written to another process's membership: moving a foreign process takes a lock of the whole
  * machine and waits for a grace period. joblet-init moves itself, through descriptors of the "tasks" files. */
 #pragma once
@@ -15,6 +18,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/cpulist.h"
+
 struct error;
 
 enum cgroup_controller {
@@ -22,10 +27,12 @@ enum cgroup_controller {
     CGROUP_CPUACCT, /* v1 only: what was used */
     CGROUP_MEMORY,
     CGROUP_PIDS,
+    CGROUP_CPUSET, /* optional: without it cpu_cores is refused */
+    CGROUP_IO,     /* v2 only, optional: without it an I/O limit is refused */
     CGROUP_CONTROLLER_COUNT,
 };
 
-#define CGROUP_HIERARCHIES_MAX 5U /* one for each controller, and v2 beside them */
+#define CGROUP_HIERARCHIES_MAX 6U /* one for each controller, and v2 beside them */
 #define CGROUP_PATH_MAX 512U
 #define CGROUP_NAME_MAX 48U
 
@@ -46,6 +53,7 @@ struct cgroup_host {
     int v2;                                   /* index of the v2 hierarchy, or -1 */
     int controllers[CGROUP_CONTROLLER_COUNT]; /* index of the hierarchy with the controller, or -1 */
     bool swap;                                /* the host has swap, so a memory limit has to cover it */
+    struct cpulist cpus;                      /* what jobs can be given; not filled in by cgroup_host_reopen */
 };
 
 /* Finds the hierarchies and makes the parent group @name in each; on v2 with controllers moves the calling process into
@@ -67,6 +75,9 @@ struct cgroup_limits {
     uint64_t memory_bytes;
     uint32_t cpu_percent; /* of one core */
     uint32_t processes;
+    struct cpulist cpus; /* empty: any */
+    uint64_t io_bps;     /* bytes a second read from @disk, and as many written to it */
+    dev_t disk;          /* kernel/disk.h; 0: not known, then an I/O limit is an error */
 };
 
 /* Makes the groups @name with all limits set. A limit that cannot be set is an error that names it. On failure nothing

@@ -17,6 +17,9 @@
 #define PLAN_COMMAND_ID_DEFAULT 65534U
 #define PLAN_SUPERVISOR_ID 65535U
 
+/* A program needs a few. */
+#define PLAN_OPEN_FILES_MIN 16U
+
 /* What a sandbox is for. Fixed by the operation that was called, never an operand (P1). */
 enum plan_type { PLAN_TYPE_STANDARD = 1 };
 

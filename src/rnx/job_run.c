@@ -23,6 +23,7 @@ static struct job_run_options {
     int32_t max_memory_mb;
     int32_t max_processes;
     int32_t max_io_bps;
+    int32_t max_open_files;
     int32_t gpu_count;
     const char *timeout;
     const char *work_dir;
@@ -52,6 +53,10 @@ static const struct rnx_option run_option_table[] = {
                 "max-cpu", 0, RNX_OPTION_NUMBER, max_cpu, "PERCENT", "CPU limit, in percent of one core (200 = two)"),
         RUN_OPTION("max-memory", 0, RNX_OPTION_NUMBER, max_memory_mb, "MB", "memory limit, in megabytes"),
         RUN_OPTION("max-processes", 0, RNX_OPTION_NUMBER, max_processes, "N", "limit of processes and threads"),
+        RUN_OPTION("cpu-cores", 0, RNX_OPTION_TEXT, cpu_cores, "LIST", "CPUs to run on, such as 0-3 or 1,3"),
+        RUN_OPTION("max-iobps", 0, RNX_OPTION_NUMBER, max_io_bps, "BYTES",
+                "disk limit, bytes a second read and as many written"),
+        RUN_OPTION("max-open-files", 0, RNX_OPTION_NUMBER, max_open_files, "N", "open files of each process"),
         RUN_OPTION("timeout", 0, RNX_OPTION_TEXT, timeout, "DURATION", "time limit, such as 30s, 5m, 1h30m"),
         RUN_OPTION(
                 "work-dir", 0, RNX_OPTION_TEXT, work_dir, "PATH", "directory in the job to start in (default: /work)"),
@@ -62,8 +67,6 @@ static const struct rnx_option run_option_table[] = {
         RUN_OPTION("runtime", 0, RNX_OPTION_TEXT, runtime, "NAME[@VERSION]", NULL),
         RUN_OPTION("network", 0, RNX_OPTION_TEXT, network, "NAME", NULL),
         RUN_OPTION("volume", 0, RNX_OPTION_LIST, volumes, "NAME", NULL),
-        RUN_OPTION("cpu-cores", 0, RNX_OPTION_TEXT, cpu_cores, "LIST", NULL),
-        RUN_OPTION("max-iobps", 0, RNX_OPTION_NUMBER, max_io_bps, "BYTES", NULL),
         RUN_OPTION("gpu", 0, RNX_OPTION_NUMBER, gpu_count, "N", NULL),
         RUN_OPTION("gpu-memory", 0, RNX_OPTION_TEXT, gpu_memory, "SIZE", NULL),
         /* Refused here, by name. */
@@ -197,6 +200,7 @@ static int request_make(struct request *request, char **words, size_t count, str
     message->max_memory = run_options.max_memory_mb;
     message->max_processes = run_options.max_processes;
     message->max_io_bps = run_options.max_io_bps;
+    message->max_open_files = run_options.max_open_files;
     message->gpu_count = run_options.gpu_count;
     message->timeout = rpc_borrow(run_options.timeout);
     message->work_dir = rpc_borrow(run_options.work_dir);
@@ -361,8 +365,8 @@ const struct rnx_verb job_run_verb = {
                 "started. --follow keeps the job's standard output and standard error apart. Ctrl-C ends rnx (130)\n"
                 "and leaves the job running.\n"
                 "\n"
-                "--runtime, --network, --volume, --cpu-cores, --max-iobps, --gpu and --gpu-memory are sent to the\n"
-                "server, which says which of them it cannot do yet; it never ignores one.\n"
+                "--runtime, --network, --volume, --gpu and --gpu-memory are sent to the server, which says which of\n"
+                "them it cannot do yet; it never ignores one. A limit that its host cannot keep is refused.\n"
                 "\n"
                 "Examples:\n"
                 "  rnx job run --follow uname -a\n"

@@ -80,6 +80,12 @@ static void print_gpus(const Joblet__GetJobStatusResponse *job)
     (void)puts(")");
 }
 
+static void print_size(const char *label, int64_t bytes)
+{
+    if (bytes > 0)
+        (void)printf("  %s: %lld MB\n", label, (long long)(bytes >> 20));
+}
+
 static void print_limits(const Joblet__GetJobStatusResponse *job)
 {
     bool any = job->max_cpu > 0 || job->max_memory > 0 || job->max_io_bps > 0 || *job->cpu_cores ||
@@ -100,6 +106,11 @@ static void print_limits(const Joblet__GetJobStatusResponse *job)
         (void)printf("  GPU Memory: %d MB\n", job->gpu_memory_mb);
     if (job->max_processes > 0)
         (void)printf("  Max Processes: %d\n", job->max_processes);
+    if (job->max_open_files > 0)
+        (void)printf("  Max Open Files: %d\n", job->max_open_files);
+    print_size("Work Size", job->work_bytes);
+    print_size("Tmp Size", job->tmp_bytes);
+    print_size("Log Size", job->log_bytes);
     print_field_set("  Timeout", job->timeout);
 }
 
@@ -290,9 +301,11 @@ static void print_json(const Joblet__GetJobStatusResponse *job)
     json_put_integer_set(&json, "gpuCount", job->gpu_count);
     put_gpu_indices(&json, job);
     json_put_integer_set(&json, "gpuMemoryMb", job->gpu_memory_mb);
+    json_put_integer_set(&json, "logBytes", job->log_bytes);
     json_put_integer_set(&json, "maxCPU", job->max_cpu);
     json_put_integer_set(&json, "maxIOBPS", job->max_io_bps);
     json_put_integer_set(&json, "maxMemory", job->max_memory);
+    json_put_integer_set(&json, "maxOpenFiles", job->max_open_files);
     json_put_integer_set(&json, "maxProcesses", job->max_processes);
     json_put_text(&json, "network", job->network);
     json_put_text(&json, "nodeId", job->node_id);
@@ -302,9 +315,11 @@ static void print_json(const Joblet__GetJobStatusResponse *job)
     json_put_text(&json, "startTime", job->start_time);
     json_put_text(&json, "status", job->status);
     json_put_text_set(&json, "timeout", job->timeout);
+    json_put_integer_set(&json, "tmpBytes", job->tmp_bytes);
     json_put_texts(&json, "uploads", job->uploads, job->n_uploads);
     json_put_text(&json, "uuid", job->uuid);
     json_put_texts(&json, "volumes", job->volumes, job->n_volumes);
+    json_put_integer_set(&json, "workBytes", job->work_bytes);
     json_put_text(&json, "workDir", job->work_dir);
     json_end_object(&json);
     json_done(&json);

@@ -31,6 +31,13 @@ static const char *const migrations[] = {
         " log_bytes INTEGER NOT NULL, log_left_out_bytes INTEGER NOT NULL, cpu_ns INTEGER NOT NULL,"
         " memory_peak_bytes INTEGER NOT NULL, end_reason TEXT NOT NULL, error TEXT NOT NULL"
         ") STRICT",
+        /* Jobs of before had none of these. */
+        "ALTER TABLE jobs ADD COLUMN cpus TEXT NOT NULL DEFAULT '';"
+        "ALTER TABLE jobs ADD COLUMN io_bps INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE jobs ADD COLUMN open_files INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE jobs ADD COLUMN work_bytes INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE jobs ADD COLUMN tmp_bytes INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE jobs ADD COLUMN log_quota_bytes INTEGER NOT NULL DEFAULT 0",
 };
 #define SCHEMA_VERSION ((int)ELEMENTS(migrations))
 
@@ -44,9 +51,11 @@ static const char *const statements[STATEMENT_COUNT] = {
                 "INSERT INTO jobs (id, status, stop_requested, exit_code, end_signal, started_ns, ended_ns, log_bytes,"
                 " log_left_out_bytes, cpu_ns, memory_peak_bytes, end_reason, error,"
                 " arguments, environment, secret_names, work_dir, network, timeout, node_id, owner, role, accepted_ns,"
-                " memory_bytes, timeout_ns, cpu_percent, processes, sequence)"
+                " memory_bytes, timeout_ns, cpu_percent, processes, sequence, io_bps, open_files, work_bytes, "
+                "tmp_bytes,"
+                " log_quota_bytes, cpus)"
                 " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,"
-                "?26,?27,?28)",
+                "?26,?27,?28,?29,?30,?31,?32,?33,?34)",
         [STATEMENT_UPDATE] =
                 "UPDATE jobs SET status=?2, stop_requested=?3, exit_code=?4, end_signal=?5, started_ns=?6, ended_ns=?7,"
                 " log_bytes=?8, log_left_out_bytes=?9, cpu_ns=?10, memory_peak_bytes=?11, end_reason=?12, error=?13"
@@ -333,6 +342,13 @@ static int row_job(sqlite3_stmt *statement, struct state_job **ret_job)
     job->cpu_percent = (uint32_t)row_number(&row, 0, INT32_MAX);
     job->processes = (uint32_t)row_number(&row, 0, INT32_MAX);
     row_progress(&row, &job->now);
+    job->io_bps = (uint32_t)row_number(&row, 0, INT32_MAX);
+    job->open_files = (uint32_t)row_number(&row, 0, INT32_MAX);
+    job->work_bytes = (uint64_t)row_number(&row, 0, INT64_MAX);
+    job->tmp_bytes = (uint64_t)row_number(&row, 0, INT64_MAX);
+    job->log_quota_bytes = (uint64_t)row_number(&row, 0, INT64_MAX);
+    if (cpulist_parse(row_text(&row, CPULIST_TEXT_MAX), &job->cpus, NULL) < 0)
+        row.result = -EUCLEAN;
     if (row.result == 0 && job->arguments.count == 0)
         row.result = -EUCLEAN;
     if (row.result == 0)
@@ -347,7 +363,7 @@ int state_database_load(struct state_database *database, int (*each)(struct stat
             "SELECT sequence, id, arguments, environment, secret_names, work_dir, network, timeout, node_id, owner,"
             " role, accepted_ns, memory_bytes, timeout_ns, cpu_percent, processes, status, stop_requested, exit_code,"
             " end_signal, started_ns, ended_ns, log_bytes, log_left_out_bytes, cpu_ns, memory_peak_bytes, end_reason,"
-            " error FROM jobs ORDER BY sequence";
+            " error, io_bps, open_files, work_bytes, tmp_bytes, log_quota_bytes, cpus FROM jobs ORDER BY sequence";
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(database->handle, sql, -1, &statement, NULL) != SQLITE_OK)
         return database_error(database, error, "read");
@@ -415,11 +431,12 @@ static void bind_progress(sqlite3_stmt *statement, const struct state_progress *
     bind_text(statement, parameter++, progress->error);
 }
 
-static void bind_asked(sqlite3_stmt *statement, const struct state_job *job)
+static void bind_asked(sqlite3_stmt *statement, const struct state_job *job, const char *cpus)
 {
     const char *const strings[] = {job->work_dir, job->network, job->timeout_text, job->node_id, job->owner, job->role};
     const int64_t numbers[] = {job->accepted_unix_ns, (int64_t)job->memory_bytes, (int64_t)job->timeout_ns,
-            job->cpu_percent, job->processes, (int64_t)job->sequence};
+            job->cpu_percent, job->processes, (int64_t)job->sequence, job->io_bps, job->open_files,
+            (int64_t)job->work_bytes, (int64_t)job->tmp_bytes, (int64_t)job->log_quota_bytes};
     int parameter = PARAMETER_ASKED;
     bind_texts(statement, parameter++, &job->arguments);
     bind_texts(statement, parameter++, &job->environment);
@@ -428,6 +445,7 @@ static void bind_asked(sqlite3_stmt *statement, const struct state_job *job)
         bind_text(statement, parameter++, strings[i]);
     for (size_t i = 0; i < ELEMENTS(numbers); i++)
         (void)sqlite3_bind_int64(statement, parameter++, numbers[i]);
+    bind_text(statement, parameter, cpus);
 }
 
 static int database_run(struct state_database *database, sqlite3_stmt *statement, const char *what, struct error *error)
@@ -441,10 +459,12 @@ static int database_run(struct state_database *database, sqlite3_stmt *statement
 int state_database_insert(struct state_database *database, const struct state_job *job,
         const struct state_progress *progress, struct error *error)
 {
+    char cpus[CPULIST_TEXT_MAX];
     sqlite3_stmt *statement = database->statements[STATEMENT_INSERT];
+    cpulist_format(&job->cpus, cpus);
     (void)sqlite3_bind_blob(statement, PARAMETER_ID, job->id, sizeof(job->id), SQLITE_STATIC);
     bind_progress(statement, progress);
-    bind_asked(statement, job);
+    bind_asked(statement, job, cpus);
     return database_run(database, statement, "insert", error);
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cpulist.h"
 #include "base/error.h"
 #include "base/text.h"
 
@@ -83,6 +84,12 @@ struct state_job {
     uint64_t timeout_ns;
     uint32_t cpu_percent;
     uint32_t processes;
+    uint32_t io_bps;
+    uint32_t open_files;
+    uint64_t work_bytes;
+    uint64_t tmp_bytes;
+    uint64_t log_quota_bytes;
+    struct cpulist cpus; /* empty = any */
 
     /* How far it is, as the disk knows it (but for changes that were not durable). Read-only outside of src/state. */
     struct state_progress now;

@@ -34,7 +34,8 @@ class Header(ctypes.Structure):
 
 class Limits(ctypes.Structure):
     _fields_ = [("memory_bytes", ctypes.c_uint64), ("timeout_ns", ctypes.c_uint64),
-                ("cpu_percent", ctypes.c_uint32), ("processes", ctypes.c_uint32)]
+                ("cpu_percent", ctypes.c_uint32), ("processes", ctypes.c_uint32), ("io_bps", ctypes.c_uint64),
+                ("open_files", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("cpus", ctypes.c_uint64 * 16)]
 
 
 class Hello(ctypes.Structure):
@@ -99,7 +100,10 @@ class Settings(ctypes.Structure):
                 ("max_concurrent_streams", ctypes.c_uint32), ("keepalive_ns", ctypes.c_uint64),
                 ("keepalive_timeout_ns", ctypes.c_uint64), ("connection_timeout_ns", ctypes.c_uint64),
                 ("chunk_bytes", ctypes.c_uint32), ("log_level", ctypes.c_uint32), ("log_format", ctypes.c_uint32),
-                ("reserved", ctypes.c_uint32)]
+                ("default_io_bps", ctypes.c_uint32), ("max_io_bps", ctypes.c_uint32),
+                ("default_open_files", ctypes.c_uint32), ("max_open_files", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32), ("work_bytes", ctypes.c_uint64), ("tmp_bytes", ctypes.c_uint64),
+                ("log_bytes", ctypes.c_uint64), ("cpus", ctypes.c_uint64 * 16)]
 
 
 MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId}
@@ -180,10 +184,11 @@ class Joblet:
             "admin": ["admin"], "developer": ["developer"], "reader": ["reader"], "viewer": ["VIEWER"],
             "maintainer": ["Maintainer"], "both": ["admin", "reader"], "none": ["sales"]})
         self.settings = dict(
-            magic=0x5445534a, version=1, node_id=b"7d1f6f0e-3a51-4c8f-9d32-0c7a5c3b1a11",
+            magic=0x5445534a, version=2, node_id=b"7d1f6f0e-3a51-4c8f-9d32-0c7a5c3b1a11",
             database_path=self.database.encode(), default_memory_bytes=256 << 20, max_memory_bytes=1 << 30,
             job_timeout_ns=0, stop_grace_ns=100_000_000, default_cpu_percent=0, max_cpu_percent=400,
-            default_processes=512, max_processes=4096, max_receive_bytes=128 << 20, max_send_bytes=128 << 20,
+            default_processes=512, max_processes=4096, default_open_files=1024, max_open_files=65536,
+            max_io_bps=1 << 30, work_bytes=256 << 20, tmp_bytes=64 << 20, log_bytes=1 << 30, cpus=(0xff,), max_receive_bytes=128 << 20, max_send_bytes=128 << 20,
             max_header_bytes=65536, max_concurrent_streams=1000, keepalive_ns=10 * 10**9,
             keepalive_timeout_ns=3 * 10**9, connection_timeout_ns=10 * 10**9, chunk_bytes=1 << 20, log_level=1)
         self.settings.update(settings)

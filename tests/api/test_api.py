@@ -287,7 +287,11 @@ class Validation(Case):
             (dict(max_cpu=-1), "max_cpu"), (dict(max_cpu=10001), "max_cpu"), (dict(max_cpu=500), "max_cpu"),
             (dict(max_memory=-1), "max_memory"), (dict(max_memory=2048), "max_memory"),
             (dict(max_io_bps=-1), "max_io_bps"), (dict(max_processes=-1), "max_processes"),
-            (dict(gpu_count=-1), "gpu_count"),
+            (dict(gpu_count=-1), "gpu_count"), (dict(max_open_files=-1), "max_open_files"),
+            (dict(max_open_files=15), "max_open_files"), (dict(max_open_files=100000), "maximum of 65536: 100000"),
+            (dict(max_io_bps=(1 << 30) + 1), "maximum of 1073741824: 1073741825"),
+            (dict(cpu_cores="8"), "CPUs 0-7, not 8"), (dict(cpu_cores="0-9"), "not 8"), (dict(cpu_cores="1,1"), "cpu_cores"),
+            (dict(cpu_cores="all"), "cpu_cores"), (dict(cpu_cores="3-1"), "cpu_cores"),
             (dict(timeout="soon"), "timeout"), (dict(timeout="-5s"), "timeout"), (dict(timeout="5"), "timeout"),
             (dict(work_dir="work"), "work_dir"), (dict(work_dir="/work/../etc"), "work_dir"),
             (dict(work_dir="/" + "x" * 5000), "work_dir"),
@@ -309,12 +313,24 @@ class Validation(Case):
             self.assertIn(word, details)
         self.assertEqual(len(self.admin.list().jobs), 0)
 
+    def test_limits_reach_joblet_and_the_status(self):
+        uuid = self.admin.run("exit:0", cpu_cores=" 5, 0-2", max_io_bps=12345, max_open_files=99, max_cpu=10).job_uuid
+        status = self.admin.wait(uuid)
+        self.assertEqual((status.cpu_cores, status.max_io_bps, status.max_open_files), ("0-2,5", 12345, 99))
+        self.assertEqual((status.work_bytes, status.tmp_bytes, status.log_bytes), (256 << 20, 64 << 20, 1 << 30))
+        limits = self.joblet.jobs[uuid].limits
+        self.assertEqual((list(limits.cpus)[:2], limits.io_bps, limits.open_files), ([0b100111, 0], 12345, 99))
+        status = self.admin.wait(self.admin.run("exit:0").job_uuid)
+        self.assertEqual((status.cpu_cores, status.max_io_bps, status.max_open_files), ("", 0, 1024))
+        job = self.admin.list().jobs[1]
+        self.assertEqual((job.cpu_cores, job.max_io_bps, job.max_open_files), ("0-2,5", 12345, 99))
+
     def test_not_offered_yet(self):
         cases = [
             (dict(uploads=[pb.FileUpload(path="a.sh", content=b"x")]), "uploads"), (dict(uploads=[pb.FileUpload()]), "uploads"),
             (dict(schedule="2030-01-01T00:00:00Z"), "schedule"), (dict(volumes=["v"]), "volumes"),
-            (dict(runtime="python"), "runtime"), (dict(network="bridge"), "network"), (dict(cpu_cores="0-1"), "cpu_cores"),
-            (dict(max_io_bps=1000), "max_io_bps"), (dict(gpu_count=1), "gpu_count"), (dict(gpu_memory_mb=1), "gpu_memory_mb"),
+            (dict(runtime="python"), "runtime"), (dict(network="bridge"), "network"),
+            (dict(gpu_count=1), "gpu_count"), (dict(gpu_memory_mb=1), "gpu_memory_mb"),
         ]
         for fields, word in cases:
             details = self.refused(grpc.StatusCode.FAILED_PRECONDITION, self.admin.jobs.RunJob,

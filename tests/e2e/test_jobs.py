@@ -228,8 +228,6 @@ def test_five_hundred_short_ones_leave_nothing(server):
     ({"network": "bridge"}, "network"),
     ({"volumes": ["data"]}, "volumes"),
     ({"schedule": "2030-01-01T00:00:00Z"}, "schedule"),
-    ({"cpu_cores": "0-1"}, "cpu_cores"),
-    ({"max_io_bps": 1000}, "max_io_bps"),
     ({"gpu_count": 1}, "gpu_count"),
     ({"max_memory": -1}, "max_memory"),
     ({"max_cpu": -1}, "max_cpu"),

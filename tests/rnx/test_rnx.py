@@ -107,14 +107,15 @@ class Run(Case):
     def test_all_fields(self):
         self.check(["--node=other", "job", "run", "--max-cpu=50", "--max-memory", "256", "--max-processes=64", "--timeout=1m",
                     "--work-dir=/tmp", "-e", "A=1", "--env=B=x=y", "--env", "A=2", "-s=K=hidden", "--cpu-cores=0-3",
-                    "--max-iobps=1000", "--gpu=1", "--gpu-memory=8GB", "--network=none", "--volume=v1", "--volume", "v2",
+                    "--max-iobps=1000", "--max-open-files=99", "--gpu=1", "--gpu-memory=8GB", "--network=none", "--volume=v1", "--volume", "v2",
                     "--runtime=python@3.11", "--", "sh", "--json", "--", "-c"],
                    out="Job submitted:\nID: %s\nCommand: sh --json -- -c\nStatus: RUNNING\nEnvironment: 2 variables set\n"
                        "Secret Environment: 1 variables set\n" % UUID)
         self.assertEqual(self.request("RunJob"), pb2.RunJobRequest(
             command="sh", args=["--json", "--", "-c"], max_cpu=50, max_memory=256, max_processes=64, timeout="1m",
             work_dir="/tmp", environment={"A": "2", "B": "x=y"}, secret_environment={"K": "hidden"}, cpu_cores="0-3",
-            max_io_bps=1000, gpu_count=1, gpu_memory_mb=8192, network="none", volumes=["v1", "v2"], runtime="python@3.11"))
+            max_io_bps=1000, max_open_files=99, gpu_count=1, gpu_memory_mb=8192, network="none", volumes=["v1", "v2"],
+            runtime="python@3.11"))
 
     def test_json(self):
         self.check(["job", "run", "--json", "--env=A=1", "--secret-env=B=2", "echo", "<&>"],
@@ -470,7 +471,8 @@ class Status(Case):
             max_io_bps=9, cpu_cores="0-3", start_time="2026-01-02T03:04:05Z", end_time="2026-01-02T03:09:05Z", exit_code=137,
             environment={"B": "2", "A": "1"}, secret_environment={"T": "***", "S": "leaked"}, network="none", volumes=["v"],
             runtime="python", work_dir="/work", uploads=["f"], gpu_indices=[0, 1], gpu_count=2, gpu_memory_mb=8,
-            timeout="5m", end_reason="out of memory", end_signal=9, error="e", max_processes=64)
+            timeout="5m", end_reason="out of memory", end_signal=9, error="e", max_processes=64,
+            max_open_files=1024, work_bytes=256 << 20, tmp_bytes=64 << 20, log_bytes=1 << 30)
 
     def test_text(self):
         self.full()
@@ -492,6 +494,10 @@ Resource Limits:
   GPUs: 2 allocated (indices: 0, 1)
   GPU Memory: 8 MB
   Max Processes: 64
+  Max Open Files: 1024
+  Work Size: 256 MB
+  Tmp Size: 64 MB
+  Log Size: 1024 MB
   Timeout: 5m
 
 Runtime Environment:
@@ -555,8 +561,8 @@ Available Actions:
         self.assertEqual(keys, dict(
             args=["-c", "true"], command="sh", cpuCores="0-3", endReason="out of memory", endSignal=9,
             endTime="2026-01-02T03:09:05Z", environment={"A": "1", "B": "2"}, error="e", exitCode=137, gpuCount=2,
-            gpuIndices=[0, 1], gpuMemoryMb=8, maxCPU=50, maxIOBPS=9, maxMemory=256, maxProcesses=64, network="none", nodeId="n1",
-            runtime="python", scheduledTime="", secretEnvironment={"S": "***", "T": "***"}, startTime="2026-01-02T03:04:05Z",
+            gpuIndices=[0, 1], gpuMemoryMb=8, logBytes=1 << 30, maxCPU=50, maxIOBPS=9, maxMemory=256, maxOpenFiles=1024, maxProcesses=64,
+            network="none", nodeId="n1", tmpBytes=64 << 20, workBytes=256 << 20, runtime="python", scheduledTime="", secretEnvironment={"S": "***", "T": "***"}, startTime="2026-01-02T03:04:05Z",
             status="FAILED", timeout="5m", uploads=["f"], uuid=UUID, volumes=["v"], workDir="/work"))
         server.answers["GetJobStatus"] = pb2.GetJobStatusResponse(uuid=UUID, command="x", status="COMPLETED")
         self.check(["job", "status", "--json", UUID], out="""{

@@ -20,7 +20,13 @@ static const struct settings settings = {.default_memory_bytes = 128 << 20,
         .default_cpu_percent = 50,
         .max_cpu_percent = 400,
         .default_processes = 512,
-        .max_processes = 1000};
+        .max_processes = 1000,
+        .default_open_files = 512,
+        .max_open_files = 2000,
+        .default_io_bps = 1 << 20,
+        .max_io_bps = 1 << 30,
+        .work_bytes = 1 << 28,
+        .cpus = {{0xf}}};
 
 static Joblet__RunJobRequest message_new(char *command)
 {
@@ -50,6 +56,10 @@ static void test_defaults(void **state)
     assert_int_equal(job->memory_bytes, 128 << 20);
     assert_int_equal(job->cpu_percent, 50);
     assert_int_equal(job->processes, 512);
+    assert_int_equal(job->open_files, 512);
+    assert_int_equal(job->io_bps, 1 << 20);
+    assert_int_equal(job->work_bytes, 1 << 28);
+    assert_true(cpulist_is_empty(&job->cpus));
     assert_true(job->timeout_ns == 90000000000);
     assert_string_equal(job->timeout_text, "1m30s");
     assert_string_equal(job->work_dir, "/work");

@@ -85,7 +85,7 @@ static void expect_refused(struct pair *pair, const void *bytes, size_t size, un
         char bytes[CMSG_SPACE(32 * sizeof(int))];
         struct cmsghdr align;
     } control = {0};
-    char copy[1024] = {0};
+    char copy[CHANNEL_MESSAGE_MAX + 64] = {0};
     memcpy(copy, bytes, size);
     struct iovec part = {copy, size};
     struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1};

@@ -67,6 +67,12 @@ static struct state_job *new_job(const char *command)
     job->timeout_ns = 30000000000;
     job->cpu_percent = 150;
     job->processes = 7;
+    job->io_bps = 8;
+    job->open_files = 9;
+    job->work_bytes = 10;
+    job->tmp_bytes = 11;
+    job->log_quota_bytes = 12;
+    job->cpus.bits[0] = 0x2d;
     return job;
 }
 
@@ -120,6 +126,9 @@ static void assert_same_job(const struct state_job *a, const struct state_job *b
     assert_string_equal(a->role, b->role);
     assert_true(a->accepted_unix_ns == b->accepted_unix_ns && a->memory_bytes == b->memory_bytes);
     assert_true(a->timeout_ns == b->timeout_ns && a->cpu_percent == b->cpu_percent && a->processes == b->processes);
+    assert_true(a->io_bps == b->io_bps && a->open_files == b->open_files && a->work_bytes == b->work_bytes);
+    assert_true(a->tmp_bytes == b->tmp_bytes && a->log_quota_bytes == b->log_quota_bytes);
+    assert_memory_equal(&a->cpus, &b->cpus, sizeof(a->cpus));
     assert_memory_equal(&a->now, &b->now, sizeof(a->now));
 }
 
@@ -277,15 +286,17 @@ static void test_refused_files(void **fixture)
         int result;
         const char *text;
     } cases[] = {
-            {"PRAGMA user_version=2", -EPROTONOSUPPORT, "newer"},
-            {"PRAGMA user_version=0", -EUCLEAN, "damaged"},
-            {"PRAGMA user_version=1; UPDATE jobs SET status='DANCING'", -EUCLEAN, "damaged"},
+            {"UPDATE jobs SET status='DANCING'", -EUCLEAN, "damaged"},
             {"UPDATE jobs SET status='FAILED', arguments=x'6162'", -EUCLEAN, "damaged"},
             {"UPDATE jobs SET arguments=x''", -EUCLEAN, "damaged"},
             {"UPDATE jobs SET arguments=x'6100', exit_code=99999999999", -EUCLEAN, "damaged"},
             {"UPDATE jobs SET exit_code=0, error=CAST(x'ff' AS TEXT)", -EUCLEAN, "damaged"},
             {"UPDATE jobs SET error='', stop_requested=7", -EUCLEAN, "damaged"},
+            {"UPDATE jobs SET stop_requested=0, cpus='0-'", -EUCLEAN, "damaged"},
+            {"UPDATE jobs SET cpus='', open_files=-1", -EUCLEAN, "damaged"},
             {"ALTER TABLE jobs RENAME TO work", -EIO, "no such table"},
+            {"ALTER TABLE work RENAME TO jobs; PRAGMA user_version=99", -EPROTONOSUPPORT, "newer"},
+            {"PRAGMA user_version=0", -EUCLEAN, "damaged"},
             {"PRAGMA application_id=7", -EMEDIUMTYPE, "not one of joblet's"},
     };
     struct seen seen = {0};
@@ -304,11 +315,39 @@ static void test_refused_files(void **fixture)
         assert_null(none);
     }
     /* Nothing was made anew. */
-    execute(directory->path, "INSERT INTO work SELECT 2, x'00112233445566778899aabbccddeeff', arguments, environment,"
-                             " secret_names, work_dir, network, timeout, node_id, owner, role, accepted_ns,"
-                             " memory_bytes, timeout_ns, cpu_percent, processes, status, stop_requested, exit_code,"
-                             " end_signal, started_ns, ended_ns, log_bytes, log_left_out_bytes, cpu_ns,"
-                             " memory_peak_bytes, end_reason, error FROM work");
+#define COLUMNS                                                                                                        \
+    "arguments, environment, secret_names, work_dir, network, timeout, node_id, owner, role, accepted_ns,"             \
+    " memory_bytes, timeout_ns, cpu_percent, processes, status, stop_requested, exit_code, end_signal, started_ns,"    \
+    " ended_ns, log_bytes, log_left_out_bytes, cpu_ns, memory_peak_bytes, end_reason, error"
+    execute(directory->path, "INSERT INTO jobs (sequence, id, " COLUMNS ")"
+                             " SELECT 2, x'00112233445566778899aabbccddeeff', " COLUMNS " FROM jobs");
+}
+
+/* The first schema, with one job: an upgrade keeps it. */
+static void test_first_schema(void **fixture)
+{
+    const struct directory *directory = *fixture;
+    execute(directory->path,
+            "CREATE TABLE jobs (sequence INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, arguments BLOB NOT NULL,"
+            " environment BLOB NOT NULL, secret_names BLOB NOT NULL, work_dir TEXT NOT NULL, network TEXT NOT NULL,"
+            " timeout TEXT NOT NULL, node_id TEXT NOT NULL, owner TEXT NOT NULL, role TEXT NOT NULL,"
+            " accepted_ns INTEGER NOT NULL, memory_bytes INTEGER NOT NULL, timeout_ns INTEGER NOT NULL,"
+            " cpu_percent INTEGER NOT NULL, processes INTEGER NOT NULL, status TEXT NOT NULL,"
+            " stop_requested INTEGER NOT NULL, exit_code INTEGER NOT NULL, end_signal INTEGER NOT NULL,"
+            " started_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, log_bytes INTEGER NOT NULL,"
+            " log_left_out_bytes INTEGER NOT NULL, cpu_ns INTEGER NOT NULL, memory_peak_bytes INTEGER NOT NULL,"
+            " end_reason TEXT NOT NULL, error TEXT NOT NULL) STRICT;"
+            "INSERT INTO jobs VALUES (1, x'00112233445566778899aabbccddeeff', x'7472756500', x'', x'', '/work', '', "
+            "'', '',"
+            " 'alice', 'admin', 1, 2, 3, 4, 5, 'COMPLETED', 0, 0, 0, 6, 7, 8, 0, 9, 10, 'exited', '');"
+            "PRAGMA application_id=1245858900; PRAGMA user_version=1");
+    struct state *state = open_started(directory->path);
+    const struct state_job *job = state_newest(state);
+    assert_non_null(job);
+    assert_string_equal(job->uuid, "00112233-4455-6677-8899-aabbccddeeff");
+    assert_true(job->processes == 5 && job->open_files == 0 && cpulist_is_empty(&job->cpus));
+    assert_int_equal(job->now.status, STATE_STATUS_COMPLETED);
+    state_close(state);
 }
 
 static void test_not_a_database(void **fixture)
@@ -435,6 +474,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_many, setup, teardown),
             cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
             cmocka_unit_test_setup_teardown(test_refused_files, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_first_schema, setup, teardown),
             cmocka_unit_test_setup_teardown(test_not_a_database, setup, teardown),
             cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
             cmocka_unit_test(test_lookup),
