@@ -181,9 +181,9 @@ static int start(struct broker *broker, const struct broker_options *options, st
     if (r == 0)
         r = open_init(broker, options, error);
     if (r == 0)
-        r = prepare_api(broker, options, error);
-    if (r == 0)
         r = look_at_host(broker, error);
+    if (r == 0) /* it is told what this host can do */
+        r = prepare_api(broker, options, error);
     if (r == 0)
         r = watch_signals(broker, error);
     if (r == 0)

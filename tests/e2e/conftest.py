@@ -257,16 +257,19 @@ class Server:
         eventually(lambda: not self.init_pids(), what="no joblet-init is left")
         eventually(lambda: not os.listdir(os.path.join(self.prefix, "state/jobs")), what="no files of jobs are left")
 
-    def attempt(self, *names):
-        """Runs attempts of the hostile program (tests/e2e/hostile) in a job; all of them without names. Outcome."""
-        # Where jobs see it: in the base root, read-only as all of it.
-        installed = os.path.join(self.prefix, "base/usr/bin/hostile")
+    def install(self, program):
+        """Puts a program of tests/e2e/hostile where jobs see it: into the base root, read-only as all of it."""
+        installed = os.path.join(self.prefix, "base/usr/bin", program)
         if not os.path.exists(installed):
-            shutil.copy(os.path.join(BUILD, "tests/e2e/hostile/hostile"), installed + ".new")
+            shutil.copy(os.path.join(BUILD, "tests/e2e/hostile", program), installed + ".new")
             stat = os.stat(os.path.join(self.prefix, "base/usr/bin/env"))
             os.chown(installed + ".new", stat.st_uid, stat.st_gid)
             os.chmod(installed + ".new", 0o755)
             os.rename(installed + ".new", installed)
+
+    def attempt(self, *names):
+        """Runs attempts of the hostile program (tests/e2e/hostile) in a job; all of them without names. Outcome."""
+        self.install("hostile")
         job = self.run("hostile", *names)
         status = self.wait(job, 60)
         return Outcome(status, self.logs(job).decode(errors="replace"), job)
