@@ -97,6 +97,8 @@ TRY(try_paths);
 TRY(try_core_limit);
 TRY(try_cgroup_version);
 TRY(try_cgroup_limit);
+TRY(try_cgroup_cpus);
+TRY(try_cgroup_io);
 TRY(try_cgroup_memory);
 TRY(try_cgroup_out_of_memory);
 TRY(try_cgroup_place);

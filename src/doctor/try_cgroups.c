@@ -4,18 +4,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "doctor/row.h"
 #include "kernel/cgroup.h"
+#include "kernel/disk.h"
 #include "kernel/mountinfo.h"
 
 #define GROUP "job-doctor"
@@ -23,6 +26,7 @@
 #define PROCESSES 8U
 #define TOUCHED_BYTES (4U << 20)
 #define MEMORY_BYTES (64ULL << 20)
+#define IO_BPS (64ULL << 20)
 #define REMOVE_TRIES 200
 
 struct group {
@@ -178,6 +182,54 @@ void try_cgroup_limit(const struct doctor *doctor, const struct row *row, struct
         struct finding found = *finding;
         finding_holds(finding, "%s%s", found.seen, place(&group));
     }
+    close_group(&group);
+}
+
+static void count_cpus(struct finding *finding)
+{
+    cpu_set_t mask;
+    if (sched_getaffinity(0, sizeof(mask), &mask) < 0)
+        finding_errno(finding, errno, "ask for the own CPUs");
+    else if (CPU_COUNT(&mask) != 1)
+        finding_fails(finding, "a group with one CPU runs on %d", CPU_COUNT(&mask));
+    else
+        finding_holds(finding, "a group with one CPU stays on it");
+}
+
+void try_cgroup_cpus(const struct doctor *doctor, const struct row *row, struct finding *finding)
+{
+    (void)doctor;
+    (void)row;
+    struct cgroup_limits limits = {.processes = PROCESSES};
+    struct group group;
+    if (!open_host(&group, finding))
+        return;
+    for (unsigned i = 0; i < ELEMENTS(limits.cpus.bits) && cpulist_is_empty(&limits.cpus); i++)
+        limits.cpus.bits[i] = group.host.cpus.bits[i] & -group.host.cpus.bits[i];
+    struct error error = {0};
+    if (cgroup_make(&group.host, GROUP, &limits, &error) < 0) {
+        finding_fails(finding, "%s", error.text);
+        cgroup_host_remove(&group.host, /* leave= */ true);
+        return;
+    }
+    (void)run_inside(&group, count_cpus, finding);
+    close_group(&group);
+}
+
+void try_cgroup_io(const struct doctor *doctor, const struct row *row, struct finding *finding)
+{
+    (void)row;
+    struct cgroup_limits limits = {.processes = PROCESSES, .io_bps = IO_BPS};
+    struct group group;
+    _cleanup_close_ int fd = open(doctor->prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        finding_untested(finding, "there is no prefix");
+        return;
+    }
+    (void)disk_find_whole(fd, &limits.disk); /* without one the limit is refused, by that name */
+    if (!open_group(&group, &limits, finding))
+        return;
+    finding_holds(finding, "set for device %u:%u%s", major(limits.disk), minor(limits.disk), place(&group));
     close_group(&group);
 }
 
