@@ -102,6 +102,54 @@ for clients in 1 4 16; do
 done
 "$RNX" job delete-all >/dev/null
 
+title "A stop of 100 processes that hear no signal, no grace"
+install_in_base() { # FILE...: into the root that jobs see, read-only
+    local file
+    for file in "$@"; do
+        install -m 755 -o "$(stat -c %u "$JOBLET_PREFIX/base/usr/bin/env")" -g "$(stat -c %g "$JOBLET_PREFIX/base/usr/bin/env")" \
+            "$file" "$JOBLET_PREFIX/base/usr/bin/"
+    done
+}
+install_in_base "$BUILD/tests/e2e/hostile/bomb" "$BUILD/tests/bench/syscall_cost"
+set_key() { sed -i "s/^\( *$1:\).*/\1 $2/" "$JOBLET_PREFIX/config/joblet-config.yml"; }
+restart() { kill -TERM "$(cat "$JOBLET_PREFIX/run/joblet.pid")" && sleep 1 && "$ROOT/scripts/dev-server.sh" launch "$work"; }
+set_key stopGracePeriod 0s && restart
+row "StopJob, the whole tree gone and stored" "$(milliseconds "$("$bench" stop $((rounds / 5)))")" "20 ms"
+set_key stopGracePeriod 100ms && restart
+"$RNX" job delete-all >/dev/null
+
+title "What a job costs a program"
+plain=$("$BUILD/tests/bench/syscall_cost")
+inside=$("$RNX" job run --follow syscall_cost)
+row "a system call (getppid), on the host / in a job" "$plain / $inside ns: the filter takes $(awk -v a="$plain" -v b="$inside" 'BEGIN {printf "%.0f", b - a}') ns"
+# The compiler and what it needs, as the base root has it not: only for this measurement.
+toolchain() {
+    local owner package
+    owner=$(stat -c %u:%g "$JOBLET_PREFIX/base/usr/bin/env")
+    for package in gcc gcc-12 cpp cpp-12 binutils binutils-x86-64-linux-gnu make libc6-dev linux-libc-dev libgcc-12-dev libbinutils libctf-nobfd0 libctf0 \
+        libgprofng0 libisl23 libmpc3 libmpfr6 libgmp10 libzstd1 zlib1g libgcc-s1 libjansson4; do
+        dpkg-query -L "$package" 2>/dev/null | grep -E '^/usr/(bin|lib|include)/|^/lib' || true
+    done | sort -u | while read -r path; do [ -d "$path" ] && [ ! -L "$path" ] || echo "$path"; done |
+        tar -C / --no-recursion --owner="${owner%:*}" --group="${owner#*:}" -cf - --files-from=- 2>/dev/null |
+        tar -C "$JOBLET_PREFIX/base" --keep-directory-symlink --skip-old-files -xf -
+    mkdir -p "$JOBLET_PREFIX/base/usr/src/joblet/tests"
+    cp -a "$ROOT/src" "$JOBLET_PREFIX/base/usr/src/joblet/"
+    cp "$ROOT/tests/bench/tree.mk" "$JOBLET_PREFIX/base/usr/src/joblet/tests/"
+    chown -R "$owner" "$JOBLET_PREFIX/base/usr/src"
+}
+toolchain
+# shellcheck disable=SC2016 # for the other shell
+make_it='cd "$0" && rm -rf tree && mkdir tree && cd tree && start=$(date +%s%N) && make -s -j2 -f "$1/tests/tree.mk" SOURCE="$1" && echo $((($(date +%s%N) - start) / 1000000))'
+times_host=() times_job=()
+for _ in 1 2 3 4 5; do
+    times_host+=("$(sh -c "$make_it" "$work" "$JOBLET_PREFIX/base/usr/src/joblet")")
+    times_job+=("$("$RNX" job run --follow sh -c "$make_it" /work /usr/src/joblet)")
+done
+median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
+host_ms=$(median "${times_host[@]}") job_ms=$(median "${times_job[@]}")
+row "make -j2 of a C tree, on the host / in a job, five each" "$host_ms / $job_ms ms: $(awk -v a="$host_ms" -v b="$job_ms" 'BEGIN {printf "%+.1f %%", 100 * (b - a) / a}')" "at most 3 %"
+"$RNX" job delete-all >/dev/null
+
 title "A log of $bytes bytes, every byte counted"
 row "to disk" "$("$bench" log "$bytes" alone) MB/s" "400"
 row "to disk and one follower" "$("$bench" log "$bytes" follow) MB/s" "250"

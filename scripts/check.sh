@@ -94,6 +94,16 @@ step_gcc() { CC=gcc build_tree "$check/gcc"; }
 
 step_unit() { meson_tests "$check/gcc" unit fuzz; }
 
+# As the README installs it: other optimisations find other mistakes. Into an empty place, to see that all of it goes there.
+step_release() {
+    CC=gcc build_tree "$check/release" --buildtype=release
+    rm -rf "$check/installed"
+    DESTDIR=$check/installed meson install -C "$check/release" --no-rebuild --quiet
+    find "$check/installed" -type f | sort
+    "$check"/installed/usr/local/bin/joblet version
+    rm -rf "$check/installed"
+}
+
 step_clang() { CC=clang build_tree "$check/clang" -Dbuildtype=debugoptimized; }
 
 step_tidy() {
@@ -169,6 +179,7 @@ steps=(
     'api|joblet-api, rnx and gRPC with stand-ins, driven by grpcio'
     'root|the sandbox and the privileged side alone'
     'e2e|end to end on this host'
+    'release|build for release, install into an empty place'
     'clang|build with clang, warnings are errors'
     'tidy|clang-tidy'
     'cppcheck|cppcheck'

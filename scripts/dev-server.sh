@@ -67,6 +67,8 @@ start() {
     port=$(free_port)
     "$BUILD/src/joblet/joblet" --prefix "$prefix" setup --address "127.0.0.1:$port" --listen 127.0.0.1 >"$dir/setup.log" 2>&1 ||
         { cat "$dir/setup.log" >&2; rm -rf "$prefix"; die "setup failed"; }
+    # An emulated machine is slow to answer a ping.
+    [ -z "${JOBLET_IN_VM:-}" ] || sed -i 's/^\( *keepAliveTimeout:\).*/\1 60s/' "$prefix/config/joblet-config.yml"
     cat >"$dir/env" <<END_ENV
 RNX=$BUILD/src/rnx/rnx
 RNX_CONFIG=$prefix/config/rnx-config.yml

@@ -113,7 +113,7 @@ void text_format_duration(uint64_t ns, char ret_text[TEXT_DURATION_MAX])
     char fraction[16] = "";
     if (ns % NS_PER_S) {
         (void)snprintf(fraction, sizeof(fraction), ".%09llu", (unsigned long long)(ns % NS_PER_S));
-        for (size_t end = strlen(fraction); fraction[end - 1] == '0'; end--)
+        for (size_t end = strlen(fraction); end > 0 && fraction[end - 1] == '0'; end--)
             fraction[end - 1] = '\0';
     }
     if (seconds >= 3600)

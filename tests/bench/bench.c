@@ -1,12 +1,12 @@
-/* What scripts/bench.sh measures with: the figures of one kind each, on standard output.
+/* What scripts/bench.sh measures with: the figures of one kind each, on standard output. The server is that of
+ * RNX_CONFIG.
  *
- *     bench exec COUNT COMMAND...      fork, exec and wait of a command: "MEDIAN P99" in microseconds
- *     bench run COUNT                  RunJob of true to the end of its log, one warm connection: "MEDIAN P99" in
- * microseconds bench rate COUNT CLIENTS         as many jobs of true by as many clients at a time: jobs a second until
- * all have ended bench sleepers COUNT CLIENTS     starts sleeping jobs and leaves them: milliseconds until the last one
- * runs bench log BYTES follow|alone     a job that writes so much: MB a second, every byte counted
- *
- * The server is that of RNX_CONFIG. */
+ * - bench exec COUNT COMMAND...: fork, exec and wait of a command, "MEDIAN P99" in microseconds
+ * - bench run COUNT: RunJob of true to the end of its log, one warm connection, "MEDIAN P99" in microseconds
+ * - bench rate COUNT CLIENTS: as many jobs of true by as many clients at a time, jobs a second until all have ended
+ * - bench sleepers COUNT CLIENTS: starts sleeping jobs and leaves them, milliseconds until the last one runs
+ * - bench stop COUNT: StopJob of a job of a hundred processes that hear no signal, "MEDIAN P99" in microseconds
+ * - bench log BYTES follow|alone: a job that writes so much, MB a second, every byte counted */
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -193,6 +193,56 @@ static int bench_clients(uint64_t count, uint64_t clients, bool sleepers)
     return failed != 0;
 }
 
+/* Stops one job of the program "bomb" (tests/e2e/hostile), once it says that all its processes are there. */
+static int stop_one(struct rpc *rpc, uint64_t *ret_ns)
+{
+    static char stubborn[] = "stubborn";
+    char *arguments[] = {stubborn};
+    char uuid[40];
+    if (start_job(rpc, "bomb", arguments, 1, uuid) < 0)
+        return -1;
+    Joblet__GetJobLogsRequest logs;
+    joblet__get_job_logs_request__init(&logs);
+    logs.uuid = uuid;
+    struct grpc_result result;
+    const uint8_t *message;
+    size_t size;
+    int r = rpc_stream_open(rpc, "/joblet.JobService/GetJobLogs", &logs.base, &result);
+    if (r == 0)
+        r = grpc_client_stream_next(rpc->client, &message, &size, &result);
+    grpc_client_stream_cancel(rpc->client);
+    Joblet__StopJobRequest stop;
+    joblet__stop_job_request__init(&stop);
+    stop.uuid = uuid;
+    ProtobufCMessage *answer = NULL;
+    uint64_t start_ns = now_ns();
+    r = r == 1 ? rpc_call(rpc, "/joblet.JobService/StopJob", &stop.base, &joblet__stop_job_response__descriptor,
+                         RPC_LONG_NS, &answer, &result)
+               : -1;
+    *ret_ns = now_ns() - start_ns;
+    if (r < 0)
+        (void)fprintf(stderr, "bench: StopJob: %s\n", result.message);
+    else
+        protobuf_c_message_free_unpacked(answer, NULL);
+    return r;
+}
+
+static int bench_stop(uint64_t count)
+{
+    struct rpc rpc;
+    if (connect_to_server(&rpc) < 0)
+        return 1;
+    uint64_t *durations_ns = calloc(count, sizeof(*durations_ns));
+    int r = durations_ns ? 0 : -1;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = stop_one(&rpc, &durations_ns[i]);
+    if (r == 0)
+        print_durations(durations_ns, count);
+    free(durations_ns);
+    rpc_close(&rpc);
+    return r < 0;
+}
+
 /* Waits for the end without reading the log. */
 static int wait_for_job(struct rpc *rpc, const char *uuid)
 {
@@ -257,11 +307,13 @@ int main(int count, char **arguments)
         return bench_exec(number, arguments + 3);
     if (valid && strcmp(kind, "run") == 0)
         return bench_run(number);
+    if (valid && strcmp(kind, "stop") == 0)
+        return bench_stop(number);
     valid = valid && count == 4 && text_parse_u64(arguments[3], 64, &clients) == 0 && clients > 0;
     if (valid && (strcmp(kind, "rate") == 0 || strcmp(kind, "sleepers") == 0))
         return bench_clients(number, clients, strcmp(kind, "sleepers") == 0);
     (void)fputs("usage: bench exec COUNT COMMAND... | run COUNT | rate COUNT CLIENTS | sleepers COUNT CLIENTS |\n"
-                "       log BYTES follow|alone\n",
+                "       stop COUNT | log BYTES follow|alone\n",
             stderr);
     return 2;
 }
