@@ -132,6 +132,8 @@ static const struct fields fields_status = {.uuid = 1,
         .timeout = 27};
 /* Our own, the same in both. */
 enum { FIELD_END_REASON = 1000, FIELD_END_SIGNAL = 1001, FIELD_ERROR = 1002, FIELD_MAX_PROCESSES = 1003 };
+/* Of the status alone. */
+enum { FIELD_KERNEL = 1010 };
 
 static void format_time(int64_t unix_ns, char ret_text[TEXT_TIME_MAX])
 {
@@ -194,10 +196,12 @@ void reply_message(struct grpc_call *call, const ProtobufCMessage *message)
     reply_out(call, &out);
 }
 
-void reply_status(struct grpc_call *call, const struct state_job *job)
+void reply_status(struct grpc_call *call, const struct state_job *job, const void *view, size_t view_size)
 {
     _cleanup_(out_donep) struct out out = {0};
     out_job(&out, &fields_status, job);
+    if (view)
+        out_element(&out, FIELD_KERNEL, view, view_size);
     reply_out(call, &out);
 }
 
