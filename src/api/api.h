@@ -22,6 +22,7 @@ struct api {
     int jobs_fd;        /* PREFIX/state/jobs */
     uint32_t jobs_max;  /* how many joblet can run at the same time */
     uint32_t jobs_live; /* accepted and not released yet */
+    uint32_t looks;     /* look.h: on their way */
     bool serving;       /* calls are answered */
     bool shutting_down;
     void (*drained)(struct api *api); /* called when jobs_live becomes 0, if set */

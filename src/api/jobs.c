@@ -6,6 +6,7 @@
 
 #include "api/live.h"
 #include "api/reply.h"
+#include "api/view.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -17,6 +18,15 @@ static void forget_unknown(struct api *api, const uint8_t id[16])
     log_event(LOG_LEVEL_WARN, "a job ended that is not in the job table, removing it", "job", uuid, NULL);
     (void)link_job_id(api->link, CHANNEL_JOB_RELEASE, id, NULL, NULL);
     (void)link_job_id(api->link, CHANNEL_JOB_REMOVE, id, NULL, NULL);
+}
+
+void jobs_on_view(struct api *api, const struct channel_job_view *view)
+{
+    const struct state_job *job = state_find(api->state, view->job_id);
+    struct live *live = job ? job->user : NULL;
+    /* What was there first stays: after a restart it is told again. */
+    if (live && !live->view && view_pack(&view->view, &live->view, &live->view_size) < 0)
+        log_event(LOG_LEVEL_WARN, "no memory for what the kernel says of a job, ignoring", "job", job->uuid, NULL);
 }
 
 void jobs_on_ended(struct api *api, const struct channel_job_ended *ended)

@@ -16,7 +16,8 @@ void jobs_stop(struct api *api, struct state_job *job, struct grpc_call *call);
 /* Answers @call with the job's log. */
 void jobs_follow(struct api *api, struct state_job *job, struct grpc_call *call);
 
-/* The event of the channel. */
+/* The events of the channel. */
+void jobs_on_view(struct api *api, const struct channel_job_view *view);
 void jobs_on_ended(struct api *api, const struct channel_job_ended *ended);
 /* Stops all running jobs, as a client would; @done is called when none is left. */
 void jobs_stop_all(struct api *api, void (*done)(struct api *api));

@@ -43,6 +43,7 @@ static const size_t reply_sizes[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_JOB_SIGNAL] = sizeof(struct channel_reply),
         [CHANNEL_JOB_RELEASE] = sizeof(struct channel_reply),
         [CHANNEL_JOB_REMOVE] = sizeof(struct channel_reply),
+        [CHANNEL_JOB_LOOK] = sizeof(struct channel_look_reply),
 };
 
 static void queue_init(struct queue *queue)
@@ -163,6 +164,12 @@ static bool link_handle(struct link *link, const struct channel_received *messag
         struct channel_job_ended ended;
         memcpy(&ended, message->bytes, sizeof(ended));
         link->events->job_ended(&ended, link->user);
+        return true;
+    }
+    if (operation == CHANNEL_EVENT_JOB_VIEW && message->header.size == sizeof(struct channel_job_view)) {
+        struct channel_job_view view;
+        memcpy(&view, message->bytes, sizeof(view));
+        link->events->job_view(&view, link->user);
         return true;
     }
     struct request *request = queue_take(&link->sent, message->header.sequence);

@@ -16,6 +16,7 @@ struct link;
 typedef void (*link_done)(const struct channel_received *reply, void *user);
 
 struct link_events {
+    void (*job_view)(const struct channel_job_view *view, void *user);
     void (*job_ended)(const struct channel_job_ended *ended, void *user);
     void (*shutdown)(void *user);
     /* joblet is gone (@error->code = 0), or the channel is broken. Last call of this link. */

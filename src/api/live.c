@@ -53,6 +53,8 @@ void live_free(struct live *live)
     api->jobs_live--;
     live->job->user = NULL;
     live->spec_fd = fd_close(live->spec_fd);
+    free(live->view);
+    live->view = NULL;
     uv_close((uv_handle_t *)&live->timer, live_on_closed);
     if (api->jobs_live == 0 && api->drained)
         api->drained(api);
@@ -199,8 +201,11 @@ static void on_end_stored(const struct error *error, struct state_job *job, void
         on_released(NULL, live);
 }
 
+/* The view goes to the disk with the end, in the same transaction: until then joblet has it in its note of the job. */
 static void store_end(struct live *live)
 {
+    if (live->view && state_store_view(live->api->state, live->job, live->view, live->view_size) < 0)
+        log_event(LOG_LEVEL_WARN, "what the kernel said of a job is not kept", "job", live->job->uuid, NULL);
     int r = state_update(live->api->state, live->job, &live->end, on_end_stored, live);
     if (r < 0)
         (void)uv_timer_start(&live->timer, on_retry, RETRY_MS, 0);

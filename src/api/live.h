@@ -17,12 +17,14 @@ struct live {
     struct waiter *stoppers;    /* StopJob calls that wait */
     struct deleting *deleting;  /* asked for between the end and the release, or NULL */
     struct logs_followed followed;
-    uv_timer_t timer;          /* grace period, or the next try to store */
-    bool stored;               /* the row is on disk */
-    bool stop_wanted;          /* asked for before it was */
-    bool started;              /* joblet has it running: signals reach it */
-    bool stopping;             /* TERM was sent */
-    bool ending;               /* the end is being stored */
+    uv_timer_t timer; /* grace period, or the next try to store */
+    bool stored;      /* the row is on disk */
+    bool stop_wanted; /* asked for before it was */
+    bool started;     /* joblet has it running: signals reach it */
+    bool stopping;    /* TERM was sent */
+    bool ending;      /* the end is being stored */
+    uint8_t *view;    /* what the kernel said before the command ran, packed (view.h), or NULL */
+    size_t view_size;
     struct error failure;      /* why the start failed; code = 0: it did not */
     struct state_progress end; /* while ending */
 };

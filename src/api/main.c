@@ -67,6 +67,12 @@ static void on_signal(uv_signal_t *signal, int number)
     begin_shutdown(NULL);
 }
 
+static void on_job_view(const struct channel_job_view *view, void *user)
+{
+    (void)user;
+    jobs_on_view(&api, view);
+}
+
 static void on_job_ended(const struct channel_job_ended *ended, void *user)
 {
     (void)user;
@@ -86,6 +92,7 @@ static void on_channel_closed(const struct error *error, void *user)
 }
 
 static const struct link_events link_events = {
+        .job_view = on_job_view,
         .job_ended = on_job_ended,
         .shutdown = begin_shutdown,
         .closed = on_channel_closed,

@@ -145,6 +145,8 @@ enum {
     FIELD_TMP_BYTES,
     FIELD_LOG_BYTES
 };
+/* Of the status alone. */
+enum { FIELD_KERNEL = 1010 };
 
 static void format_time(int64_t unix_ns, char ret_text[TEXT_TIME_MAX])
 {
@@ -215,10 +217,12 @@ void reply_message(struct grpc_call *call, const ProtobufCMessage *message)
     reply_out(call, &out);
 }
 
-void reply_status(struct grpc_call *call, const struct state_job *job)
+void reply_status(struct grpc_call *call, const struct state_job *job, const void *view, size_t view_size)
 {
     _cleanup_(out_donep) struct out out = {0};
     out_job(&out, &fields_status, job);
+    if (view)
+        out_element(&out, FIELD_KERNEL, view, view_size);
     reply_out(call, &out);
 }
 

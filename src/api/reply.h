@@ -14,8 +14,8 @@
  */
 void reply_message(struct grpc_call *call, const ProtobufCMessage *message);
 
-/* GetJobStatusResponse of @job. */
-void reply_status(struct grpc_call *call, const struct state_job *job);
+/* GetJobStatusResponse of @job, with @view (a packed KernelView, or NULL) as its field kernel. */
+void reply_status(struct grpc_call *call, const struct state_job *job, const void *view, size_t view_size);
 /* Jobs: the newest first, as many as fit below REPLY_SIZE_MAX; truncated says when some did not. */
 void reply_list(struct grpc_call *call, const struct state *state);
 /* StopJobResponse. */

@@ -6,6 +6,7 @@
 
 #include "api/deletion.h"
 #include "api/jobs.h"
+#include "api/look.h"
 #include "api/reply.h"
 #include "api/request.h"
 #include "api/roles.h"
@@ -115,9 +116,9 @@ static struct state_job *find_job(struct grpc_call *call, const uint8_t *bytes, 
 
 static void handle_get_job_status(struct grpc_call *call, const uint8_t *bytes, size_t size, void *user)
 {
-    const struct state_job *job = find_job(call, bytes, size, user);
+    struct state_job *job = find_job(call, bytes, size, user);
     if (job)
-        reply_status(call, job);
+        look_status(user, job, call);
 }
 
 static void handle_stop_job(struct grpc_call *call, const uint8_t *bytes, size_t size, void *user)

@@ -12,7 +12,7 @@
 #include "joblog/format.h"
 
 #define RUN_MAGIC 0x4e55524aU /* "JRUN" */
-#define RUN_VERSION 1U
+#define RUN_VERSION 2U
 #define GROUPS_MAGIC 0x5052474aU /* "JGRP" */
 #define GROUPS_FILE "groups"
 #define NAME_MAX_OURS 64U

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "channel/view.h"
 #include "kernel/cgroup.h"
 #include "plan/record.h"
 
@@ -53,6 +54,7 @@ struct run_note {
     uint32_t timeout_set;
     uint32_t stop_wanted; /* a KILL was asked for */
     char group[CGROUP_NAME_MAX];
+    struct channel_kernel_view view; /* what joblet saw before it said go */
     struct run_groups groups;
 };
 

@@ -113,6 +113,16 @@ static void reply_start(struct job *job, const struct error *error)
         api_send(&broker->api, &reply);
 }
 
+void job_send_view(struct job *job)
+{
+    struct channel_job_view message = {
+            .header = {.operation = CHANNEL_EVENT_JOB_VIEW, .size = sizeof(message)}, .view = job->note.view};
+    if (job->note.view.init.pid == 0)
+        return;
+    memcpy(message.job_id, job->note.job_id, sizeof(message.job_id));
+    api_send(&job->broker->api, &message);
+}
+
 void job_send_end(struct job *job)
 {
     job->ended.header = (struct channel_header){.operation = CHANNEL_EVENT_JOB_ENDED, .size = sizeof(job->ended)};
@@ -327,21 +337,37 @@ static void set_running(struct job *job, int64_t started_unix_ns)
     job->note.started_unix_ns = started_unix_ns;
     (void)files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
     log_event(LOG_LEVEL_INFO, "job started", "job", job->uuid, "pid", LOG_NUMBER(job->note.pid), NULL);
+    if (job->broker->api.listed)
+        job_send_view(job);
     reply_start(job, NULL);
     if (job->kill_wanted)
         job_kill(job);
 }
 
-static int look_from_outside(struct job *job)
+static struct outside_plan outside_plan_of(const struct job *job)
 {
-    const struct outside_plan plan = {.own = &job->broker->own_namespaces,
+    return (struct outside_plan){.own = &job->broker->own_namespaces,
             .cgroups = job->cgroups,
             .group = job->note.group,
             .id_base = job->note.id_base,
             .command_id = job->broker->config->command_id,
             .root_device = job->root_device,
             .root_inode = job->root_inode};
-    return outside_check(&plan, job->note.pid, job->command_pid, &job->note.start_ticks, &job->failure);
+}
+
+static int look_from_outside(struct job *job)
+{
+    const struct outside_plan plan = outside_plan_of(job);
+    return outside_check(
+            &plan, job->note.pid, job->command_pid, &job->note.start_ticks, &job->note.view, &job->failure);
+}
+
+int job_look(const struct job *job, struct channel_kernel_view *ret_view, struct error *error)
+{
+    const struct outside_plan plan = outside_plan_of(job);
+    if (job->phase != CHANNEL_JOB_RUNNING)
+        return error_text(error, ESRCH, "job %s does not run", job->uuid);
+    return outside_look(&plan, &job->note.view, job->note.start_ticks, ret_view, error);
 }
 
 void job_note_groups(const struct cgroup_host *host, struct run_groups *ret_groups)

@@ -74,6 +74,10 @@ int job_terminate(struct job *job, struct error *error);
 void job_kill(struct job *job);
 /* Forgets an ended job, frees its slot and groups. */
 void job_release(struct job *job);
+/* Sends what was seen of @job before its command ran; nothing when it was not looked at. */
+void job_send_view(struct job *job);
+/* What the kernel says of the running @job, now. 0 or -errno with @error. */
+int job_look(const struct job *job, struct channel_kernel_view *ret_view, struct error *error);
 /* Sends the end of @job to joblet-api. */
 void job_send_end(struct job *job);
 

@@ -61,7 +61,7 @@ static void apply_list(struct broker *broker, struct channel_received *message)
     const struct channel_list_jobs *list = (const void *)message->bytes;
     struct channel_job_reply reply = {.header = list->header};
     reply.header.size = sizeof(reply);
-    const struct job *job = job_from(broker, list->cursor);
+    struct job *job = job_from(broker, list->cursor);
     if (job) {
         reply.next = job->serial + 1;
         reply.phase = job->phase;
@@ -69,7 +69,9 @@ static void apply_list(struct broker *broker, struct channel_received *message)
         memcpy(reply.job_id, job->note.job_id, sizeof(reply.job_id));
     }
     api_send(&broker->api, &reply);
-    if (!job)
+    if (job)
+        job_send_view(job);
+    else
         send_missed_ends(broker);
 }
 
@@ -201,6 +203,19 @@ static void apply_remove(struct broker *broker, struct channel_received *message
     reply_error(broker, &request->header, &error);
 }
 
+static void apply_look(struct broker *broker, struct channel_received *message)
+{
+    const struct channel_job_id *request = (const void *)message->bytes;
+    struct channel_look_reply reply = {.header = request->header};
+    reply.header.size = sizeof(reply);
+    const struct job *job = job_find(broker, request->job_id);
+    if (job)
+        (void)job_look(job, &reply.view, &reply.error);
+    else
+        (void)error_text(&reply.error, ESRCH, "there is no such job");
+    api_send(&broker->api, &reply);
+}
+
 static const struct operation operations[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_HELLO] = {PHASE_NEW, 1, 1, apply_hello, sizeof(struct channel_hello_reply)},
         [CHANNEL_LIST_JOBS] = {PHASE_GREETED, 20000, 20000, apply_list, sizeof(struct channel_job_reply)},
@@ -208,6 +223,7 @@ static const struct operation operations[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_JOB_SIGNAL] = {PHASE_GREETED, 4000, 8000, apply_signal, sizeof(struct channel_reply)},
         [CHANNEL_JOB_RELEASE] = {PHASE_GREETED, 20000, 20000, apply_release, sizeof(struct channel_reply)},
         [CHANNEL_JOB_REMOVE] = {PHASE_GREETED, 20000, 20000, apply_remove, sizeof(struct channel_reply)},
+        [CHANNEL_JOB_LOOK] = {PHASE_GREETED, 500, 500, apply_look, sizeof(struct channel_look_reply)},
 };
 
 /* True when the operation may be done now; it then costs a token. */
@@ -227,7 +243,7 @@ static bool take_token(struct api_bucket *bucket, const struct operation *operat
     return true;
 }
 
-/* Any reply ends with its error, so that one function can refuse all of them. */
+/* Any reply has an error, all but the start's at the same place, so that one function can refuse all of them. */
 static void reply_busy(struct broker *broker, const struct channel_header *request, uint16_t size)
 {
     uint8_t bytes[CHANNEL_MESSAGE_MAX] = {0};

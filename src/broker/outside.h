@@ -1,11 +1,12 @@
 /* The look from outside (P5): before joblet says go it asks the kernel whether joblet-init and the command's process
- * are what the plan says. It does not believe what they say of themselves. */
+ * are what the plan says. It does not believe what they say of themselves. What it saw is kept as the job's view. */
 #pragma once
 
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "channel/view.h"
 #include "kernel/cgroup.h"
 #include "kernel/procstatus.h"
 
@@ -20,7 +21,13 @@ struct outside_plan {
 };
 
 /* Checks both processes: ids, groups, the five capability sets, no-new-privileges, filter, id maps, namespaces (not
- * ours, and the same for both), root, control groups, parenthood. 0 and the start time of joblet-init, or -errno with
- * @error, its stage set. */
+ * ours, and the same for both), root, control groups, parenthood. 0, the start time of joblet-init and what was seen,
+ * or -errno with @error, its stage set. */
 int outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,
-        struct error *error);
+        struct channel_kernel_view *ret_view, struct error *error);
+
+/* Looks at a running job and judges nothing. @before: what was seen before the go, and @start_ticks: joblet-init's
+ * start time then; both name the processes. Without the command's process (it has just ended) the rest is told. Of
+ * @plan the ids and the root are not used. 0 or -errno with @error. */
+int outside_look(const struct outside_plan *plan, const struct channel_kernel_view *before, uint64_t start_ticks,
+        struct channel_kernel_view *ret_view, struct error *error);

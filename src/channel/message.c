@@ -19,6 +19,7 @@ static const struct {
         [CHANNEL_JOB_SIGNAL] = {sizeof(struct channel_job_signal), 0},
         [CHANNEL_JOB_RELEASE] = {sizeof(struct channel_job_id), 0},
         [CHANNEL_JOB_REMOVE] = {sizeof(struct channel_job_id), 0},
+        [CHANNEL_JOB_LOOK] = {sizeof(struct channel_job_id), 0},
 };
 
 _Static_assert(sizeof(struct channel_start_reply) <= CHANNEL_MESSAGE_MAX, "channel_start_reply fits a message");

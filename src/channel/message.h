@@ -13,6 +13,7 @@
 
 #include "base/cpulist.h"
 #include "base/error.h"
+#include "channel/view.h"
 #include "plan/record.h"
 
 #define CHANNEL_VERSION 1U
@@ -27,10 +28,12 @@ enum channel_operation {
     CHANNEL_JOB_SIGNAL = 4,  /* reply: channel_reply */
     CHANNEL_JOB_RELEASE = 5, /* the end is recorded in the API's database: forget the job, free its slot */
     CHANNEL_JOB_REMOVE = 6,  /* delete the files of a released job; reply: channel_reply */
+    CHANNEL_JOB_LOOK = 7,    /* what the kernel says of a running job, now; reply: channel_look_reply */
     CHANNEL_OPERATION_COUNT,
     /* joblet → joblet-api, without a request */
     CHANNEL_EVENT_JOB_ENDED = 64, /* channel_job_ended; again after a restart until released */
     CHANNEL_EVENT_SHUTDOWN = 65,  /* channel_header alone: stop accepting, let streams end, exit */
+    CHANNEL_EVENT_JOB_VIEW = 66,  /* channel_job_view: before the reply to its start; again with each listing */
 };
 
 struct channel_header {
@@ -81,7 +84,7 @@ struct channel_job_signal {
     uint32_t reserved;
 };
 
-struct channel_job_id { /* JOB_RELEASE, JOB_REMOVE */
+struct channel_job_id { /* JOB_RELEASE, JOB_REMOVE, JOB_LOOK */
     struct channel_header header;
     uint8_t job_id[16];
 };
@@ -123,7 +126,23 @@ struct channel_job_ended {
     uint64_t memory_peak_bytes; /* 0 when the kernel does not say */
 };
 
+/* The error is where channel_reply has it. */
+struct channel_look_reply {
+    struct channel_header header;
+    struct error error;
+    struct channel_kernel_view view;
+};
+
+/* What joblet saw before it said go. */
+struct channel_job_view {
+    struct channel_header header;
+    uint8_t job_id[16];
+    struct channel_kernel_view view;
+};
+
 _Static_assert(sizeof(struct channel_job_ended) <= CHANNEL_MESSAGE_MAX, "channel_job_ended fits a message");
+_Static_assert(sizeof(struct channel_look_reply) <= CHANNEL_MESSAGE_MAX, "channel_look_reply fits a message");
+_Static_assert(sizeof(struct channel_job_view) <= CHANNEL_MESSAGE_MAX, "channel_job_view fits a message");
 
 /* The exact size of a message joblet-api → joblet, or 0 when @operation is none; and its number of descriptors. */
 uint16_t channel_request_size(uint16_t operation);

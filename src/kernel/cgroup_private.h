@@ -1,4 +1,4 @@
-/* Between cgroup.c (hierarchies and groups) and cgroup_limits.c (what is written into a group). */
+/* Between cgroup.c (hierarchies and groups) and cgroup_apply.c (what is written into a group). */
 #pragma once
 
 #include "kernel/cgroup.h"

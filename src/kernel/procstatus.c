@@ -175,16 +175,86 @@ int procstatus_read_start_time(int proc_fd, uint64_t *ret_ticks)
     return r < 0 ? r : procstatus_parse_start_time(text, ret_ticks);
 }
 
-int procstatus_check_id_map(int proc_fd, const char *name, uint32_t base, uint32_t size)
+int procstatus_parse_id_map(const char *text, struct procstatus_id_map *ret_map)
+{
+    struct procstatus_id_map map = {0};
+    for (const char *line = text; *line;) {
+        uint64_t numbers[3];
+        const char *newline = strchr(line, '\n');
+        if (!newline || parse_numbers(line, 10, numbers, ELEMENTS(numbers)) != 3)
+            return -EBADMSG;
+        if (map.lines++ == 0) {
+            map.inside = (uint32_t)numbers[0];
+            map.outside = (uint32_t)numbers[1];
+            map.count = (uint32_t)numbers[2];
+        }
+        line = newline + 1;
+    }
+    if (map.lines == 0)
+        return -EBADMSG;
+    *ret_map = map;
+    return 0;
+}
+
+int procstatus_read_id_map(int proc_fd, const char *name, struct procstatus_id_map *ret_map)
 {
     char text[FILE_SIZE_MAX];
     int r = read_small(proc_fd, name, text);
+    return r < 0 ? r : procstatus_parse_id_map(text, ret_map);
+}
+
+int procstatus_check_id_map(int proc_fd, const char *name, uint32_t base, uint32_t size)
+{
+    struct procstatus_id_map map;
+    int r = procstatus_read_id_map(proc_fd, name, &map);
     if (r < 0)
-        return r;
-    uint64_t numbers[4];
-    const char *newline = strchr(text, '\n');
-    return newline && !newline[1] && parse_numbers(text, 10, numbers, ELEMENTS(numbers)) == 3 && numbers[0] == 0 &&
-           numbers[1] == base && numbers[2] == size;
+        return r == -EBADMSG ? 0 : r; /* no map at all is another map */
+    return map.lines == 1 && map.inside == 0 && map.outside == base && map.count == size;
+}
+
+/* The soft and the hard limit on the line that begins with @name. */
+static int parse_limit(const char *text, const char *name, uint64_t *ret_soft, uint64_t *ret_hard)
+{
+    static const char unlimited[] = "unlimited";
+    const char *at = find_line(text, name);
+    uint64_t values[2];
+    for (unsigned i = 0; i < ELEMENTS(values); i++) {
+        if (!at || *at != ' ')
+            return -EBADMSG;
+        at += strspn(at, " ");
+        char *end;
+        errno = 0;
+        values[i] = strtoull(at, &end, 10);
+        if (strncmp(at, unlimited, sizeof(unlimited) - 1) == 0) {
+            values[i] = PROCSTATUS_UNLIMITED;
+            at += sizeof(unlimited) - 1;
+        } else if (end != at && errno == 0) {
+            at = end;
+        } else {
+            return -EBADMSG;
+        }
+    }
+    *ret_soft = values[0];
+    *ret_hard = values[1];
+    return 0;
+}
+
+int procstatus_parse_limits(const char *text, struct procstatus_limits *ret_limits)
+{
+    struct procstatus_limits limits;
+    int r = parse_limit(text, "Max open files", &limits.open_files_soft, &limits.open_files_hard);
+    if (r == 0)
+        r = parse_limit(text, "Max core file size", &limits.core_bytes_soft, &limits.core_bytes_hard);
+    if (r == 0)
+        *ret_limits = limits;
+    return r;
+}
+
+int procstatus_read_limits(int proc_fd, struct procstatus_limits *ret_limits)
+{
+    char text[FILE_SIZE_MAX];
+    int r = read_small(proc_fd, "limits", text);
+    return r < 0 ? r : procstatus_parse_limits(text, ret_limits);
 }
 
 static const char *const ns_paths[PROCSTATUS_NS_COUNT] = {

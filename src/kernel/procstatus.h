@@ -44,6 +44,28 @@ int procstatus_parse(const char *text, struct procstatus *ret_status, struct err
 int procstatus_read_start_time(int proc_fd, uint64_t *ret_ticks);
 int procstatus_parse_start_time(const char *text, uint64_t *ret_ticks);
 
+/* One of the maps "uid_map" and "gid_map". */
+struct procstatus_id_map {
+    uint32_t lines; /* how many it has; the rest is the first */
+    uint32_t inside;
+    uint32_t outside;
+    uint32_t count;
+};
+/* Reads the map @name below @proc_fd. 0, -EBADMSG when it is malformed or empty, -errno. */
+int procstatus_read_id_map(int proc_fd, const char *name, struct procstatus_id_map *ret_map);
+int procstatus_parse_id_map(const char *text, struct procstatus_id_map *ret_map);
+
+/* Of /proc/PID/limits; PROCSTATUS_UNLIMITED where it says so. 0, -EBADMSG or -errno. */
+#define PROCSTATUS_UNLIMITED UINT64_MAX
+struct procstatus_limits {
+    uint64_t open_files_soft;
+    uint64_t open_files_hard;
+    uint64_t core_bytes_soft;
+    uint64_t core_bytes_hard;
+};
+int procstatus_read_limits(int proc_fd, struct procstatus_limits *ret_limits);
+int procstatus_parse_limits(const char *text, struct procstatus_limits *ret_limits);
+
 /* True (1) when @name ("uid_map" or "gid_map") below @proc_fd is the one line that maps 0 to @base for @size ids, 0
  * when it is anything else. 1, 0 or -errno. */
 int procstatus_check_id_map(int proc_fd, const char *name, uint32_t base, uint32_t size);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "joblet.pb-c.h"
 #include "rnx/json.h"
+#include "rnx/kernel_view.h"
 #include "rnx/output.h"
 #include "rnx/rpc.h"
 
@@ -242,6 +243,8 @@ static void print_text(const Joblet__GetJobStatusResponse *job, bool colour)
     print_one("Working Directory", "  Work Dir", job->work_dir);
     print_items("Uploaded Files", job->uploads, job->n_uploads);
     print_environment(job);
+    if (job->kernel)
+        kernel_view_print(job->kernel);
     print_result(job);
     print_actions(job);
 }
@@ -301,6 +304,10 @@ static void print_json(const Joblet__GetJobStatusResponse *job)
     json_put_integer_set(&json, "gpuCount", job->gpu_count);
     put_gpu_indices(&json, job);
     json_put_integer_set(&json, "gpuMemoryMb", job->gpu_memory_mb);
+    if (job->kernel) {
+        json_key(&json, "kernel");
+        kernel_view_put(&json, job->kernel);
+    }
     json_put_integer_set(&json, "logBytes", job->log_bytes);
     json_put_integer_set(&json, "maxCPU", job->max_cpu);
     json_put_integer_set(&json, "maxIOBPS", job->max_io_bps);

@@ -38,13 +38,24 @@ static const char *const migrations[] = {
         "ALTER TABLE jobs ADD COLUMN work_bytes INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE jobs ADD COLUMN tmp_bytes INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE jobs ADD COLUMN log_quota_bytes INTEGER NOT NULL DEFAULT 0",
+        /* What the kernel said of a job, as joblet-api encodes it. By the sequence and not by the id: the rows of jobs
+         * that end together lie together, so that a commit writes one page more and not one for each. */
+        "CREATE TABLE job_views (sequence INTEGER PRIMARY KEY, view BLOB NOT NULL) STRICT",
 };
 #define SCHEMA_VERSION ((int)ELEMENTS(migrations))
 
 /* Progress has the same parameters in insert and update: PARAMETER_PROGRESS + n; the id is always 1. */
 enum { PARAMETER_ID = 1, PARAMETER_PROGRESS = 2, PARAMETER_ASKED = 14 };
 
-enum statement { STATEMENT_INSERT, STATEMENT_UPDATE, STATEMENT_DELETE, STATEMENT_COUNT };
+enum statement {
+    STATEMENT_INSERT,
+    STATEMENT_UPDATE,
+    STATEMENT_DELETE,
+    STATEMENT_VIEW_INSERT,
+    STATEMENT_VIEW_SELECT,
+    STATEMENT_VIEW_DELETE,
+    STATEMENT_COUNT
+};
 
 static const char *const statements[STATEMENT_COUNT] = {
         [STATEMENT_INSERT] =
@@ -61,6 +72,10 @@ static const char *const statements[STATEMENT_COUNT] = {
                 " log_bytes=?8, log_left_out_bytes=?9, cpu_ns=?10, memory_peak_bytes=?11, end_reason=?12, error=?13"
                 " WHERE id=?1",
         [STATEMENT_DELETE] = "DELETE FROM jobs WHERE id=?1",
+        /* The first stays: it is asked for again when an end could not be stored at once. */
+        [STATEMENT_VIEW_INSERT] = "INSERT INTO job_views (sequence, view) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        [STATEMENT_VIEW_SELECT] = "SELECT view FROM job_views WHERE sequence=?1",
+        [STATEMENT_VIEW_DELETE] = "DELETE FROM job_views WHERE sequence=?1",
 };
 
 struct state_database {
@@ -480,6 +495,42 @@ int state_database_update(struct state_database *database, const struct state_jo
 int state_database_delete(struct state_database *database, const struct state_job *job, struct error *error)
 {
     sqlite3_stmt *statement = database->statements[STATEMENT_DELETE];
+    sqlite3_stmt *of_view = database->statements[STATEMENT_VIEW_DELETE];
     (void)sqlite3_bind_blob(statement, PARAMETER_ID, job->id, sizeof(job->id), SQLITE_STATIC);
-    return database_run(database, statement, "delete", error);
+    int r = database_run(database, statement, "delete", error);
+    (void)sqlite3_bind_int64(of_view, 1, (int64_t)job->sequence);
+    return r < 0 ? r : database_run(database, of_view, "delete view", error);
+}
+
+int state_database_insert_view(struct state_database *database, const struct state_job *job, const void *bytes,
+        size_t size, struct error *error)
+{
+    sqlite3_stmt *statement = database->statements[STATEMENT_VIEW_INSERT];
+    (void)sqlite3_bind_int64(statement, 1, (int64_t)job->sequence);
+    (void)sqlite3_bind_blob64(statement, 2, bytes, size, SQLITE_STATIC);
+    return database_run(database, statement, "insert view", error);
+}
+
+int state_database_read_view(
+        struct state_database *database, const struct state_job *job, void **ret_bytes, size_t *ret_size)
+{
+    sqlite3_stmt *statement = database->statements[STATEMENT_VIEW_SELECT];
+    (void)sqlite3_bind_int64(statement, 1, (int64_t)job->sequence);
+    int step = sqlite3_step(statement);
+    int r = step == SQLITE_ROW ? 0 : step == SQLITE_DONE ? -ENOENT : -EIO;
+    const void *bytes = r == 0 ? sqlite3_column_blob(statement, 0) : NULL;
+    size_t size = r == 0 ? (size_t)sqlite3_column_bytes(statement, 0) : 0;
+    if (r == 0 && (!bytes || size > STATE_VIEW_SIZE_MAX || sqlite3_column_type(statement, 0) != SQLITE_BLOB))
+        r = -EUCLEAN;
+    void *copy = r == 0 ? malloc(size) : NULL;
+    if (r == 0 && !copy)
+        r = -ENOMEM;
+    if (r == 0) {
+        memcpy(copy, bytes, size);
+        *ret_bytes = copy;
+        *ret_size = size;
+    }
+    (void)sqlite3_reset(statement);
+    (void)sqlite3_clear_bindings(statement);
+    return r;
 }

@@ -28,4 +28,13 @@ int state_database_insert(struct state_database *database, const struct state_jo
         const struct state_progress *progress, struct error *error);
 int state_database_update(struct state_database *database, const struct state_job *job,
         const struct state_progress *progress, struct error *error);
+/* With the job's view. */
 int state_database_delete(struct state_database *database, const struct state_job *job, struct error *error);
+
+/* The view of the job, bytes that are not looked into. A second one is ignored. */
+#define STATE_VIEW_SIZE_MAX 4096U
+int state_database_insert_view(struct state_database *database, const struct state_job *job, const void *bytes,
+        size_t size, struct error *error);
+/* A new copy of it, the caller's. 0; -ENOENT: it has none; -EUCLEAN, -EIO, -ENOMEM. */
+int state_database_read_view(
+        struct state_database *database, const struct state_job *job, void **ret_bytes, size_t *ret_size);

@@ -97,9 +97,11 @@ void state_dispatch(struct state *state)
         write_settle(state, write);
         if (write->done)
             write->done(write->error.code ? &write->error : NULL, write->job, write->user);
+        if (write->viewed)
+            write->viewed(write->view, write->view_size, write->job, write->user);
         if (write->job->gone && write->job->writes == 0)
             state_job_free(write->job);
-        free(write);
+        writer_write_free(write);
         write = next;
     }
 }
@@ -130,17 +132,31 @@ int state_lookup(const struct state *state, const char *text, struct state_job *
     return r;
 }
 
+static struct writer_write *new_write(enum writer_kind kind, struct state_job *job, bool urgent, void *user)
+{
+    struct writer_write *write = calloc(1, sizeof(*write));
+    if (write)
+        *write = (struct writer_write){.kind = kind, .urgent = urgent, .job = job, .user = user};
+    return write;
+}
+
+/* Takes @write. */
+static void queue(struct state *state, struct writer_write *write)
+{
+    write->change = ++write->job->changes;
+    write->job->writes++;
+    writer_queue(state->writer, write);
+}
+
 static int queue_write(struct state *state, enum writer_kind kind, struct state_job *job,
         const struct state_progress *progress, bool urgent, state_done done, void *user)
 {
-    struct writer_write *write = calloc(1, sizeof(*write));
+    struct writer_write *write = new_write(kind, job, urgent, user);
     if (!write)
         return -ENOMEM;
-    *write = (struct writer_write){.kind = kind, .urgent = urgent, .job = job, .done = done, .user = user};
     write->progress = progress ? *progress : job->now;
-    write->change = ++job->changes;
-    job->writes++;
-    writer_queue(state->writer, write);
+    write->done = done;
+    queue(state, write);
     return 0;
 }
 
@@ -201,4 +217,31 @@ int state_update_lazy(struct state *state, struct state_job *job, const struct s
 int state_delete(struct state *state, struct state_job *job, state_done done, void *user)
 {
     return queue_write(state, WRITER_DELETE, job, NULL, /* urgent= */ true, done, user);
+}
+
+int state_store_view(struct state *state, struct state_job *job, const void *view, size_t size)
+{
+    if (size > STATE_VIEW_SIZE_MAX)
+        return -E2BIG;
+    struct writer_write *write = new_write(WRITER_STORE_VIEW, job, /* urgent= */ false, NULL);
+    void *copy = write ? malloc(size ? size : 1) : NULL;
+    if (!copy) {
+        writer_write_free(write);
+        return -ENOMEM;
+    }
+    memcpy(copy, view, size);
+    write->view = copy;
+    write->view_size = size;
+    queue(state, write);
+    return 0;
+}
+
+int state_read_view(struct state *state, struct state_job *job, state_view_done done, void *user)
+{
+    struct writer_write *write = new_write(WRITER_READ_VIEW, job, /* urgent= */ true, user);
+    if (!write)
+        return -ENOMEM;
+    write->viewed = done;
+    queue(state, write);
+    return 0;
 }

@@ -43,6 +43,13 @@ int state_update(
 /* As state_update, but visible at once and on disk some time later, at the latest with the next durable change. For
  * what can be found out again after a crash. */
 int state_update_lazy(struct state *state, struct state_job *job, const struct state_progress *progress);
+/* Keeps @view (copied, at most STATE_VIEW_SIZE_MAX bytes, not looked into) as the job's view, with the next durable
+ * change. The first one stays. 0, -E2BIG or -ENOMEM. */
+int state_store_view(struct state *state, struct state_job *job, const void *view, size_t size);
+/* Reads it from the disk; it is not kept in memory. @view is borrowed, NULL when there is none or it cannot be read.
+ * The job lives until @done was called, but may be on its way out. 0 or -ENOMEM. */
+typedef void (*state_view_done)(const void *view, size_t size, struct state_job *job, void *user);
+int state_read_view(struct state *state, struct state_job *job, state_view_done done, void *user);
 /* Takes the job out of the database; it stays visible until then, and is freed after @done (on failure it stays). No
  * other change of it may follow. 0 or -ENOMEM. */
 int state_delete(struct state *state, struct state_job *job, state_done done, void *user);

@@ -47,7 +47,15 @@ static void list_append(struct list *list, struct writer_write *first, struct wr
     list->last = &last->next;
 }
 
-static int write_apply(struct state_database *database, const struct writer_write *write, struct error *error)
+void writer_write_free(struct writer_write *write)
+{
+    if (!write)
+        return;
+    free(write->view);
+    free(write);
+}
+
+static int write_apply(struct state_database *database, struct writer_write *write, struct error *error)
 {
     switch (write->kind) {
     case WRITER_INSERT:
@@ -56,6 +64,12 @@ static int write_apply(struct state_database *database, const struct writer_writ
         return state_database_update(database, write->job, &write->progress, error);
     case WRITER_DELETE:
         return state_database_delete(database, write->job, error);
+    case WRITER_STORE_VIEW:
+        return state_database_insert_view(database, write->job, write->view, write->view_size, error);
+    case WRITER_READ_VIEW:
+        /* One that cannot be read is as one that is not there: the changes beside it must not fail for it. */
+        (void)state_database_read_view(database, write->job, &write->view, &write->view_size);
+        return 0;
     }
     return error_text(error, EINVAL, "job table: unknown change");
 }

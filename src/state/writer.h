@@ -9,7 +9,13 @@
 #include "base/error.h"
 #include "state/database.h"
 
-enum writer_kind { WRITER_INSERT, WRITER_UPDATE, WRITER_DELETE };
+enum writer_kind {
+    WRITER_INSERT,
+    WRITER_UPDATE,
+    WRITER_DELETE,
+    WRITER_STORE_VIEW,
+    WRITER_READ_VIEW, /* no change; in the order of the others, so that it sees them */
+};
 
 struct writer_write {
     struct writer_write *next;
@@ -18,12 +24,18 @@ struct writer_write {
     uint32_t change; /* the job's changes, counted */
     struct state_job *job;
     struct state_progress progress;
+    void *view; /* owned: to store, or what was read (NULL: there is none) */
+    size_t view_size;
     /* Filled when it comes back: error.code = 0, or why the transaction failed. */
     struct error error;
     /* The caller's own. */
     void (*done)(const struct error *error, struct state_job *job, void *user);
+    void (*viewed)(const void *view, size_t size, struct state_job *job, void *user);
     void *user;
 };
+
+/* NULL is fine. */
+void writer_write_free(struct writer_write *write);
 
 struct writer;
 

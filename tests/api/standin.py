@@ -1,7 +1,7 @@
 """A stand-in for joblet: starts joblet-api as joblet does (descriptors at fixed numbers, a user without rights) and speaks the
 privileged channel with it. Its jobs are made of text: each argument of a job is a step (see Joblet.run_job).
 
-Layouts mirror src/channel/message.h, src/plan/record.h, src/config/settings.h and src/joblog/format.h."""
+Layouts mirror src/channel/message.h and view.h, src/plan/record.h, src/config/settings.h and src/joblog/format.h."""
 
 import ctypes
 import fcntl
@@ -19,8 +19,9 @@ API_UID = 61234
 SEALS = 0x1 | 0x2 | 0x4 | 0x8
 F_ADD_SEALS = 1033
 
-HELLO, LIST, START, SIGNAL, RELEASE, REMOVE = 1, 2, 3, 4, 5, 6
-EVENT_ENDED, EVENT_SHUTDOWN = 64, 65
+HELLO, LIST, START, SIGNAL, RELEASE, REMOVE, LOOK = 1, 2, 3, 4, 5, 6, 7
+EVENT_ENDED, EVENT_SHUTDOWN, EVENT_VIEW = 64, 65, 66
+NO_LIMIT, NOT_SET = 2**64 - 1, 2**64 - 2
 REASONS = {"exited": 1, "signal": 2, "timeout": 3, "oom": 4, "stopped": 5}
 
 
@@ -88,6 +89,61 @@ class JobEnded(ctypes.Structure):
                 ("memory_peak_bytes", ctypes.c_uint64)]
 
 
+class ViewMap(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ("lines", "inside", "outside", "count")]
+
+
+class ViewProcess(ctypes.Structure):
+    _fields_ = [("pid", ctypes.c_uint32), ("inner_pid", ctypes.c_uint32), ("uid", ctypes.c_uint32 * 4),
+                ("gid", ctypes.c_uint32 * 4), ("uid_map", ViewMap), ("gid_map", ViewMap), ("group_count", ctypes.c_uint32),
+                ("no_new_privs", ctypes.c_uint32), ("seccomp", ctypes.c_uint32), ("seccomp_filters", ctypes.c_uint32),
+                ("capabilities", ctypes.c_uint64 * 5), ("namespaces", ctypes.c_uint32 * 7),
+                ("own_namespaces", ctypes.c_uint32)]
+
+
+class ViewDevice(ctypes.Structure):
+    _fields_ = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("read_bps", ctypes.c_uint64),
+                ("write_bps", ctypes.c_uint64)]
+
+
+class ViewLimits(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in (
+        "memory_bytes", "swap_bytes", "cpu_percent", "processes", "open_files_soft", "open_files_hard", "core_bytes_soft",
+        "core_bytes_hard")] + [("cpus", ctypes.c_char * 64), ("devices", ViewDevice * 2), ("device_count", ctypes.c_uint32),
+                               ("reserved", ctypes.c_uint32)]
+
+
+class View(ctypes.Structure):
+    _fields_ = [("taken_unix_ns", ctypes.c_int64), ("before_start", ctypes.c_uint32), ("reserved", ctypes.c_uint32),
+                ("init", ViewProcess), ("command", ViewProcess), ("limits", ViewLimits), ("cgroups", ctypes.c_char * 256)]
+
+
+class LookReply(ctypes.Structure):
+    _fields_ = [("header", Header), ("error", Error), ("view", View)]
+
+
+class JobView(ctypes.Structure):
+    _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16), ("view", View)]
+
+
+def make_view(before_start, pid):
+    """Different in each field, so that none is taken for another."""
+    def process(pid, inner_pid):
+        return ViewProcess(pid=pid, inner_pid=inner_pid, uid=(pid, pid + 1, pid + 2, pid + 3),
+                           gid=(pid + 4, pid + 5, pid + 6, pid + 7), uid_map=ViewMap(1, 0, 100000, 65536),
+                           gid_map=ViewMap(2, 1, 200000, 3), group_count=9, no_new_privs=1, seccomp=2, seccomp_filters=3,
+                           capabilities=(1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 40),
+                           namespaces=tuple(range(4026530000, 4026530007)), own_namespaces=0x7e)
+
+    limits = ViewLimits(memory_bytes=1 << 40, swap_bytes=0, cpu_percent=NO_LIMIT, processes=512, open_files_soft=20000,
+                        open_files_hard=20001, core_bytes_soft=1, core_bytes_hard=NOT_SET, cpus=b"0-3,8", device_count=2)
+    limits.devices[0] = ViewDevice(8, 0, 1048576, NO_LIMIT)
+    limits.devices[1] = ViewDevice(259, 3, NOT_SET, 7)
+    return View(taken_unix_ns=1764000000123456789, before_start=before_start, init=process(pid, 1),
+                command=process(pid + 100, 2), limits=limits,
+                cgroups="memory /a b/job\ncpu,cpuacct,v2 /ü/job\n".encode())
+
+
 class Settings(ctypes.Structure):
     _fields_ = [("magic", ctypes.c_uint32), ("version", ctypes.c_uint32), ("node_id", ctypes.c_char * 40),
                 ("database_path", ctypes.c_char * 256), ("default_memory_bytes", ctypes.c_uint64),
@@ -106,7 +162,7 @@ class Settings(ctypes.Structure):
                 ("log_bytes", ctypes.c_uint64), ("cpus", ctypes.c_uint64 * 16)]
 
 
-MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId}
+MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId, LOOK: JobId}
 
 
 def uuid_text(raw):
@@ -156,6 +212,7 @@ class Job:
         self.ended = None
         self.released = False
         self.offset = 0
+        self.pid = 1000
 
 
 def decode_spec(data):
@@ -204,6 +261,9 @@ class Joblet:
         self.log = os.path.join(self.directory, "api.log")
         self.max_jobs = 1000
         self.fail_start = None
+        self.looks = 0
+        self.fail_look = None
+        self.hold_looks = None  # an Event: not answered before it
         self.ids_removed = []
         self.to_run = []
         self.starts = 0
@@ -301,14 +361,19 @@ class Joblet:
                 with self.lock:
                     reply = getattr(self, "on_%d" % header.operation)(message, fds, channel)
                 if reply is not None:
+                    if isinstance(reply, StartReply) and not reply.error.code:
+                        self.tell_view(self.to_run[-1], channel)
                     reply.header = Header(header.operation, ctypes.sizeof(reply), header.sequence)
                     channel.send(bytes(reply))
                     # Never before the answer: an end comes after its start.
                     for job in self.to_run:
                         threading.Thread(target=self.run_job, args=(job,), daemon=True).start()
                     self.to_run.clear()
-                    if isinstance(reply, HelloReply):
-                        self.tell_ends(channel)
+                    if isinstance(reply, JobReply):
+                        if reply.next:
+                            self.tell_view(self.jobs[uuid_text(reply.job_id)], channel)
+                        else:
+                            self.tell_ends(channel)
         except OSError:
             return
 
@@ -317,6 +382,13 @@ class Joblet:
             for job in self.jobs.values():
                 if job.ended and not job.released:
                     channel.send(bytes(job.ended))
+
+    @staticmethod
+    def tell_view(job, channel):
+        message = JobView(view=make_view(1, job.pid))
+        message.header = Header(EVENT_VIEW, ctypes.sizeof(message), 0)
+        message.job_id[:] = list(job.raw)
+        channel.send(bytes(message))
 
     def on_1(self, message, fds, channel):
         assert message.version == 1
@@ -376,6 +448,17 @@ class Joblet:
         self.ids_removed.append(uuid)
         shutil.rmtree(os.path.join(self.jobs_directory, uuid), ignore_errors=True)
         return Reply()
+
+    def on_7(self, message, fds, channel):
+        job = self.jobs.get(uuid_text(message.job_id))
+        self.looks += 1
+        if self.hold_looks:
+            self.hold_looks.wait(10)
+        if self.fail_look:
+            return LookReply(error=Error(11, 0, b"too many requests"), view=make_view(0, 1))
+        if not job or job.ended:
+            return LookReply(error=Error(3, 0, b"does not run"))
+        return LookReply(view=make_view(0, job.pid + 10))
 
     # ---- jobs ----
 

@@ -478,6 +478,106 @@ class Logs(Case):
         self.refused(grpc.StatusCode.INTERNAL, self.admin.logs, uuid)
 
 
+class Views(Case):
+    """What the kernel says of a job (field kernel): asked for while it runs, kept with its end."""
+
+    def check_view(self, view, before_start, pid):
+        self.assertEqual(view.before_start, before_start)
+        self.assertRegex(view.taken, r"^2025-11-2\dT\d\d:\d\d:00(Z|[+-])")
+        for process, number, inner_pid in ((view.init, pid, 1), (view.command, pid + 100, 2)):
+            self.assertEqual((process.pid, process.inner_pid, process.group_count), (number, inner_pid, 9))
+            self.assertEqual(list(process.uids), [number, number + 1, number + 2, number + 3])
+            self.assertEqual(list(process.gids), [number + 4, number + 5, number + 6, number + 7])
+            self.assertEqual(process.uid_map, pb.KernelIdMap(inside=0, outside=100000, count=65536, lines=1))
+            self.assertEqual(process.gid_map, pb.KernelIdMap(inside=1, outside=200000, count=3, lines=2))
+            self.assertEqual(process.capabilities, pb.KernelCapabilities(
+                inheritable=1 << 10, permitted=1 << 11, effective=1 << 12, bounding=1 << 13, ambient=1 << 40))
+            self.assertEqual((process.no_new_privs, process.seccomp_mode, process.seccomp_filters), (True, 2, 3))
+            kinds = ("pid", "mnt", "uts", "ipc", "net", "cgroup", "user")
+            self.assertEqual([(space.kind, space.inode, space.own) for space in process.namespaces],
+                             sorted((kind, 4026530000 + i, kind != "pid") for i, kind in enumerate(kinds)))
+        self.assertEqual([(group.path, list(group.controllers)) for group in view.cgroups],
+                         [("/a b/job", ["memory"]), ("/ü/job", ["cpu", "cpuacct", "v2"])])
+        self.assertEqual(view.limits, pb.KernelLimits(
+            memory_bytes=1 << 40, swap_bytes=0, cpu_percent=-1, processes=512, cpus="0-3,8", open_files_soft=20000,
+            open_files_hard=20001, core_bytes_soft=1, core_bytes_hard=-2, devices=[
+                pb.KernelDeviceLimit(device="8:0", read_bps=1048576, write_bps=-1),
+                pb.KernelDeviceLimit(device="259:3", read_bps=-2, write_bps=7)]))
+
+    def test_of_a_job_from_start_to_end(self):
+        uuid = self.admin.run("wait").job_uuid
+        self.check_view(self.client("reader").status(uuid).kernel, False, 1010)
+        self.assertEqual(self.joblet.looks, 1)
+        self.joblet.fail_look = True  # too busy: what was there before it began
+        self.check_view(self.admin.status(uuid).kernel, True, 1000)
+        self.admin.stop(uuid)
+        looks = self.joblet.looks
+        self.check_view(self.admin.status(uuid).kernel, True, 1000)
+        self.assertEqual(self.joblet.looks, looks)
+        self.assertNotIn(b"/a b/job", self.admin.list().SerializeToString())
+        self.joblet.shutdown()
+        self.restart()
+        self.check_view(self.admin.status(uuid).kernel, True, 1000)
+        self.admin.delete(uuid)
+        self.joblet.shutdown()
+        with sqlite3.connect(os.path.join(self.joblet.database, "joblet.db")) as database:
+            self.assertEqual(database.execute("SELECT count(*) FROM job_views").fetchone(), (0,))
+        database.close()
+
+    def test_of_jobs_that_never_ran(self):
+        self.joblet.fail_start = (5, 3, b"no")
+        self.refused(grpc.StatusCode.INTERNAL, self.admin.run, "exit:0")
+        job, = self.admin.list().jobs
+        self.assertFalse(self.admin.status(job.uuid).HasField("kernel"))
+
+    def test_is_not_lost_with_the_process(self):
+        ended, running = (self.admin.run("wait").job_uuid for _ in range(2))
+        self.joblet.kill()
+        self.joblet.jobs[ended].signals.append(2)
+        self.joblet.jobs[ended].wake.set()
+        deadline = time.monotonic() + 5
+        while not self.joblet.jobs[ended].ended:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        self.restart()
+        self.admin.wait(ended)
+        self.check_view(self.admin.status(ended).kernel, True, 1000)
+        self.check_view(self.admin.status(running).kernel, False, 1010)
+        # What the job table has is not believed: at worst the field is not there.
+        self.admin.stop(running)
+        self.joblet.shutdown()
+        path = os.path.join(self.joblet.database, "joblet.db")
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE job_views SET view=zeroblob(5000)")
+        database.close()
+        for name in os.listdir(self.joblet.database):
+            os.chown(os.path.join(self.joblet.database, name), API_UID, API_UID)
+        self.restart()
+        status = self.admin.status(running)
+        self.assertEqual((status.status, status.HasField("kernel")), ("STOPPED", False))
+
+    def test_many_at_once_do_not_flood_joblet(self):
+        uuid = self.admin.run("wait").job_uuid
+        self.joblet.hold_looks = threading.Event()
+        calls = [self.admin.jobs.GetJobStatus.future(pb.GetJobStatusRequest(uuid=uuid), timeout=10) for _ in range(50)]
+        deadline = time.monotonic() + 5
+        while sum(call.done() for call in calls) < 18:  # beyond LOOK_MAX: answered without joblet
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        waiting = [call for call in calls if not call.done()]
+        self.assertEqual(len(waiting), 32)
+        for call in calls:
+            if call.done():
+                self.check_view(call.result().kernel, True, 1000)
+        for call in waiting[:16]:
+            call.cancel()  # the answer comes to nobody
+        self.joblet.hold_looks.set()
+        self.joblet.hold_looks = None
+        for call in waiting[16:]:
+            self.check_view(call.result().kernel, False, 1010)
+        self.check_view(self.admin.status(uuid).kernel, False, 1010)
+
+
 class Restarts(Case):
     def test_all_is_there_after_a_kill(self):
         ended = self.admin.run("out:x", "exit:4", secret_environment={"S": "geheim"}).job_uuid

@@ -585,6 +585,97 @@ Available Actions:
 }
 """ % UUID)
 
+    def kernel(self, **changes):
+        def process(pid, inner_pid, **more):
+            return pb2.KernelProcess(**{**dict(
+                pid=pid, inner_pid=inner_pid, uids=[9] * 4, gids=[8] * 4, no_new_privs=True, seccomp_mode=2, seccomp_filters=1,
+                uid_map=pb2.KernelIdMap(inside=0, outside=100000, count=65536, lines=1),
+                gid_map=pb2.KernelIdMap(inside=0, outside=4294901760, count=65536, lines=1),
+                capabilities=pb2.KernelCapabilities(),
+                namespaces=[pb2.KernelNamespace(kind=kind, inode=i, own=True) for i, kind in enumerate(("ipc", "mnt"))]), **more})
+
+        return pb2.GetJobStatusResponse(uuid=UUID, command="x", status="RUNNING", kernel=pb2.KernelView(**{**dict(
+            taken="2026-01-02T03:04:05Z", command=process(101, 2), init=process(
+                100, 1, uids=[1, 2, 3, 4], group_count=5, no_new_privs=False, seccomp_mode=0, seccomp_filters=0,
+                capabilities=pb2.KernelCapabilities(bounding=1 << 21 | 1, effective=1 << 63),
+                namespaces=[pb2.KernelNamespace(kind="net", inode=7, own=False)]),
+            cgroups=[pb2.KernelCgroup(path="/a\033[m", controllers=["cpu", "v2"])],
+            limits=pb2.KernelLimits(memory_bytes=128 << 20, swap_bytes=0, cpu_percent=50, processes=-1, cpus="", core_bytes_soft=1,
+                                    core_bytes_hard=1, open_files_soft=10, open_files_hard=-2, devices=[
+                                        pb2.KernelDeviceLimit(device="8:0", read_bps=1 << 20, write_bps=-1)])), **changes}))
+
+    def test_kernel_view(self):
+        server.answers["GetJobStatus"] = self.kernel()
+        text = rnx("job", "status", UUID).stdout.decode()
+        section = text[text.index("\nKernel"):text.index("\nAvailable Actions:")]
+        self.assertEqual(section, """
+Kernel's View (read from outside, now):
+  Read: 2026-01-02 03:04:05 UTC
+  Process of the Command: process 101 on the host, 2 in the job
+    User Id Map: 0-65535 in the job = 100000-165535 on the host
+    Group Id Map: 0-65535 in the job = 4294901760-4294967295 on the host
+    User on the Host: 9
+    Group on the Host: 8
+    Other Groups: none
+    Capabilities: none
+    No New Privileges: yes
+    Seccomp: filter
+    Own Namespaces: ipc, mnt
+  joblet-init: process 100 on the host, 1 in the job
+    User Id Map: 0-65535 in the job = 100000-165535 on the host
+    Group Id Map: 0-65535 in the job = 4294901760-4294967295 on the host
+    User on the Host: real 1, effective 2, saved 3, file system 4
+    Group on the Host: 8
+    Other Groups: 5
+    Capabilities (bounding): chown sys_admin
+    Capabilities (effective): cap_63
+    No New Privileges: NO
+    Seccomp: none
+    Namespaces of the Service: net
+  Control Group (cpu, v2): /a\\x1b[m
+  Limits in Force:
+    Memory: 128.0 MB
+    Swap: 0 B
+    CPU: 50% of one core
+    Cores: not set
+    Processes: no limit
+    Device 8:0: read 1.0 MB/s, write no limit
+    Open Files: 10, at most not set
+    Core File: 1 B
+""")
+        server.answers["GetJobStatus"].kernel.before_start = True
+        server.answers["GetJobStatus"].kernel.ClearField("command")
+        text = rnx("job", "status", UUID).stdout.decode()
+        self.assertIn("(read from outside, before the command ran):", text)
+        self.assertIn("  Process of the Command: not there any more\n", text)
+
+    def test_kernel_view_json(self):
+        server.answers["GetJobStatus"] = self.kernel()
+        keys = json.loads(rnx("job", "status", "--json", UUID).stdout)
+        self.assertEqual(list(keys), sorted(keys))
+        view = keys["kernel"]
+        none = dict(ambient=[], bounding=[], effective=[], inheritable=[], permitted=[])
+        maps = dict(uidMap=dict(count=65536, inside=0, lines=1, outside=100000),
+                    gidMap=dict(count=65536, inside=0, lines=1, outside=4294901760), gids=[8] * 4)
+        self.assertEqual(view, dict(
+            beforeStart=False, taken="2026-01-02T03:04:05Z", cgroups=[dict(controllers=["cpu", "v2"], path="/a\033[m")],
+            command=dict(maps, capabilities=none, groupCount=0, innerPid=2, noNewPrivs=True, pid=101, seccomp="filter",
+                         seccompFilters=1, uids=[9] * 4,
+                         namespaces=dict(ipc=dict(inode=0, own=True), mnt=dict(inode=1, own=True))),
+            init=dict(maps, capabilities=dict(none, bounding=["chown", "sys_admin"], effective=["cap_63"]), groupCount=5,
+                      innerPid=1, noNewPrivs=False, pid=100, seccomp="none", seccompFilters=0, uids=[1, 2, 3, 4],
+                      namespaces=dict(net=dict(inode=7, own=False))),
+            limits=dict(coreBytesHard=1, coreBytesSoft=1, cpuPercent=50, cpus="", memoryBytes=128 << 20, openFilesHard=None,
+                        openFilesSoft=10, processes=-1, swapBytes=0,
+                        devices=[dict(device="8:0", readBps=1 << 20, writeBps=-1)])))
+        for part in (view, view["command"], view["limits"]):
+            self.assertEqual(list(part), sorted(part))
+        # An answer of which only the field is there.
+        server.answers["GetJobStatus"] = pb2.GetJobStatusResponse(uuid=UUID, command="x", status="RUNNING", kernel=pb2.KernelView())
+        view = json.loads(rnx("job", "status", "--json", UUID).stdout)["kernel"]
+        self.assertEqual(view, dict(beforeStart=False, cgroups=[], command=None, init=None, taken=""))
+        self.assertIn("joblet-init: not there any more", rnx("job", "status", UUID).stdout.decode())
+
     def test_unknown(self):
         server.answers["GetJobStatus"] = (grpc.StatusCode.NOT_FOUND, "job not found: x")
         self.check(["job", "status", "x"], 1,

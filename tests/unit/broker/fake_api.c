@@ -255,6 +255,66 @@ static void play_collect(void)
     list();
 }
 
+static bool is_view_of(const struct channel_kernel_view *view, uint32_t before_start)
+{
+    return view->before_start == before_start && view->init.pid != 0 && view->init.inner_pid == 1 &&
+           view->command.pid != 0 && view->command.seccomp == 2 && view->limits.processes == 17;
+}
+
+/* Asks joblet to look at a job. Its error's code, or 0. */
+static int32_t look(const uint8_t id[16], struct channel_kernel_view *ret_view)
+{
+    struct channel_received received;
+    struct channel_look_reply reply;
+    struct channel_job_id message = {0};
+    memcpy(message.job_id, id, sizeof(message.job_id));
+    send_request(&message, CHANNEL_JOB_LOOK, sizeof(message), -EBADF);
+    receive_reply(&received);
+    memcpy(&reply, received.bytes, sizeof(reply));
+    *ret_view = reply.view;
+    return reply.error.code;
+}
+
+/* The view comes before the answer to the start; a look is answered while the job runs, and more of them than joblet
+ * answers at a time are refused one by one. */
+static void play_look(void)
+{
+    enum { LOOKS = 3000 };
+    static const uint8_t nobody[16] = {1};
+    struct channel_job_start job = {.limits = {.processes = 17}};
+    struct channel_received received;
+    struct channel_kernel_view view;
+    struct channel_job_ended end;
+    int spec = make_spec("sleep 600");
+    (void)text_new_uuid(job.job_id);
+    send_request(&job, CHANNEL_JOB_START, sizeof(job), spec);
+    (void)fd_close(spec);
+    receive(&received);
+    struct channel_job_view event;
+    memcpy(&event, received.bytes, sizeof(event));
+    say("event: %d\n", received.header.operation == CHANNEL_EVENT_JOB_VIEW && received.header.sequence == 0 &&
+                               memcmp(event.job_id, job.job_id, sizeof(job.job_id)) == 0 && is_view_of(&event.view, 1));
+    receive_reply(&received);
+    say("look: %d", look(job.job_id, &view));
+    say(" %d\n", is_view_of(&view, 0) && view.command.pid == event.view.command.pid);
+    say("look at nobody: %d\n", look(nobody, &view));
+    unsigned busy = 0;
+    unsigned other = 0;
+    for (unsigned i = 0; i < LOOKS; i++) {
+        int32_t code = look(job.job_id, &view);
+        busy += code == EAGAIN && view.init.pid == 0;
+        other += code != 0 && code != EAGAIN;
+    }
+    say("looks refused: %d other: %u\n", busy > LOOKS / 2, other);
+    struct channel_job_signal kill_message = {.signal = CHANNEL_SIGNAL_KILL};
+    memcpy(kill_message.job_id, job.job_id, sizeof(job.job_id));
+    send_request(&kill_message, CHANNEL_JOB_SIGNAL, sizeof(kill_message), -EBADF);
+    receive_end(&end);
+    (void)poll(NULL, 0, 20); /* joblet has tokens again */
+    say("look at the end: %d\n", look(job.job_id, &view));
+    say("release=%d\n", job_id_request(CHANNEL_JOB_RELEASE, job.job_id));
+}
+
 static void play_stop(void)
 {
     struct channel_job_start job;
@@ -323,7 +383,9 @@ static void play_many(void)
     for (unsigned i = 0; i < JOBS; i++) {
         struct channel_received received;
         struct channel_start_reply reply;
-        receive(&received);
+        do
+            receive(&received);
+        while (received.header.operation != CHANNEL_JOB_START);
         memcpy(&reply, received.bytes, sizeof(reply));
         if (reply.error.code && failed++ == 0)
             say("%s\n", reply.error.text);
@@ -456,6 +518,7 @@ static const struct {
         {"job", true, play_job},
         {"leave", true, play_leave},
         {"collect", true, play_collect},
+        {"look", true, play_look},
         {"stop", true, play_stop},
         {"refused", true, play_refused},
         {"many", true, play_many},

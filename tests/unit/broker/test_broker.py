@@ -165,6 +165,11 @@ class Broker(unittest.TestCase):
         self.assertIn(f"end reason={REASON_STOPPED} in time=1\nrelease=0\n", result)
         self.check_nothing_left()
 
+    def test_look(self):
+        self.assertEqual(self.play("look"), "event: 1\nlook: 0 1\nlook at nobody: 3\nlooks refused: 1 other: 0\n"
+                                            "look at the end: 3\nrelease=0\n")
+        self.check_nothing_left()
+
     def test_refused(self):
         result = self.play("refused")
         self.assertIn("limits: 22 process limit of 100000000 is above", result)

@@ -118,6 +118,28 @@ static void test_bad_framing_is_refused(void **state)
     expect_refused(pair, &hello, sizeof(hello), 1);
 }
 
+/* joblet-api's stand-ins mirror it, and a reply's error is found without knowing the reply. */
+static void test_layout_of_the_view(void **state)
+{
+    (void)state;
+    assert_int_equal(offsetof(struct channel_look_reply, error), offsetof(struct channel_reply, error));
+    assert_int_equal(sizeof(struct channel_view_process), 160);
+    assert_int_equal(sizeof(struct channel_view_limits), 184);
+    assert_int_equal(sizeof(struct channel_kernel_view), 16 + 2 * 160 + 184 + CHANNEL_VIEW_CGROUPS_MAX);
+}
+
+static void test_the_largest_message_arrives(void **state)
+{
+    struct pair *pair = *state;
+    struct channel_look_reply reply = {.header = {.operation = CHANNEL_JOB_LOOK, .size = sizeof(reply), .sequence = 9},
+            .view = {.taken_unix_ns = 1, .command = {.pid = 7, .cap_bounding = UINT64_MAX}}};
+    memset(reply.view.cgroups, 'x', sizeof(reply.view.cgroups));
+    assert_int_equal(channel_send(pair->ends[0], &reply, NULL, 0), 0);
+    struct channel_received got;
+    assert_int_equal(channel_receive(pair->ends[1], &got), 0);
+    assert_memory_equal(got.bytes, &reply, sizeof(reply));
+}
+
 static void test_sizes_of_operations(void **state)
 {
     (void)state;
@@ -125,7 +147,10 @@ static void test_sizes_of_operations(void **state)
     assert_int_equal(channel_request_fds(CHANNEL_JOB_START), 1);
     assert_int_equal(channel_request_size(0), 0);
     assert_int_equal(channel_request_size(CHANNEL_OPERATION_COUNT), 0);
+    assert_int_equal(channel_request_size(CHANNEL_JOB_LOOK), sizeof(struct channel_job_id));
+    assert_int_equal(channel_request_fds(CHANNEL_JOB_LOOK), 0);
     assert_int_equal(channel_request_size(CHANNEL_EVENT_JOB_ENDED), 0);
+    assert_int_equal(channel_request_size(CHANNEL_EVENT_JOB_VIEW), 0);
     assert_int_equal(channel_request_size(UINT16_MAX), 0);
     for (uint16_t i = CHANNEL_HELLO; i < CHANNEL_OPERATION_COUNT; i++)
         assert_in_range(channel_request_size(i), sizeof(struct channel_header), CHANNEL_MESSAGE_MAX);
@@ -138,6 +163,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_end_is_told, open_pair, close_pair),
             cmocka_unit_test_setup_teardown(test_full_queue_does_not_block, open_pair, close_pair),
             cmocka_unit_test_setup_teardown(test_bad_framing_is_refused, open_pair, close_pair),
+            cmocka_unit_test_setup_teardown(test_the_largest_message_arrives, open_pair, close_pair),
+            cmocka_unit_test(test_layout_of_the_view),
             cmocka_unit_test(test_sizes_of_operations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "kernel/cgroup.h"
+#include "kernel/cgroup_limits.h"
 #include "kernel/disk.h"
 #include "kernel/procstatus.h"
 
@@ -116,6 +117,11 @@ static void test_limits_are_in_force(void **state)
     assert_int_equal(strncmp(text, "150000", 6), 0);
     read_limit(CGROUP_PIDS, "pids.max", "pids.max", text);
     assert_string_equal(text, "7\n");
+    struct cgroup_limits_in_force found;
+    cgroup_read_limits(&host, "job-a", &found);
+    assert_true(found.memory_bytes == limits.memory_bytes && found.processes == 7);
+    assert_int_equal(found.cpu_percent, 150);
+    assert_true(found.swap_bytes == 0 || (found.swap_bytes == CGROUP_NOT_SET && !host.swap));
     assert_int_equal(cgroup_remove(&host, "job-a"), 0);
     assert_int_equal(cgroup_remove(&host, "job-a"), 0);
 }

@@ -145,6 +145,73 @@ static const struct state_progress ended = {.status = STATE_STATUS_FAILED,
         .end_reason = "signal",
         .error = "why"};
 
+struct viewed {
+    unsigned done;
+    char text[16];
+};
+
+static void on_viewed(const void *view, size_t size, struct state_job *job, void *user)
+{
+    struct viewed *viewed = user;
+    assert_non_null(job);
+    (void)snprintf(
+            viewed->text, sizeof(viewed->text), "%.*s", view ? (int)size : 4, view ? (const char *)view : "none");
+    viewed->done++;
+}
+
+static void expect_view(struct state *state, struct state_job *job, const char *expected)
+{
+    struct viewed viewed = {0};
+    assert_int_equal(state_read_view(state, job, on_viewed, &viewed), 0);
+    wait_for(state, &viewed.done, 1);
+    assert_string_equal(viewed.text, expected);
+}
+
+/* A view is kept with the next change, the first of several, and goes with its job. */
+static void test_views(void **fixture)
+{
+    const struct directory *directory = *fixture;
+    struct seen seen = {0};
+    struct error error = {0};
+    struct state *state = open_started(directory->path);
+    struct state_job *first = new_job("first");
+    struct state_job *second = new_job("second");
+    assert_int_equal(state_insert(state, first, on_done, &seen, &error), 0);
+    assert_int_equal(state_insert(state, second, on_done, &seen, &error), 0);
+    expect_view(state, first, "none");
+    assert_int_equal(state_store_view(state, first, "a\xff", 2), 0);
+    assert_int_equal(state_store_view(state, first, "b", 1), 0);
+    /* A read sees what was asked for before it. */
+    expect_view(state, first, "a\xff");
+    assert_int_equal(state_store_view(state, second, "c", 1), 0);
+    assert_int_equal(state_update(state, second, &ended, on_done, &seen), 0);
+    static const char large[STATE_VIEW_SIZE_MAX + 1];
+    assert_int_equal(state_store_view(state, second, large, sizeof(large)), -E2BIG);
+    state_close(state);
+    assert_int_equal(seen.failed, 0);
+
+    state = open_started(directory->path);
+    second = state_newest(state);
+    first = second->older;
+    expect_view(state, first, "a\xff");
+    expect_view(state, second, "c");
+    /* Asked for before the deletion, told after it: the job is still there. */
+    struct viewed viewed = {0};
+    seen.done = 0;
+    assert_int_equal(state_read_view(state, second, on_viewed, &viewed), 0);
+    assert_int_equal(state_delete(state, second, on_done, &seen), 0);
+    wait_for(state, &seen.done, 1);
+    assert_string_equal(viewed.text, "c");
+    /* The next job of the same number has none. */
+    state_close(state);
+    state = open_started(directory->path);
+    struct state_job *third = new_job("third");
+    assert_int_equal(state_insert(state, third, on_done, &seen, &error), 0);
+    expect_view(state, third, "none");
+    expect_view(state, first = third->older, "a\xff");
+    state_close(state);
+}
+
 static void test_round_trip(void **fixture)
 {
     const struct directory *directory = *fixture;
@@ -278,6 +345,43 @@ static void execute(const char *directory, const char *sql)
     assert_int_equal(sqlite3_close(handle), SQLITE_OK);
 }
 
+static int schema_version(const char *directory)
+{
+    char path[128];
+    sqlite3 *handle = NULL;
+    sqlite3_stmt *statement = NULL;
+    (void)snprintf(path, sizeof(path), "%s/joblet.db", directory);
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(handle, "PRAGMA user_version", -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int version = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(handle), SQLITE_OK);
+    return version;
+}
+
+/* A table of the first version is brought to this one's, and what it held is there. */
+static void test_older_file(void **fixture)
+{
+    const struct directory *directory = *fixture;
+    struct seen seen = {0};
+    struct error error = {0};
+    struct state *state = open_started(directory->path);
+    assert_int_equal(state_insert(state, new_job("true"), on_done, &seen, &error), 0);
+    state_close(state);
+    int version = schema_version(directory->path);
+    execute(directory->path, "DROP TABLE job_views; PRAGMA user_version=2"); /* the version before views */
+    state = open_started(directory->path);
+    assert_int_equal(state_count(state), 1);
+    struct state_job *job = state_newest(state);
+    assert_int_equal(state_store_view(state, job, "abc", 3), 0);
+    assert_int_equal(state_update(state, job, &ended, on_done, &seen), 0);
+    wait_for(state, &seen.done, 2);
+    assert_int_equal(seen.failed, 0);
+    state_close(state);
+    assert_int_equal(schema_version(directory->path), version);
+}
+
 static void test_refused_files(void **fixture)
 {
     const struct directory *directory = *fixture;
@@ -305,7 +409,10 @@ static void test_refused_files(void **fixture)
     assert_int_equal(state_insert(state, new_job("true"), on_done, &seen, &error), 0);
     state_close(state);
     assert_int_equal(seen.done, 1);
+    char version[64];
+    (void)snprintf(version, sizeof(version), "PRAGMA user_version=%d", schema_version(directory->path));
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        execute(directory->path, version);
         execute(directory->path, cases[i].sql);
         memset(&error, 0, sizeof(error));
         struct state *none = NULL;
@@ -470,11 +577,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_views, setup, teardown),
             cmocka_unit_test_setup_teardown(test_lazy, setup, teardown),
             cmocka_unit_test_setup_teardown(test_many, setup, teardown),
             cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
             cmocka_unit_test_setup_teardown(test_refused_files, setup, teardown),
             cmocka_unit_test_setup_teardown(test_first_schema, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_older_file, setup, teardown),
             cmocka_unit_test_setup_teardown(test_not_a_database, setup, teardown),
             cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
             cmocka_unit_test(test_lookup),
