@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/cgroup_private.h"
 
 #define GROUP_FILE_SIZE_MAX 4096U
 #define PROC_CGROUP_MAX (64U * 1024U)
@@ -190,11 +191,17 @@ struct place {
     const char *path;
 };
 
-static bool is_ours(const struct cgroup_host *host, const char *list)
+/* False too for a job that was not put into the hierarchy of those that asked for CPUs: its place there says nothing.
+ */
+static bool is_ours(const struct cgroup_host *host, const char *list, const char *path)
 {
-    for (unsigned i = 0; i < host->count; i++)
-        if (strcmp(host->hierarchies[i].list, list) == 0)
-            return true;
+    for (unsigned i = 0; i < host->count; i++) {
+        const struct cgroup_hierarchy *hierarchy = &host->hierarchies[i];
+        size_t length = strlen(hierarchy->shown);
+        if (strcmp(hierarchy->list, list) == 0)
+            return !cgroup_is_on_demand(hierarchy) ||
+                   (strncmp(path, hierarchy->shown, length) == 0 && path[length] == '/');
+    }
     return false;
 }
 
@@ -240,7 +247,7 @@ int cgroup_parse_paths(const struct cgroup_host *host, char *text, char *ret_tex
         if (!path)
             return -EBADMSG;
         *path++ = '\0';
-        int r = is_ours(host, list + 1) ? add_place(places, &count, list + 1, path) : 0;
+        int r = is_ours(host, list + 1, path) ? add_place(places, &count, list + 1, path) : 0;
         if (r < 0)
             return r;
     }
