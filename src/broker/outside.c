@@ -129,9 +129,10 @@ static int check_process(const struct look *look, int proc_fd, struct seen *ret_
 /* --- the view --- */
 
 _Static_assert(CHANNEL_VIEW_NAMESPACES == PROCSTATUS_NS_COUNT, "the view has all kinds of namespaces");
-_Static_assert(CHANNEL_VIEW_NO_LIMIT == CGROUP_NO_LIMIT && CHANNEL_VIEW_NOT_SET == CGROUP_NOT_SET &&
-                       CHANNEL_VIEW_NO_LIMIT == PROCSTATUS_UNLIMITED,
-        "what is no number is the same everywhere");
+_Static_assert(CHANNEL_VIEW_NO_LIMIT == CGROUP_NO_LIMIT, "no limit is the same everywhere");
+_Static_assert(CHANNEL_VIEW_NO_LIMIT == PROCSTATUS_UNLIMITED, "no limit is the same everywhere");
+_Static_assert(CGROUP_NOT_SET + 1 == CHANNEL_VIEW_NO_LIMIT, "not set is the same everywhere");
+_Static_assert(CHANNEL_VIEW_DEVICES_MAX == CGROUP_DEVICES_MAX, "as many devices as are read");
 
 static struct channel_view_map view_map(const struct procstatus_id_map *map)
 {
@@ -176,7 +177,7 @@ static void fill_group_limits(const struct outside_plan *plan, struct channel_vi
     limits->processes = found.processes;
     limits->device_count = found.device_count;
     (void)snprintf(limits->cpus, sizeof(limits->cpus), "%s", found.cpus);
-    for (unsigned i = 0; i < found.device_count && i < CGROUP_DEVICES_MAX && i < CHANNEL_VIEW_DEVICES_MAX; i++)
+    for (unsigned i = 0; i < found.device_count && i < CGROUP_DEVICES_MAX; i++)
         limits->devices[i] = (struct channel_view_device){.major = found.devices[i].major,
                 .minor = found.devices[i].minor,
                 .read_bps = found.devices[i].read_bps,

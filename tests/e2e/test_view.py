@@ -26,7 +26,8 @@ def check_process(view, own_pid):
     assert list(view.gids) == [int(word) for word in status["Gid"].split()]
     for name, found in (("uid_map", view.uid_map), ("gid_map", view.gid_map)):
         lines = read(f"/proc/{pid}/{name}").decode().splitlines()
-        assert ([found.inside, found.outside, found.count], found.lines) == ([int(word) for word in lines[0].split()], len(lines))
+        assert [found.inside, found.outside, found.count] == [int(word) for word in lines[0].split()]
+        assert found.lines == len(lines) == 1
     for name, key in SETS.items():
         assert getattr(view.capabilities, name) == int(status[key], 16) == 0
     assert (view.no_new_privs, view.seccomp_mode) == (status["NoNewPrivs"] == "1", int(status["Seccomp"])) == (True, 2)
@@ -41,7 +42,8 @@ def check_process(view, own_pid):
 
 def groups_of(pid):
     """Hierarchy (as in /proc/PID/cgroup) -> path."""
-    return {names: path for _, names, path in (line.split(":", 2) for line in read(f"/proc/{pid}/cgroup").decode().splitlines())}
+    lines = read(f"/proc/{pid}/cgroup").decode().splitlines()
+    return {names: path for _, names, path in (line.split(":", 2) for line in lines)}
 
 
 def group_files(server, job, name):

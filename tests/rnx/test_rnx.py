@@ -592,7 +592,8 @@ Available Actions:
                 uid_map=pb2.KernelIdMap(inside=0, outside=100000, count=65536, lines=1),
                 gid_map=pb2.KernelIdMap(inside=0, outside=4294901760, count=65536, lines=1),
                 capabilities=pb2.KernelCapabilities(),
-                namespaces=[pb2.KernelNamespace(kind=kind, inode=i, own=True) for i, kind in enumerate(("ipc", "mnt"))]), **more})
+                namespaces=[pb2.KernelNamespace(kind=kind, inode=i, own=True) for i, kind in enumerate(("ipc", "mnt"))]),
+                **more})
 
         return pb2.GetJobStatusResponse(uuid=UUID, command="x", status="RUNNING", kernel=pb2.KernelView(**{**dict(
             taken="2026-01-02T03:04:05Z", command=process(101, 2), init=process(
@@ -600,8 +601,8 @@ Available Actions:
                 capabilities=pb2.KernelCapabilities(bounding=1 << 21 | 1, effective=1 << 63),
                 namespaces=[pb2.KernelNamespace(kind="net", inode=7, own=False)]),
             cgroups=[pb2.KernelCgroup(path="/a\033[m", controllers=["cpu", "v2"])],
-            limits=pb2.KernelLimits(memory_bytes=128 << 20, swap_bytes=0, cpu_percent=50, processes=-1, cpus="", core_bytes_soft=1,
-                                    core_bytes_hard=1, open_files_soft=10, open_files_hard=-2, devices=[
+            limits=pb2.KernelLimits(memory_bytes=128 << 20, swap_bytes=0, cpu_percent=50, processes=-1, cpus="",
+                                    core_bytes_soft=1, core_bytes_hard=1, open_files_soft=10, open_files_hard=-2, devices=[
                                         pb2.KernelDeviceLimit(device="8:0", read_bps=1 << 20, write_bps=-1)])), **changes}))
 
     def test_kernel_view(self):
@@ -671,7 +672,7 @@ Kernel's View (read from outside, now):
         for part in (view, view["command"], view["limits"]):
             self.assertEqual(list(part), sorted(part))
         # An answer of which only the field is there.
-        server.answers["GetJobStatus"] = pb2.GetJobStatusResponse(uuid=UUID, command="x", status="RUNNING", kernel=pb2.KernelView())
+        server.answers["GetJobStatus"] = pb2.GetJobStatusResponse(uuid=UUID, command="x", kernel=pb2.KernelView())
         view = json.loads(rnx("job", "status", "--json", UUID).stdout)["kernel"]
         self.assertEqual(view, dict(beforeStart=False, cgroups=[], command=None, init=None, taken=""))
         self.assertIn("joblet-init: not there any more", rnx("job", "status", UUID).stdout.decode())
