@@ -176,7 +176,11 @@ static int prove_fds(const int wanted[], unsigned count, struct error *error)
         return error_errno(error, errno, "list the own descriptors");
     unsigned found = 0;
     int stray = -1;
-    for (struct dirent *entry; (entry = readdir(directory));) {
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (!entry)
+            break;
         if (entry->d_name[0] == '.')
             continue;
         int fd = atoi(entry->d_name);
@@ -189,7 +193,10 @@ static int prove_fds(const int wanted[], unsigned count, struct error *error)
             stray = fd;
         found++;
     }
+    int code = errno; /* an end, or a list that is cut */
     (void)closedir(directory);
+    if (code != 0)
+        return error_errno(error, code, "list the own descriptors");
     if (stray >= 0)
         return error_text(error, EPROTO, "descriptor %d is not of the plan, or not close-on-exec", stray);
     if (found != count)
@@ -321,7 +328,7 @@ int sandbox_prove_last(struct sandbox *sandbox, struct error *error)
         return error_text(error, EPROTO, "the filter of joblet-init is not in force");
     static const int gone[] = {PLAN_FD_SPEC, PLAN_FD_STDOUT_WRITE, PLAN_FD_STDERR_WRITE};
     for (size_t i = 0; i < ELEMENTS(gone); i++)
-        if (fcntl(gone[i], F_GETFD) != -1)
+        if (fcntl(gone[i], F_GETFD) != -1 || errno != EBADF)
             return error_text(error, EPROTO, "joblet-init still holds descriptor %d", gone[i]);
     return prove_landlock(error);
 }
