@@ -464,11 +464,16 @@ static void read_control(struct job *job)
     if (r >= 0)
         return;
     close_source(job, &job->control);
-    if (r != -ENODATA && r != -ECONNRESET) {
+    bool is_end = r == -ENODATA || r == -ECONNRESET;
+    if (job->go_sent && job->failure.code == 0) {
+        /* joblet-init's word is lost. From the go on the command may run: only the record can tell that it did not. */
+        set_running(job, text_now_unix_ns());
+    } else if (!is_end) {
         (void)error_errno(&job->failure, -r, "joblet-init sent what does not belong");
         job->failure.stage = PLAN_STAGE_START;
-        kill_init(job, SIGKILL);
     }
+    if (r == -EPROTO || (!is_end && !job->go_sent))
+        kill_init(job, SIGKILL);
 }
 
 static void on_control(struct loop_source *source, uint32_t events)
@@ -513,6 +518,7 @@ void job_start(struct broker *broker, const struct channel_job_start *start, int
         struct channel_start_reply reply = {.header = start->header};
         reply.header.size = sizeof(reply);
         (void)error_text(&reply.error, ENOMEM, "no memory for a job");
+        reply.error.stage = PLAN_STAGE_PREPARE;
         api_send(&broker->api, &reply);
         return;
     }
