@@ -148,6 +148,8 @@ static void change_role(const struct faults_call *call, const long arguments[6],
         role = role_after_clone(arguments);
     else if (strcmp(call->name, "fork") == 0 && (int)result == 0)
         role = ROLE_COMMAND;
+    else if (role == ROLE_COMMAND && strcmp(call->name, "recv") == 0)
+        role = ROLE_EXEC;
     else if (strcmp(call->name, "send") != 0)
         return;
     else if (role == ROLE_JOBLET)

@@ -21,7 +21,8 @@ enum faults_role {
     ROLE_SLOT,     /* joblet, while it makes the user namespaces of a slot */
     ROLE_CHILD,    /* joblet's child, until it executes joblet-init */
     ROLE_INIT,     /* joblet-init until it lets the command go */
-    ROLE_COMMAND,  /* the command's process, until it executes the command */
+    ROLE_COMMAND,  /* the command's process, until the go */
+    ROLE_EXEC,     /* the command's process, from the go to the exec */
     ROLE_STARTED,  /* joblet-init: the command executes; until joblet is told */
     ROLE_FOLLOW,   /* joblet: from the go to the answer */
 };
