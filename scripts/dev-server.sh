@@ -7,7 +7,7 @@
 #   stop DIR     ends the service and its jobs, removes all of it
 #
 # The service's own log is DIR/joblet.log. JOBLET_BUILD names the build directory (build/ otherwise); it is built when it is
-# not there.
+# not there. JOBLET_PROGRAM: the joblet to start instead of the build's, with the programs beside it.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -45,7 +45,7 @@ launch() {
             fd=${fd##*/}
             [ "$fd" -le 2 ] || eval "exec $fd>&-"
         done
-        exec setsid "${delegate[@]}" "$BUILD/src/joblet/joblet" --prefix "$prefix" serve </dev/null >>"$dir/joblet.log" 2>&1
+        exec setsid "${delegate[@]}" "$program" --prefix "$prefix" serve </dev/null >>"$dir/joblet.log" 2>&1
     ) &
     for _ in $(seq "${tries:-400}"); do
         pid=$(service_pid)
@@ -131,6 +131,7 @@ stop() {
 mkdir -p "$2"
 dir=$(cd "$2" && pwd)
 prefix=$dir/prefix
+program=${JOBLET_PROGRAM:-$BUILD/src/joblet/joblet}
 case $1 in
 start) start ;;
 launch | stop)

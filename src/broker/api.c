@@ -178,8 +178,9 @@ __attribute__((noreturn)) static void run_child(const struct api *api, int chann
             count++;
         }
     }
-    launch_reset_process(broker->oom_lowered);
-    int r = launch_place_fds(fds, SETTINGS_FD_END);
+    int r = launch_reset_process(broker->oom_lowered);
+    if (r == 0)
+        r = launch_place_fds(fds, SETTINGS_FD_END);
     if (r == 0)
         r = drop(broker->config);
     if (r == 0) {

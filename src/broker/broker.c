@@ -130,16 +130,12 @@ static int look_at_host(struct broker *broker, struct error *error)
     return cgroup_host_open(name, &broker->cgroups, error);
 }
 
-static int open_init(struct broker *broker, const struct broker_options *options, struct error *error)
+static int open_init(struct broker *broker, struct error *error)
 {
-    char found[WORLD_PATH_MAX];
-    const char *path = options->init_path;
-    if (!path) {
-        int r = world_find_program("joblet-init", found, error);
-        if (r < 0)
-            return r;
-        path = found;
-    }
+    char path[WORLD_PATH_MAX];
+    int r = world_find_program("joblet-init", path, error);
+    if (r < 0)
+        return r;
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return error_errno(error, errno, "open '%s'", path);
@@ -147,17 +143,11 @@ static int open_init(struct broker *broker, const struct broker_options *options
     return broker->init_fd < 0 ? error_errno(error, -broker->init_fd, "open '%s'", path) : 0;
 }
 
-static int prepare_api(struct broker *broker, const struct broker_options *options, struct error *error)
+static int prepare_api(struct broker *broker, struct error *error)
 {
-    char found[WORLD_PATH_MAX];
-    const char *path = options->api_path;
-    if (!path) {
-        int r = world_find_program("joblet-api", found, error);
-        if (r < 0)
-            return r;
-        path = found;
-    }
-    return api_prepare(&broker->api, broker, path, error);
+    char path[WORLD_PATH_MAX];
+    int r = world_find_program("joblet-api", path, error);
+    return r < 0 ? r : api_prepare(&broker->api, broker, path, error);
 }
 
 static int make_parts(struct broker *broker, struct error *error)
@@ -171,7 +161,7 @@ static int make_parts(struct broker *broker, struct error *error)
     return r < 0 ? error_errno(error, -r, "make the id ranges") : 0;
 }
 
-static int start(struct broker *broker, const struct broker_options *options, struct error *error)
+static int start(struct broker *broker, struct error *error)
 {
     int r = world_limit_self(broker, error);
     if (r == 0)
@@ -179,11 +169,11 @@ static int start(struct broker *broker, const struct broker_options *options, st
     if (r == 0)
         r = make_parts(broker, error);
     if (r == 0)
-        r = open_init(broker, options, error);
+        r = open_init(broker, error);
     if (r == 0)
         r = look_at_host(broker, error);
     if (r == 0) /* it is told what this host can do */
-        r = prepare_api(broker, options, error);
+        r = prepare_api(broker, error);
     if (r == 0)
         r = watch_signals(broker, error);
     if (r == 0)
@@ -241,13 +231,13 @@ static int fail(const struct error *error)
     return 1;
 }
 
-int broker_run(const struct broker_options *options)
+int broker_run(const char *given_prefix)
 {
     struct error error = {0};
     _cleanup_free_ char *prefix = NULL;
     _cleanup_(config_freep) struct config *config = NULL;
     log_open("joblet", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
-    if (resolve_prefix(options->prefix, &prefix, &error) < 0 || config_load(prefix, &config, &error) < 0)
+    if (resolve_prefix(given_prefix, &prefix, &error) < 0 || config_load(prefix, &config, &error) < 0)
         return fail(&error);
     log_open("joblet", config->log_level, config->log_format);
     struct broker broker = {.config = config,
@@ -264,7 +254,7 @@ int broker_run(const struct broker_options *options)
                     .pem_fds = {-EBADF, -EBADF, -EBADF},
                     .process = {.fd = -EBADF},
                     .channel = {.fd = -EBADF}}};
-    int r = start(&broker, options, &error);
+    int r = start(&broker, &error);
     if (r < 0) {
         broker.exit_status = fail(&error);
     } else {

@@ -1,14 +1,7 @@
 /* The service: "joblet serve". One process, one thread, as root; see docs/ARCHITECTURE.md for its place. */
 #pragma once
 
-struct error;
-
-struct broker_options {
-    const char *prefix;
-    const char *init_path; /* joblet-init; NULL: beside this program, else where it is installed */
-    const char *api_path;  /* joblet-api, likewise */
-};
-
-/* Serves until SIGTERM or SIGINT. The exit status: 0 after an orderly end, 1 when it could not start (the reason is
+/* Serves @prefix until SIGTERM or SIGINT. joblet-init and joblet-api are those beside this program, else the installed
+ * ones; nothing else can be named. The exit status: 0 after an orderly end, 1 when it could not start (the reason is
  * logged). */
-int broker_run(const struct broker_options *options);
+int broker_run(const char *prefix);

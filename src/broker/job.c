@@ -273,19 +273,23 @@ static void end(struct job *job, const struct record *record, const struct cgrou
     broker_job_ended(broker);
 }
 
-/* Nothing of the client's ran: says why, in the order of what knows best. */
-static void explain_failure(struct job *job, const struct cgroup_usage *usage)
+/* True when it is known why nothing was executed: joblet-init told, or left it in the record, which it writes first. */
+static bool find_failure(struct job *job)
 {
     struct files files;
     struct record record;
-    if (job->failure.code != 0)
-        return;
-    if (files_open(job->broker->jobs_fd, job->uuid, &files) == 0) {
+    if (job->failure.code == 0 && files_open(job->broker->jobs_fd, job->uuid, &files) == 0) {
         if (record_read(files.record_fd, &record) == 0 && record.reason == RECORD_REASON_SETUP_FAILURE)
             job->failure = record.error;
         files_close(&files);
     }
-    if (job->failure.code != 0)
+    return job->failure.code != 0;
+}
+
+/* Nothing of the client's ran: says why, in the order of what knows best. */
+static void explain_failure(struct job *job, const struct cgroup_usage *usage)
+{
+    if (find_failure(job))
         return;
     if (usage->oom_kills > 0)
         (void)error_text(&job->failure, ENOMEM, "the memory limit of %llu bytes is too small to start anything",
@@ -490,11 +494,16 @@ static void read_control(struct job *job)
     if (r >= 0)
         return;
     close_source(job, &job->control);
-    if (r != -ENODATA && r != -ECONNRESET) {
+    bool is_end = r == -ENODATA || r == -ECONNRESET;
+    if (job->go_sent && job->phase == CHANNEL_JOB_STARTING && !find_failure(job)) {
+        /* joblet-init's word is lost, and it did not refuse: from the go on the command may run. */
+        set_running(job, text_now_unix_ns());
+    } else if (!is_end && job->failure.code == 0) {
         (void)error_errno(&job->failure, -r, "joblet-init sent what does not belong");
         job->failure.stage = PLAN_STAGE_START;
-        kill_init(job, SIGKILL);
     }
+    if (r == -EPROTO || (!is_end && !job->go_sent))
+        kill_init(job, SIGKILL);
 }
 
 static void on_control(struct loop_source *source, uint32_t events)
@@ -539,6 +548,7 @@ void job_start(struct broker *broker, const struct channel_job_start *start, int
         struct channel_start_reply reply = {.header = start->header};
         reply.header.size = sizeof(reply);
         (void)error_text(&reply.error, ENOMEM, "no memory for a job");
+        reply.error.stage = PLAN_STAGE_PREPARE;
         api_send(&broker->api, &reply);
         return;
     }

@@ -86,7 +86,8 @@ static int make_groups(struct job *job, struct making *making, struct error *err
     if (making->cgroup_fd < 0 && making->cgroup_fd != -ENOENT)
         return error_errno(error, -making->cgroup_fd, "open the job's group");
     making->oom_fd = cgroup_open_oom_event(job->cgroups, group, error);
-    return making->oom_fd < 0 && making->oom_fd != -ENOENT ? making->oom_fd : 0;
+    /* -ENOENT without an error: there is none to open. */
+    return making->oom_fd < 0 && (making->oom_fd != -ENOENT || error->code != 0) ? making->oom_fd : 0;
 }
 
 /* The base root as a mount of its own, with the job's ids for the owners on disk. */

@@ -14,15 +14,15 @@
 
 #define JOB_NAMESPACES (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET)
 
-void launch_reset_process(bool reset_oom_score)
+int launch_reset_process(bool reset_oom_score)
 {
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     /* Ctrl-C at joblet's terminal is for joblet alone. */
     (void)setsid();
-    if (reset_oom_score)
-        (void)fd_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "0");
+    /* With joblet's score a job would outlive the rest of the host when memory ends. */
+    return reset_oom_score ? fd_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "0") : 0;
 }
 
 int launch_place_fds(const int fds[], unsigned count)
@@ -49,9 +49,10 @@ __attribute__((noreturn)) static void run_child(const struct launch *launch)
     struct plan_message message = {.magic = PLAN_MESSAGE_MAGIC, .type = PLAN_MESSAGE_FAILED};
     message.error.stage = PLAN_STAGE_CLONE;
     int control = launch->fds[PLAN_FD_CONTROL];
-    launch_reset_process(launch->reset_oom_score);
-    int r = launch_place_fds(launch->fds, LAUNCH_FDS);
+    int r = launch_reset_process(launch->reset_oom_score);
     if (r < 0)
+        (void)error_errno(&message.error, -r, "give up joblet's out-of-memory score");
+    else if ((r = launch_place_fds(launch->fds, LAUNCH_FDS)) < 0)
         (void)error_errno(&message.error, -r, "place the descriptors of joblet-init");
     else {
         char name[32];

@@ -25,7 +25,8 @@ struct launch {
  * Single-threaded process. */
 int launch_init(const struct launch *launch, pid_t *ret_pid, int *ret_pidfd, struct error *error);
 
-/* For any child of joblet between clone and exec: an own session, no signal blocked or ignored. */
-void launch_reset_process(bool reset_oom_score);
+/* For any child of joblet between clone and exec: an own session, no signal blocked or ignored. 0, or -errno when
+ * joblet's lower score for the host's out-of-memory killer could not be given up. */
+int launch_reset_process(bool reset_oom_score);
 /* Puts fds[i] at number i for each i below @count, without close-on-exec. 0 or -errno; only in a child. */
 int launch_place_fds(const int fds[], unsigned count);

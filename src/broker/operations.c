@@ -144,9 +144,10 @@ static void apply_start(struct broker *broker, struct channel_received *message)
     memcpy(&start, message->bytes, sizeof(start));
     struct channel_start_reply reply = {.header = start.header};
     reply.header.size = sizeof(reply);
-    if (check_start(broker, &start, message->fds[0], &reply.error) < 0)
+    if (check_start(broker, &start, message->fds[0], &reply.error) < 0) {
+        reply.error.stage = PLAN_STAGE_PREPARE;
         api_send(&broker->api, &reply);
-    else
+    } else
         job_start(broker, &start, message->fds[0]);
 }
 

@@ -4,7 +4,6 @@
 #include "base/error.h"
 
 struct broker;
-struct broker_options;
 
 /* Opens the directories of the prefix, takes its lock (a second joblet is refused) and writes the pid file. 0 or -errno
  * with @error. */

@@ -174,6 +174,7 @@ void command_run(struct sandbox *sandbox)
     struct error error = {0};
     if (control_send(PLAN_FD_CONTROL, PLAN_MESSAGE_COMMAND_READY, 0, NULL) < 0) {
         (void)error_errno(&error, errno, "tell joblet that the command's process is ready");
+        error.stage = PLAN_STAGE_EXEC;
         command_fail(sandbox, &error);
     }
     (void)close(PLAN_FD_CONTROL);

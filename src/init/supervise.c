@@ -174,10 +174,25 @@ static int wait_for_go(struct supervisor *supervisor, struct error *error)
     return r < 0 ? error_errno(error, -r, "receive joblet's go") : 0;
 }
 
-/* Lets the command's process go on. 1: it executed; 0: it could not, the record says why. */
+/* Counted from here, so that a limit that cannot be set is a job that does not start. */
+static int arm_time_limit(const struct sandbox *sandbox, struct error *error)
+{
+    uint64_t ns = sandbox->plan.timeout_ns;
+    const struct itimerspec value = {
+            .it_value = {.tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U)}};
+    if (ns > 0 && timerfd_settime(sandbox->timer_fd, 0, &value, NULL) < 0)
+        return error_errno(error, errno, "set the time limit");
+    return 0;
+}
+
+/* Lets the command's process go on. 1: it executed, or nobody can say that it did not; 0: it could not, the record says
+ * why. */
 static int start_command(struct supervisor *supervisor, struct error *error)
 {
     int fd = supervisor->sandbox->command_fd;
+    int r = arm_time_limit(supervisor->sandbox, error);
+    if (r < 0)
+        return r;
     if (send(fd, "G", 1, MSG_NOSIGNAL) != 1)
         return error_errno(error, errno, "let the command's process go");
     struct command_failure failure;
@@ -186,7 +201,9 @@ static int start_command(struct supervisor *supervisor, struct error *error)
         size = recv(fd, &failure, sizeof(failure), 0);
     while (size < 0 && errno == EINTR);
     supervisor->record.started_unix_ns = text_now_unix_ns();
-    if (size == 0)
+    if (size < 0 && errno == ECONNRESET)
+        return error_text(error, ECHILD, "the command's process ended before it was executed");
+    if (size <= 0)
         return 1; /* the exec closed its end */
     if (size != sizeof(failure))
         return error_text(error, EPROTO, "the command's process spoke nonsense");
@@ -196,16 +213,7 @@ static int start_command(struct supervisor *supervisor, struct error *error)
     return 0;
 }
 
-static void arm_time_limit(const struct sandbox *sandbox)
-{
-    uint64_t ns = sandbox->plan.timeout_ns;
-    const struct itimerspec value = {
-            .it_value = {.tv_sec = (time_t)(ns / 1000000000U), .tv_nsec = (long)(ns % 1000000000U)}};
-    if (ns > 0)
-        (void)timerfd_settime(sandbox->timer_fd, 0, &value, NULL);
-}
-
-int supervise_run(struct sandbox *sandbox, struct record *ret_record, struct error *error)
+static int run(struct sandbox *sandbox, struct record *ret_record, struct error *error)
 {
     struct supervisor supervisor = {.sandbox = sandbox};
     struct pump *pump = &supervisor.pump;
@@ -222,7 +230,6 @@ int supervise_run(struct sandbox *sandbox, struct record *ret_record, struct err
     if (r < 0)
         return r;
     if (r == 1) {
-        arm_time_limit(sandbox);
         /* joblet may be gone by now; the job goes on without it (P10). */
         (void)control_send(PLAN_FD_CONTROL, PLAN_MESSAGE_STARTED, supervisor.record.started_unix_ns, NULL);
         (void)close(PLAN_FD_CONTROL);
@@ -234,4 +241,12 @@ int supervise_run(struct sandbox *sandbox, struct record *ret_record, struct err
     finish(&supervisor);
     *ret_record = supervisor.record;
     return 0;
+}
+
+int supervise_run(struct sandbox *sandbox, struct record *ret_record, struct error *error)
+{
+    int r = run(sandbox, ret_record, error);
+    if (r < 0 && error->stage == PLAN_STAGE_NONE) /* the command's process says its own */
+        error->stage = PLAN_STAGE_EXEC;
+    return r;
 }

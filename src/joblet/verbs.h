@@ -1,8 +1,7 @@
 /* One row a verb of "joblet"; each has a file of its own, or is another folder's. */
 #pragma once
 
-/* Serves until it is told to end. Options: --init PATH, --api PATH (programs to use instead of those installed). The
- * exit status. */
+/* Serves until it is told to end; takes no arguments. The exit status. */
 int verb_serve(const char *prefix, int count, char **arguments);
 /* Prints version and commit. The exit status. */
 int verb_version(const char *prefix, int count, char **arguments);

@@ -92,8 +92,8 @@ int cgroup_open_v2(const struct cgroup_host *host, const char *name);
 /* v1: opens the "tasks" files to write "0" to. Returns their number (0 on pure v2) or -errno with @error. */
 int cgroup_open_tasks(
         const struct cgroup_host *host, const char *name, int ret_fds[CGROUP_HIERARCHIES_MAX], struct error *error);
-/* v1: an eventfd that counts when the group is out of memory. A descriptor; -ENOENT when memory is on v2 (there the
- * kernel ends the group as a unit); -errno with @error. */
+/* v1: an eventfd that counts when the group is out of memory. A descriptor; -ENOENT without @error when memory is on
+ * v2 (there the kernel ends the group as a unit); -errno with @error. */
 int cgroup_open_oom_event(const struct cgroup_host *host, const char *name, struct error *error);
 
 /* True (1) when the process is in the group @name in every hierarchy; 0 when not; -errno. @proc_fd: /proc/PID. */

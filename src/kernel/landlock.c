@@ -1,7 +1,6 @@
 #include "kernel/landlock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/landlock.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -46,10 +45,7 @@ int landlock_new_ruleset(uint32_t abi)
         size = sizeof(attributes);
     }
     long fd = syscall(SYS_landlock_create_ruleset, &attributes, size, 0U);
-    if (fd < 0)
-        return -errno;
-    (void)fcntl((int)fd, F_SETFD, FD_CLOEXEC);
-    return (int)fd;
+    return fd < 0 ? -errno : (int)fd; /* close-on-exec by itself */
 }
 
 int landlock_allow(int ruleset, uint32_t abi, int fd, uint64_t rights)

@@ -69,5 +69,7 @@ int plan_check(const struct plan *plan, struct error *error)
     if (plan->work_bytes == 0 || plan->work_inodes == 0 || plan->tmp_bytes == 0 || plan->tmp_inodes == 0 ||
             plan->shm_bytes == 0 || plan->processes == 0)
         return error_text(error, EINVAL, "plan leaves a size or the process limit open");
+    if (plan->work_bytes > PLAN_SIZE_MAX || plan->tmp_bytes > PLAN_SIZE_MAX || plan->shm_bytes > PLAN_SIZE_MAX)
+        return error_text(error, EINVAL, "plan has a size above %llu bytes", PLAN_SIZE_MAX);
     return 0;
 }

@@ -20,6 +20,9 @@
 /* A program needs a few. */
 #define PLAN_OPEN_FILES_MIN 16U
 
+/* No file system of a job is larger; beyond it, sizes in pages or as text would wrap around to "no limit". */
+#define PLAN_SIZE_MAX (1ULL << 50)
+
 /* What a sandbox is for. Fixed by the operation that was called, never an operand (P1). */
 enum plan_type { PLAN_TYPE_STANDARD = 1 };
 

@@ -37,6 +37,11 @@ static const struct {
 int sandbox_set_landlock(struct sandbox *sandbox, struct error *error)
 {
     uint32_t abi = sandbox->plan.landlock_abi;
+    /* A lower one than the kernel's would leave rights unhandled. */
+    int found = landlock_get_abi();
+    if (found != (int)abi)
+        return found < 0 ? error_errno(error, -found, "ask for the Landlock ABI")
+                         : error_text(error, EPROTO, "the plan has Landlock ABI %u, the kernel %d", abi, found);
     _cleanup_close_ int ruleset = landlock_new_ruleset(abi);
     if (ruleset < 0)
         return error_errno(error, -ruleset, "make a Landlock ruleset of ABI %u", abi);

@@ -21,6 +21,7 @@ int sandbox_read_spec(struct sandbox *sandbox, struct error *error)
 static int become_command(struct sandbox *sandbox, int pair_fd, struct error *error)
 {
     sandbox->is_command = true;
+    sandbox->command_fd = pair_fd; /* a failure is told through it */
     if (dup3(pair_fd, SANDBOX_COMMAND_FD, O_CLOEXEC) < 0 || dup2(PLAN_FD_STDOUT_WRITE, STDOUT_FILENO) < 0 ||
             dup2(PLAN_FD_STDERR_WRITE, STDERR_FILENO) < 0 || close_range(PLAN_FD_CONTROL + 1, ~0U, 0) < 0)
         return error_errno(error, errno, "set up the command's descriptors");

@@ -176,7 +176,11 @@ static int prove_fds(const int wanted[], unsigned count, struct error *error)
         return error_errno(error, errno, "list the own descriptors");
     unsigned found = 0;
     int stray = -1;
-    for (struct dirent *entry; (entry = readdir(directory));) {
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (!entry)
+            break;
         if (entry->d_name[0] == '.')
             continue;
         int fd = atoi(entry->d_name);
@@ -189,11 +193,44 @@ static int prove_fds(const int wanted[], unsigned count, struct error *error)
             stray = fd;
         found++;
     }
+    int code = errno; /* an end, or a list that is cut */
     (void)closedir(directory);
+    if (code != 0)
+        return error_errno(error, code, "list the own descriptors");
     if (stray >= 0)
         return error_text(error, EPROTO, "descriptor %d is not of the plan, or not close-on-exec", stray);
     if (found != count)
         return error_text(error, EPROTO, "there are %u descriptors, not %u", found, count);
+    return 0;
+}
+
+/* What joblet handed in is of the right kind: a directory of the host among them would be a way back. */
+static int prove_kinds(struct error *error)
+{
+    static const struct {
+        int fd;
+        mode_t kind;
+        int access; /* what it must be open for; -1: not looked at */
+    } wanted[] = {
+            {PLAN_FD_CONTROL, S_IFSOCK, -1},
+            {PLAN_FD_LOG, S_IFREG, O_WRONLY},
+            {PLAN_FD_INDEX, S_IFREG, O_WRONLY},
+            {PLAN_FD_RECORD, S_IFREG, O_WRONLY},
+            {PLAN_FD_STDOUT_READ, S_IFIFO, O_RDONLY},
+            {PLAN_FD_STDOUT_WRITE, S_IFIFO, O_WRONLY},
+            {PLAN_FD_STDERR_READ, S_IFIFO, O_RDONLY},
+            {PLAN_FD_STDERR_WRITE, S_IFIFO, O_WRONLY},
+    };
+    for (size_t i = 0; i < ELEMENTS(wanted); i++) {
+        struct stat status;
+        int flags = fcntl(wanted[i].fd, F_GETFL);
+        if (flags < 0 || fstat(wanted[i].fd, &status) < 0)
+            return error_errno(error, errno, "look at descriptor %d", wanted[i].fd);
+        int access = flags & O_ACCMODE;
+        if ((status.st_mode & S_IFMT) != wanted[i].kind ||
+                (wanted[i].access >= 0 && access != wanted[i].access && access != O_RDWR))
+            return error_text(error, EPROTO, "descriptor %d is not what the plan says", wanted[i].fd);
+    }
     return 0;
 }
 
@@ -227,6 +264,8 @@ int sandbox_prove(struct sandbox *sandbox, struct error *error)
     int fds[SANDBOX_FDS_MAX];
     unsigned fd_count = sandbox_list_fds(sandbox, fds);
     int r = prove_fds(fds, fd_count, error);
+    if (r == 0)
+        r = prove_kinds(error);
     for (int fd = 0; r == 0 && fd <= 2; fd++)
         r = prove_null(fd, error);
     if (r < 0)
@@ -321,7 +360,7 @@ int sandbox_prove_last(struct sandbox *sandbox, struct error *error)
         return error_text(error, EPROTO, "the filter of joblet-init is not in force");
     static const int gone[] = {PLAN_FD_SPEC, PLAN_FD_STDOUT_WRITE, PLAN_FD_STDERR_WRITE};
     for (size_t i = 0; i < ELEMENTS(gone); i++)
-        if (fcntl(gone[i], F_GETFD) != -1)
+        if (fcntl(gone[i], F_GETFD) != -1 || errno != EBADF)
             return error_text(error, EPROTO, "joblet-init still holds descriptor %d", gone[i]);
     return prove_landlock(error);
 }

@@ -118,7 +118,11 @@ int sandbox_start(struct sandbox *sandbox, struct error *error)
         r = check_no_chroot(parent_proc, error);
     if (r < 0)
         return r;
+    /* A host without a session keyring, or with one that has ended, has none that the job could get. */
     sandbox->host_keyring = sandbox_session_keyring();
+    if (sandbox->host_keyring < 0 && sandbox->host_keyring != -ENOKEY && sandbox->host_keyring != -EKEYREVOKED &&
+            sandbox->host_keyring != -EKEYEXPIRED)
+        return error_errno(error, -sandbox->host_keyring, "look at the host's session keyring");
     (void)umask(022);
     return chdir("/") < 0 ? error_errno(error, errno, "change to '/'") : 0;
 }

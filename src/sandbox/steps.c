@@ -89,6 +89,12 @@ static int guard_finish(const struct sandbox *sandbox, struct error *error)
             plan_stage_name(sandbox->guard_refused ? sandbox->guard_refused : sandbox->last_stage));
 }
 
+#ifdef JOBLET_TEST_HOOKS
+/* What the test of the plain programs looks for. */
+extern const char steps_marker[];
+const char steps_marker[] = "JOBLET_TEST_HOOKS steps";
+#endif
+
 /* The step to run at position @at; NULL for none. */
 static const struct step *step_at(const struct sandbox *sandbox, size_t at)
 {

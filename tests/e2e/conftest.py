@@ -99,7 +99,8 @@ class Server:
 
     def script(self, verb):
         result = subprocess.run([os.path.join(ROOT, "scripts/dev-server.sh"), verb, self.directory], capture_output=True,
-                                text=True, check=False, timeout=seconds(60), stdin=subprocess.DEVNULL)
+                                text=True, check=False, timeout=seconds(60), stdin=subprocess.DEVNULL,
+                                env={**os.environ, "JOBLET_PROGRAM": getattr(self, "joblet_program", "")})
         assert result.returncode == 0, f"dev-server.sh {verb}: {result.stdout}{result.stderr}"
 
     def stop(self):
@@ -165,6 +166,25 @@ class Server:
     def launch(self):
         """Starts the service again on its prefix."""
         self.script("launch")
+
+    def use_programs(self, **programs):
+        """Ends the service and starts it again from a directory of its own with copies of joblet, joblet-api and joblet-init,
+        but for what @programs names: paths in the build directory. joblet takes what lies beside it. Returns the directory."""
+        directory = os.path.join(self.directory, "programs")
+        os.makedirs(directory, exist_ok=True)
+        for name in ("joblet", "joblet-api", "joblet-init"):
+            path = os.path.join(directory, name)
+            shutil.copy(os.path.join(BUILD, programs.get(name.replace("-", "_"), f"src/joblet/{name}")), path)
+        self.joblet_program = os.path.join(directory, "joblet")
+        return directory
+
+    def restart(self):
+        """Ends the service in order and starts it again."""
+        pid = self.pid
+        self.close_channels()
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not os.path.exists(f"/proc/{pid}/exe"), 20, "the service has ended")
+        self.launch()
 
     def close_channels(self):
         for channel in self.channels.values():

@@ -225,41 +225,19 @@ class Lying:
 
     def __init__(self, server):
         self.server = server
-        self.directory = os.path.join(server.directory, "lying")
-        os.mkdir(self.directory)
-        program = read(os.path.join(BUILD, "tests/e2e/hostile/lying-init"))
+        self.directory = server.use_programs(joblet_init="tests/e2e/hostile/lying-init")
+        path = os.path.join(self.directory, "joblet-init")
+        program = read(path)
         place = program.index(b"@DIRECTORY@\0")
         name = self.directory.encode() + b"\0"
-        self.program = os.path.join(self.directory, "joblet-init")
-        with open(self.program, "wb") as file:
+        with open(path, "wb") as file:
             file.write(program[:place] + name + program[place + len(name):])
-        os.chmod(self.program, 0o755)
         self.take_away()
-        self.restart()
+        server.restart()
 
     def take_away(self, *calls):
         with open(os.path.join(self.directory, "refuse"), "w", encoding="utf-8") as file:
             file.writelines(f"{call}\n" for call in calls)
-
-    def restart(self):
-        pid = self.server.pid
-        self.server.close_channels()
-        os.kill(pid, signal.SIGTERM)
-        eventually(lambda: not os.path.exists(f"/proc/{pid}/exe"), 20, "the service has ended")
-        with open(os.path.join(self.server.directory, "joblet.log"), "ab") as log:
-            # Not a child of ours: one that has ended and is not waited for looks as if it were alive.
-            subprocess.run(["setsid", "--fork", self.server.joblet_program, "--prefix", self.server.prefix, "serve", "--init",
-                            self.program], stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
-        eventually(self.answers, 20, "the service answers")
-
-    def answers(self):
-        try:
-            self.server.list()
-            return True
-        except grpc.RpcError:
-            # A channel that was refused once may not look again for a long time.
-            self.server.close_channels()
-            return False
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +266,7 @@ def assert_refused(server):
     return text
 
 
-HOST_ONLY = pytest.mark.host_only("starts the service by itself, without a control group of its own from systemd")
+HOST_ONLY = pytest.mark.host_only("a joblet-init of the test's own, which the virtual machine is not given")
 
 # Calls of joblet-init alone, with an errno: a kernel that cannot. The reason has to say what it was.
 CANNOT = [

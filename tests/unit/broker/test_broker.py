@@ -2,6 +2,7 @@
 
     test_broker.py JOBLET JOBLET_INIT FAKE_API STUCK_INIT
 
+joblet takes the programs that lie beside it, so it is copied beside the stand-ins.
 Each test has the same prefix and starts joblet anew. After all, nothing of joblet is left on the host."""
 import ctypes
 import glob
@@ -59,6 +60,10 @@ class Broker(unittest.TestCase):
     def setUpClass(cls):
         cls.prefix = os.path.realpath(tempfile.mkdtemp(prefix="joblet-broker-"))
         os.chmod(cls.prefix, 0o755)
+        for init in (INIT, STUCK_INIT):
+            os.mkdir(cls.beside(init))
+            for program, name in ((JOBLET, "joblet"), (FAKE_API, "joblet-api"), (init, "joblet-init")):
+                shutil.copy(program, f"{cls.beside(init)}/{name}")
         subprocess.run([JOBLET, "--prefix", cls.prefix, "setup", "--address", "127.0.0.1:50999", "--listen",
                         "127.0.0.1"], check=True, stdout=subprocess.DEVNULL)
         path = cls.prefix + "/config/joblet-config.yml"
@@ -70,6 +75,11 @@ class Broker(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         shutil.rmtree(cls.prefix)
+
+    @classmethod
+    def beside(cls, init):
+        """Where joblet, the stand-in for joblet-api and this joblet-init lie together."""
+        return f"{cls.prefix}/with-{os.path.basename(init)}"
 
     def setUp(self):
         self.process = None
@@ -92,7 +102,7 @@ class Broker(unittest.TestCase):
         with open(f"{self.prefix}/state/db/scenario", "w") as file:
             file.write(scenario)
         with open(f"{self.prefix}/log", "a") as log:
-            self.process = subprocess.Popen([JOBLET, "serve", "--prefix", self.prefix, "--api", FAKE_API, "--init", init],
+            self.process = subprocess.Popen([self.beside(init) + "/joblet", "serve", "--prefix", self.prefix],
                                             stdin=subprocess.DEVNULL, stderr=log)
 
     def result(self):
@@ -190,7 +200,7 @@ class Broker(unittest.TestCase):
     def test_second_joblet_is_refused(self):
         self.start("job")
         self.result()
-        other = subprocess.run([JOBLET, "serve", "--prefix", self.prefix + "/.", "--api", FAKE_API, "--init", INIT],
+        other = subprocess.run([self.beside(INIT) + "/joblet", "serve", "--prefix", self.prefix + "/."],
                                capture_output=True, text=True, timeout=20)
         self.assertEqual(other.returncode, 1)
         self.assertIn("another joblet serves the prefix", other.stderr)

@@ -29,9 +29,8 @@
 
 static const char *const v1_controllers[] = {"memory", "pids"};
 
-/* A user namespace whose ids from @inside on are the host's from @base on: a short-lived child holds it until it is
- * opened. */
-static int new_userns(uint32_t inside, uint32_t base)
+/* A short-lived child holds it until it is opened. */
+int driver_new_userns(uint32_t inside, uint32_t base, uint32_t count)
 {
     int pidfd = -1;
     struct clone_args arguments = {
@@ -45,7 +44,7 @@ static int new_userns(uint32_t inside, uint32_t base)
     char path[64];
     char map[64];
     int r = 0;
-    (void)snprintf(map, sizeof(map), "%u %u 65536\n", inside, base);
+    (void)snprintf(map, sizeof(map), "%u %u %u\n", inside, base, count);
     static const char *const names[] = {"uid_map", "gid_map"};
     for (unsigned i = 0; r == 0 && i < 2; i++) {
         (void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, names[i]);
@@ -136,8 +135,8 @@ int driver_open(struct driver *driver, const char *init_path, bool has_hooks)
         return -1;
     }
     int r = make_root(driver);
-    driver->join_userns_fd = new_userns(0, JOB_BASE);
-    driver->disk_userns_fd = new_userns(DISK_BASE, JOB_BASE);
+    driver->join_userns_fd = driver_new_userns(0, JOB_BASE, PLAN_RANGE_SIZE);
+    driver->disk_userns_fd = driver_new_userns(DISK_BASE, JOB_BASE, PLAN_RANGE_SIZE);
     driver->landlock_abi = landlock_get_abi();
     driver->has_v1 = access("/sys/fs/cgroup/memory/tasks", W_OK) == 0 && access("/sys/fs/cgroup/pids/tasks", W_OK) == 0;
     if (r < 0 || driver->join_userns_fd < 0 || driver->disk_userns_fd < 0 || driver->landlock_abi < 1) {
@@ -274,8 +273,8 @@ static int prepare(const struct driver *driver, struct driver_job *job, struct r
     run->fds[PLAN_FD_NULL] = open("/dev/null", O_RDWR | O_CLOEXEC);
     run->fds[PLAN_FD_PLAN] = new_plan(driver, job);
     run->fds[PLAN_FD_CONTROL] = pair[1];
-    run->fds[PLAN_FD_USERNS] =
-            job->with_fresh_userns ? new_userns(0, driver->id_base) : fcntl(driver->join_userns_fd, F_DUPFD_CLOEXEC, 0);
+    run->fds[PLAN_FD_USERNS] = job->with_fresh_userns ? driver_new_userns(0, driver->id_base, PLAN_RANGE_SIZE)
+                                                      : fcntl(driver->join_userns_fd, F_DUPFD_CLOEXEC, 0);
     run->fds[PLAN_FD_ROOT] = mount_clone(AT_FDCWD, driver->directory);
     int r = mount_set_attributes(run->fds[PLAN_FD_ROOT],
             MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP, driver->disk_userns_fd);
@@ -300,6 +299,8 @@ static int prepare(const struct driver *driver, struct driver_job *job, struct r
     run->fds[PLAN_FD_STDOUT_WRITE] = out[1];
     run->fds[PLAN_FD_STDERR_READ] = err[0];
     run->fds[PLAN_FD_STDERR_WRITE] = err[1];
+    if (job->change_fds)
+        job->change_fds(driver, job, run->fds);
     return 0;
 }
 
@@ -307,7 +308,7 @@ __attribute__((noreturn)) static void become_init(
         const struct driver *driver, const struct driver_job *job, struct run *run, char *id_text)
 {
     char *const arguments[] = {(char[]){"joblet-init"}, NULL};
-    char *const environment[] = {id_text, NULL};
+    char *const environment[] = {id_text, (char *)(uintptr_t)job->second_variable, NULL};
     unsigned last = PLAN_FD_CGROUP_FIRST + PLAN_FD_CGROUP_MAX;
     int init_fd = fcntl(driver->init_fd, F_DUPFD_CLOEXEC, 128);
     for (unsigned i = 0; i < last; i++)

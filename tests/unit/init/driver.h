@@ -35,11 +35,14 @@ struct driver_job {
     bool with_cgroups;
     bool with_fresh_userns;         /* an own user namespace instead of the driver's */
     const char *job_id_environment; /* instead of the right one */
+    const char *second_variable;    /* in joblet-init's environment */
     bool with_extra_fd;             /* leaves one descriptor too many */
-    unsigned without_namespace;     /* a CLONE_NEW* flag to forget */
-    unsigned stop_after_ms;         /* SIGTERM to joblet-init then; 0 = not */
-    bool never_go;                  /* close the control socket instead of GO */
-    bool skip_log;                  /* do not read the log back */
+    /* Puts other descriptors than the right ones into @fds (by enum plan_fd, -1: none), which it then owns. */
+    void (*change_fds)(const struct driver *driver, struct driver_job *job, int fds[]);
+    unsigned without_namespace; /* a CLONE_NEW* flag to forget */
+    unsigned stop_after_ms;     /* SIGTERM to joblet-init then; 0 = not */
+    bool never_go;              /* close the control socket instead of GO */
+    bool skip_log;              /* do not read the log back */
 
     /* out */
     bool was_ready;
@@ -58,6 +61,9 @@ struct driver_job {
 
 /* Gives the calling process a mount namespace of its own, shared within as a host's usually is. 0 or -errno. */
 int driver_isolate(void);
+
+/* A user namespace whose @count ids from @inside on are the host's from @base on. A descriptor or -errno. */
+int driver_new_userns(uint32_t inside, uint32_t base, uint32_t count);
 
 /* Makes the root and the namespaces; prints and returns -1 when it cannot. */
 int driver_open(struct driver *driver, const char *init_path, bool has_hooks);
