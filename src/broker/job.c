@@ -356,7 +356,9 @@ static struct outside_plan outside_plan_of(const struct job *job)
             .id_base = job->note.id_base,
             .command_id = job->broker->config->command_id,
             .root_device = job->root_device,
-            .root_inode = job->root_inode};
+            .root_inode = job->root_inode,
+            .limits = &job->limits,
+            .disk = job->broker->disk};
 }
 
 static int look_from_outside(struct job *job)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -167,10 +168,12 @@ static void fill_process(
     *ret_process = process;
 }
 
-static void fill_group_limits(const struct outside_plan *plan, struct channel_view_limits *limits)
+static int fill_group_limits(const struct outside_plan *plan, struct channel_view_limits *limits, struct error *error)
 {
     struct cgroup_limits_in_force found;
-    cgroup_read_limits(plan->cgroups, plan->group, &found);
+    int r = cgroup_read_limits(plan->cgroups, plan->group, &found);
+    if (r < 0)
+        return error_errno(error, -r, "read the limits of the job's group");
     limits->memory_bytes = found.memory_bytes;
     limits->swap_bytes = found.swap_bytes;
     limits->cpu_percent = found.cpu_percent;
@@ -182,6 +185,7 @@ static void fill_group_limits(const struct outside_plan *plan, struct channel_vi
                 .minor = found.devices[i].minor,
                 .read_bps = found.devices[i].read_bps,
                 .write_bps = found.devices[i].write_bps};
+    return 0;
 }
 
 /* The limits and the groups; @proc_fd is of the command's process, or of joblet-init when that is gone. */
@@ -198,12 +202,67 @@ static int fill_limits(const struct outside_plan *plan, int proc_fd, bool of_com
     limits->open_files_hard = own.open_files_hard;
     limits->core_bytes_soft = own.core_bytes_soft;
     limits->core_bytes_hard = own.core_bytes_hard;
-    fill_group_limits(plan, limits);
+    r = fill_group_limits(plan, limits, error);
+    if (r < 0)
+        return r;
     r = cgroup_read_paths(plan->cgroups, proc_fd, view->cgroups, sizeof(view->cgroups));
     return r < 0 ? error_errno(error, -r, "read the control groups of the job") : 0;
 }
 
 /* --- before the go --- */
+
+static int check_cpus(const struct cpulist *wanted, const char *found, struct error *error)
+{
+    char text[CPULIST_TEXT_MAX];
+    if (cpulist_is_empty(wanted))
+        return 0;
+    cpulist_format(wanted, text);
+    /* What was read is cut where it is too long for a view. */
+    if (strncmp(text, found, CHANNEL_VIEW_CPUS_MAX - 1) != 0)
+        return error_text(error, EPERM, "the job's group has the CPUs '%.40s', not '%.40s'", found, text);
+    return 0;
+}
+
+static int check_devices(const struct outside_plan *plan, const struct channel_view_limits *found, struct error *error)
+{
+    uint64_t bps = plan->limits->io_bps;
+    for (unsigned i = 0; bps > 0 && i < found->device_count && i < CHANNEL_VIEW_DEVICES_MAX; i++) {
+        const struct channel_view_device *device = &found->devices[i];
+        if (makedev(device->major, device->minor) == plan->disk && device->read_bps == bps && device->write_bps == bps)
+            bps = 0;
+    }
+    return bps == 0 ? 0
+                    : error_text(error, EPERM, "the job's group has no I/O limit of %llu bytes/s",
+                              (unsigned long long)bps);
+}
+
+/* Each limit as the kernel has it. What it does not say is a limit that nobody has seen: there is no start without. */
+static int check_limits(const struct outside_plan *plan, const struct channel_view_limits *found, struct error *error)
+{
+    const struct channel_limits *limits = plan->limits;
+    uint64_t memory_bytes = limits->memory_bytes & ~(uint64_t)4095; /* the kernel counts pages */
+    const struct {
+        const char *name;
+        uint64_t wanted;
+        uint64_t found;
+    } rows[] = {
+            {"memory limit", limits->memory_bytes ? memory_bytes : CHANNEL_VIEW_NO_LIMIT, found->memory_bytes},
+            {"CPU limit", limits->cpu_percent ? limits->cpu_percent : CHANNEL_VIEW_NO_LIMIT, found->cpu_percent},
+            {"process limit", limits->processes, found->processes},
+            {"open files limit", limits->open_files, found->open_files_soft},
+            {"open files limit", limits->open_files, found->open_files_hard},
+            {"core limit", 1, found->core_bytes_soft},
+            {"core limit", 1, found->core_bytes_hard},
+    };
+    for (size_t i = 0; i < ELEMENTS(rows); i++)
+        if (rows[i].found != rows[i].wanted)
+            return error_text(error, EPERM, "the %s of the job is %lld, not %lld", rows[i].name,
+                    (long long)rows[i].found, (long long)rows[i].wanted);
+    if (limits->memory_bytes && plan->cgroups->swap && found->swap_bytes != 0)
+        return error_text(error, EPERM, "the job's group has no limit of swap");
+    int r = check_cpus(&limits->cpus, found->cpus, error);
+    return r == 0 ? check_devices(plan, found, error) : r;
+}
 
 static int check_both(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,
         struct channel_kernel_view *view, struct error *error)
@@ -229,7 +288,8 @@ static int check_both(const struct outside_plan *plan, pid_t init_pid, pid_t com
         return error_errno(error, -r, "read the start time of joblet-init");
     fill_process(plan, init_pid, &of_init, &view->init);
     fill_process(plan, command_pid, &of_command, &view->command);
-    return fill_limits(plan, command_fd, /* of_command= */ true, view, error);
+    r = fill_limits(plan, command_fd, /* of_command= */ true, view, error);
+    return r == 0 ? check_limits(plan, &view->limits, error) : r;
 }
 
 int outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "channel/view.h"
+#include "channel/message.h"
 #include "kernel/cgroup.h"
 #include "kernel/procstatus.h"
 
@@ -18,16 +18,18 @@ struct outside_plan {
     uint32_t command_id;
     dev_t root_device; /* of the base root's directory */
     ino_t root_inode;
+    const struct channel_limits *limits; /* that the kernel has to have, as it says itself */
+    dev_t disk;                          /* of the limit of disk traffic */
 };
 
 /* Checks both processes: ids, groups, the five capability sets, no-new-privileges, filter, id maps, namespaces (not
- * ours, and the same for both), root, control groups, parenthood. 0, the start time of joblet-init and what was seen,
+ * ours, and the same for both), root, control groups, parenthood, and each limit read back. 0, the start time of joblet-init and what was seen,
  * or -errno with @error, its stage set. */
 int outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,
         struct channel_kernel_view *ret_view, struct error *error);
 
 /* Looks at a running job and judges nothing. @before: what was seen before the go, and @start_ticks: joblet-init's
  * start time then; both name the processes. Without the command's process (it has just ended) the rest is told. Of
- * @plan the ids and the root are not used. 0 or -errno with @error. */
+ * @plan the ids, the root and the limits are not used. 0 or -errno with @error. */
 int outside_look(const struct outside_plan *plan, const struct channel_kernel_view *before, uint64_t start_ticks,
         struct channel_kernel_view *ret_view, struct error *error);

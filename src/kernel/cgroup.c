@@ -512,10 +512,12 @@ static int make_one(const struct cgroup_hierarchy *hierarchy, const char *name, 
     return mkdirat(hierarchy->parent_fd, name, 0755);
 }
 
-/* True when the job has a group in @hierarchy: in all of them, but for the one on demand. */
-static bool has_group(const struct cgroup_hierarchy *hierarchy, const char *name)
+/* 1 when the job has a group in @hierarchy: in all of them, but for the one on demand; 0 when not; -errno. */
+static int has_group(const struct cgroup_hierarchy *hierarchy, const char *name)
 {
-    return !cgroup_is_on_demand(hierarchy) || faccessat(hierarchy->parent_fd, name, F_OK, 0) == 0;
+    if (!cgroup_is_on_demand(hierarchy) || faccessat(hierarchy->parent_fd, name, F_OK, 0) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : -errno;
 }
 
 int cgroup_make(
@@ -558,12 +560,14 @@ int cgroup_open_tasks(
 {
     int count = 0;
     for (unsigned i = 0; i < host->count; i++) {
-        if (host->hierarchies[i].v2 || !has_group(&host->hierarchies[i], name))
+        int has = host->hierarchies[i].v2 ? 0 : has_group(&host->hierarchies[i], name);
+        if (has == 0)
             continue;
         char path[CGROUP_FILE_MAX];
-        int fd = openat(host->hierarchies[i].parent_fd, cgroup_file(path, name, "tasks"), O_WRONLY | O_CLOEXEC);
+        (void)cgroup_file(path, name, "tasks");
+        int fd = has < 0 ? has : openat(host->hierarchies[i].parent_fd, path, O_WRONLY | O_CLOEXEC);
         if (fd < 0) {
-            int code = errno;
+            int code = has < 0 ? -has : errno;
             while (count > 0)
                 (void)fd_close(ret_fds[--count]);
             return error_errno(error, code, "open '%s' in '%.80s'", path, host->hierarchies[i].directory);
@@ -601,7 +605,10 @@ int cgroup_check_member(const struct cgroup_host *host, const char *name, int pr
     for (unsigned i = 0; i < host->count; i++) {
         char path[CGROUP_PATH_MAX];
         char wanted[CGROUP_PATH_MAX];
-        if (!has_group(&host->hierarchies[i], name))
+        int has = has_group(&host->hierarchies[i], name);
+        if (has < 0)
+            return has;
+        if (has == 0)
             continue;
         if (!join_path(wanted, host->hierarchies[i].shown, name) ||
                 !find_own_path(text, host->hierarchies[i].list, path) || strcmp(path, wanted) != 0)

@@ -31,7 +31,7 @@ static bool has_controller(const char *list, const char *name, size_t size)
 }
 
 /* Reads the group's file, @v1 or @v2, from the hierarchy that has it; NULL: that version has none. 2 or 1: the version
- * it was; 0: not there. */
+ * it was; 0: not there; -errno. */
 static int read_file(const struct cgroup_host *host, const char *name, const char *v1, const char *v2,
         char ret_text[GROUP_FILE_SIZE_MAX])
 {
@@ -43,11 +43,11 @@ static int read_file(const struct cgroup_host *host, const char *name, const cha
         char path[128];
         (void)snprintf(path, sizeof(path), "%s/%s", name, file);
         _cleanup_close_ int fd = openat(hierarchy->parent_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0)
+        if (fd < 0 && errno == ENOENT)
             continue;
-        ssize_t got = read(fd, ret_text, GROUP_FILE_SIZE_MAX - 1);
+        ssize_t got = fd < 0 ? -1 : read(fd, ret_text, GROUP_FILE_SIZE_MAX - 1);
         if (got < 0)
-            continue;
+            return -errno;
         ret_text[got] = '\0';
         return hierarchy->v2 ? 2 : 1;
     }
@@ -72,12 +72,27 @@ static uint64_t take_value(const char **text)
     return value < CGROUP_NOT_SET ? value : CGROUP_NO_LIMIT;
 }
 
-static uint64_t read_value(const struct cgroup_host *host, const char *name, const char *v1, const char *v2)
+/* A reading that failed is remembered; the later ones go on. */
+struct reader {
+    const struct cgroup_host *host;
+    const char *name;
+    int result;
+};
+
+static int reader_file(struct reader *reader, const char *v1, const char *v2, char ret_text[GROUP_FILE_SIZE_MAX])
+{
+    int version = read_file(reader->host, reader->name, v1, v2, ret_text);
+    if (version < 0)
+        reader->result = version;
+    return version;
+}
+
+static uint64_t read_value(struct reader *reader, const char *v1, const char *v2)
 {
     char text[GROUP_FILE_SIZE_MAX];
     const char *at = text;
-    int version = read_file(host, name, v1, v2, text);
-    if (version == 0)
+    int version = reader_file(reader, v1, v2, text);
+    if (version <= 0)
         return CGROUP_NOT_SET;
     if (version == 1 && strncmp(text, "-1", 2) == 0)
         return CGROUP_NO_LIMIT;
@@ -85,11 +100,11 @@ static uint64_t read_value(const struct cgroup_host *host, const char *name, con
     return version == 1 && value < CGROUP_NOT_SET && value >= (uint64_t)V1_NO_LIMIT ? CGROUP_NO_LIMIT : value;
 }
 
-static uint64_t read_swap(const struct cgroup_host *host, const char *name, uint64_t memory_bytes)
+static uint64_t read_swap(struct reader *reader, uint64_t memory_bytes)
 {
-    uint64_t both = read_value(host, name, "memory.memsw.limit_in_bytes", NULL);
+    uint64_t both = read_value(reader, "memory.memsw.limit_in_bytes", NULL);
     if (both == CGROUP_NOT_SET)
-        return read_value(host, name, NULL, "memory.swap.max");
+        return read_value(reader, NULL, "memory.swap.max");
     if (both == CGROUP_NO_LIMIT || memory_bytes >= CGROUP_NOT_SET)
         return both == CGROUP_NO_LIMIT ? both : CGROUP_NOT_SET;
     return both > memory_bytes ? both - memory_bytes : 0;
@@ -102,24 +117,23 @@ static uint64_t percent_of(uint64_t quota_us, uint64_t period_us)
     return period_us == 0 || period_us >= CGROUP_NOT_SET ? CGROUP_NOT_SET : quota_us * 100 / period_us;
 }
 
-static uint64_t read_cpu(const struct cgroup_host *host, const char *name)
+static uint64_t read_cpu(struct reader *reader)
 {
     char text[GROUP_FILE_SIZE_MAX];
     const char *at = text;
-    if (read_file(host, name, NULL, "cpu.max", text) == 2) {
+    if (reader_file(reader, NULL, "cpu.max", text) == 2) {
         uint64_t quota_us = take_value(&at);
         at += *at == ' ';
         return percent_of(quota_us, take_value(&at));
     }
-    return percent_of(
-            read_value(host, name, "cpu.cfs_quota_us", NULL), read_value(host, name, "cpu.cfs_period_us", NULL));
+    return percent_of(read_value(reader, "cpu.cfs_quota_us", NULL), read_value(reader, "cpu.cfs_period_us", NULL));
 }
 
-static void read_cpus(const struct cgroup_host *host, const char *name, char ret_cpus[CGROUP_CPUS_MAX])
+static void read_cpus(struct reader *reader, char ret_cpus[CGROUP_CPUS_MAX])
 {
     char text[GROUP_FILE_SIZE_MAX];
     ret_cpus[0] = '\0';
-    if (read_file(host, name, "cpuset.effective_cpus", "cpuset.cpus.effective", text) == 0)
+    if (reader_file(reader, "cpuset.effective_cpus", "cpuset.cpus.effective", text) <= 0)
         return;
     text[strcspn(text, "\n")] = '\0';
     (void)snprintf(ret_cpus, CGROUP_CPUS_MAX, "%.*s", (int)CGROUP_CPUS_MAX - 1, text);
@@ -156,10 +170,10 @@ int cgroup_parse_device(const char *line, struct cgroup_device_limit *ret_limit)
     return 0;
 }
 
-static void read_devices(const struct cgroup_host *host, const char *name, struct cgroup_limits_in_force *limits)
+static void read_devices(struct reader *reader, struct cgroup_limits_in_force *limits)
 {
     char text[GROUP_FILE_SIZE_MAX];
-    if (read_file(host, name, NULL, "io.max", text) == 0)
+    if (reader_file(reader, NULL, "io.max", text) <= 0)
         return;
     for (const char *line = text; *line; line += *line == '\n') {
         struct cgroup_device_limit limit;
@@ -172,16 +186,19 @@ static void read_devices(const struct cgroup_host *host, const char *name, struc
     }
 }
 
-void cgroup_read_limits(const struct cgroup_host *host, const char *name, struct cgroup_limits_in_force *ret_limits)
+int cgroup_read_limits(const struct cgroup_host *host, const char *name, struct cgroup_limits_in_force *ret_limits)
 {
+    struct reader reader = {.host = host, .name = name};
     struct cgroup_limits_in_force limits = {0};
-    limits.memory_bytes = read_value(host, name, "memory.limit_in_bytes", "memory.max");
-    limits.swap_bytes = read_swap(host, name, limits.memory_bytes);
-    limits.cpu_percent = read_cpu(host, name);
-    limits.processes = read_value(host, name, "pids.max", "pids.max");
-    read_cpus(host, name, limits.cpus);
-    read_devices(host, name, &limits);
-    *ret_limits = limits;
+    limits.memory_bytes = read_value(&reader, "memory.limit_in_bytes", "memory.max");
+    limits.swap_bytes = read_swap(&reader, limits.memory_bytes);
+    limits.cpu_percent = read_cpu(&reader);
+    limits.processes = read_value(&reader, "pids.max", "pids.max");
+    read_cpus(&reader, limits.cpus);
+    read_devices(&reader, &limits);
+    if (reader.result == 0)
+        *ret_limits = limits;
+    return reader.result;
 }
 
 /* --- the groups of a process --- */

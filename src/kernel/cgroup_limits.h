@@ -31,8 +31,8 @@ struct cgroup_limits_in_force {
     uint32_t device_count; /* also of those that did not fit; version 2 only */
 };
 
-/* Reads them for the groups @name. */
-void cgroup_read_limits(const struct cgroup_host *host, const char *name, struct cgroup_limits_in_force *ret_limits);
+/* Reads them for the groups @name. 0; -errno when a file that is there cannot be read. */
+int cgroup_read_limits(const struct cgroup_host *host, const char *name, struct cgroup_limits_in_force *ret_limits);
 
 /* What /proc/PID/cgroup (@proc_fd) says of the hierarchies in @host: "LISTS PATH\n" for each different path, LISTS
  * separated by commas, "v2" for version 2. Paths that do not fit @size lose their beginning to "...". 0, -ENOSPC or

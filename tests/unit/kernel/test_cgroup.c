@@ -118,7 +118,7 @@ static void test_limits_are_in_force(void **state)
     read_limit(CGROUP_PIDS, "pids.max", "pids.max", text);
     assert_string_equal(text, "7\n");
     struct cgroup_limits_in_force found;
-    cgroup_read_limits(&host, "job-a", &found);
+    assert_int_equal(cgroup_read_limits(&host, "job-a", &found), 0);
     assert_true(found.memory_bytes == limits.memory_bytes && found.processes == 7);
     assert_int_equal(found.cpu_percent, 150);
     assert_true(found.swap_bytes == 0 || (found.swap_bytes == CGROUP_NOT_SET && !host.swap));

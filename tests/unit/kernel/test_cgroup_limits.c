@@ -65,7 +65,7 @@ static void put(const struct fixture *fixture, unsigned hierarchy, const char *n
 static struct cgroup_limits_in_force read_limits(const struct fixture *fixture)
 {
     struct cgroup_limits_in_force limits;
-    cgroup_read_limits(&fixture->host, "job", &limits);
+    assert_int_equal(cgroup_read_limits(&fixture->host, "job", &limits), 0);
     return limits;
 }
 
