@@ -120,7 +120,7 @@ static int processes_of_others(char seen[ATTEMPT_SEEN_MAX])
             return attempt_fact(0, seen, "process %d is the other job's", pid);
     }
     /* Signal 0 to numbers that are processes of the host. */
-    for (int pid = 1000; pid < 40000; pid++)
+    for (int pid = 1000; pid < 9000; pid++)
         if (kill(pid, 0) == 0 || errno != ESRCH)
             return attempt_fact(0, seen, "process %d: %s", pid, strerrorname_np(errno));
     return attempt_fact(1, seen, "none can be seen or signalled");

@@ -43,8 +43,8 @@ static int is_permitted_socket(int family, int type, int protocol)
 /* The kernel looks for "net-pf-2-proto-PROTOCOL-type-TYPE": SCTP, DCCP, L2TP, SMC and what else was ever written. */
 static int protocols_of(int family, char seen[ATTEMPT_SEEN_MAX])
 {
-    for (int type = 0; type < 16; type++) {
-        for (int protocol = 0; protocol < 300; protocol++) {
+    for (int type = 0; type < 12; type++) {
+        for (int protocol = 0; protocol < 270; protocol++) {
             if (is_permitted_socket(family, type, protocol))
                 continue;
             int expected = type == SOCK_RAW ? EPERM : EPROTONOSUPPORT;

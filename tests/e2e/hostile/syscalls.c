@@ -266,25 +266,32 @@ static void ask_sockets(void)
     ask("netlink", -EPROTONOSUPPORT, SYS_socket, AF_NETLINK, SOCK_RAW, 1ULL << 32);
 }
 
+static long answer_of_inet(unsigned family, uint64_t type, uint64_t protocol)
+{
+    uint64_t icmp = family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+    if (type == SOCK_RAW)
+        return DENY;
+    if ((type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP)) ||
+            (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP || protocol == icmp)))
+        return ALLOW;
+    return -EPROTONOSUPPORT;
+}
+
+/* Most of all combinations are made in earnest by inet-protocols; here those with flags and with high bits. */
 static void ask_inet(void)
 {
     static const unsigned families[] = {AF_INET, AF_INET6};
+    static const unsigned protocols[] = {0, 1, 2, 6, 17, 33, 41, 58, 115, 132, 136, 255, 256, 262};
     for (unsigned f = 0; f < 2; f++)
         for (uint64_t type = 0; type < 16; type++)
-            for (uint64_t protocol = 0; protocol < 270; protocol++) {
-                uint64_t icmp = f == 0 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-                long expected = -EPROTONOSUPPORT;
-                if (type == SOCK_RAW)
-                    expected = DENY;
-                else if ((type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP)) ||
-                         (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP || protocol == icmp)))
-                    expected = ALLOW;
+            for (unsigned i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {
+                uint64_t protocol = protocols[i];
+                long expected = answer_of_inet(families[f], type, protocol);
                 ask("socket", expected, SYS_socket, families[f], type, protocol);
-                if (type != SOCK_RAW) {
-                    ask("socket", expected, SYS_socket, families[f], type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+                ask("socket", expected, SYS_socket, families[f], type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+                ask("socket", -EPROTONOSUPPORT, SYS_socket, families[f], type | 1ULL << 34, protocol);
+                if (type != SOCK_RAW)
                     ask("socket", -EPROTONOSUPPORT, SYS_socket, families[f], type, protocol | 1ULL << 33);
-                    ask("socket", -EPROTONOSUPPORT, SYS_socket, families[f], type | 1ULL << 34, protocol);
-                }
             }
 }
 
