@@ -34,6 +34,8 @@ extern const struct attempt_group attempts_jobs;      /* J: another job */
 
 /* The other job of attempts_jobs: leaves something of each kind behind, says "ready" and waits to be ended. */
 int jobs_leave(void);
+/* Takes inotify instances and message queues until there are no more, says how many and "ready", and waits. */
+int jobs_take(void);
 
 /* Judges the result of a system call: refused when it returned -1 with one of @errnos (ended by 0). Fills @seen. */
 int attempt_expect(long result, char seen[ATTEMPT_SEEN_MAX], const int errnos[]);

@@ -128,6 +128,8 @@ int main(int count, char **arguments)
     }
     if (count > 1 && strcmp(arguments[1], "--leave") == 0)
         return jobs_leave();
+    if (count > 1 && strcmp(arguments[1], "--take") == 0)
+        return jobs_take();
     struct outcome *outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (outcome == MAP_FAILED) {
         perror("mmap");

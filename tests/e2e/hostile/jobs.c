@@ -1,5 +1,6 @@
 /* Another job. `hostile --leave` leaves something of each kind that processes can find each other by; these attempts,
- * run in a second job at the same time, must find none of it. */
+ * run in a second job at the same time, must find none of it. `hostile --take` takes as much as it can of what the
+ * kernel counts for each user. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/resource.h>
@@ -57,6 +59,28 @@ int jobs_leave(void)
     failed |= bind(inet_fd, (const struct sockaddr *)&loopback, sizeof(loopback)) < 0 || listen(inet_fd, 5) < 0;
     failed |= terminal < 0;
     (void)puts(failed ? "could not leave all" : "ready");
+    (void)fflush(stdout);
+    for (;;)
+        (void)pause();
+}
+
+int jobs_take(void)
+{
+    unsigned instances = 0;
+    unsigned queues = 0;
+    while (instances < 1000 && inotify_init() >= 0)
+        instances++;
+    int code = errno;
+    for (; queues < 100; queues++) {
+        char name[32];
+        struct mq_attr attributes = {.mq_maxmsg = 10, .mq_msgsize = 8192};
+        (void)snprintf(name, sizeof(name), "/take-%u", queues);
+        if (mq_open(name, O_RDWR | O_CREAT, 0600, &attributes) < 0)
+            break;
+    }
+    (void)printf(
+            "%u instances (%s), %u queues (%s)\n", instances, strerrorname_np(code), queues, strerrorname_np(errno));
+    (void)puts("ready");
     (void)fflush(stdout);
     for (;;)
         (void)pause();

@@ -377,6 +377,16 @@ static int adjust_clock(char seen[ATTEMPT_SEEN_MAX])
     return ATTEMPT_REFUSED(syscall(SYS_adjtimex, &now), seen, EPERM);
 }
 
+/* Terminals are counted for the whole machine; a job must not be able to take them all. */
+static int all_terminals(char seen[ATTEMPT_SEEN_MAX])
+{
+    unsigned count = 0;
+    while (count < 1000 && open("/dev/ptmx", O_RDWR | O_NOCTTY) >= 0)
+        count++;
+    return attempt_fact(
+            errno == ENOSPC && count >= 16 && count <= 128, seen, "%u, then %s", count, strerrorname_np(errno));
+}
+
 static const struct attempt kernel_attempts[] = {
         {"K01", "P2", "unshare",
                 "new namespaces, the door to most bugs of the kernel's network and mounts: CVE-2021-22555, "
@@ -422,6 +432,7 @@ static const struct attempt kernel_attempts[] = {
         {"K36", "P2", "file-lease", "making others wait for a file of the root", file_lease},
         {"K37", "P8", "kernel-buffers", "buffers beyond the host's settings", kernel_buffers},
         {"K38", "P2", "adjust-clock", "the rate of the host's clock", adjust_clock},
+        {"K39", "P8", "all-terminals", "terminals, which the whole machine shares", all_terminals},
 };
 
 const struct attempt_group attempts_kernel = {kernel_attempts, sizeof(kernel_attempts) / sizeof(kernel_attempts[0])};
