@@ -46,7 +46,8 @@ const struct row doctor_rows[] = {
                 "add landlock to 'lsm=' on the kernel's command line; the kernel needs CONFIG_SECURITY_LANDLOCK"},
         {"fences", "session keyring", NEED_JOBS, false, try_keyring, 0, NULL, "the kernel needs CONFIG_KEYS"},
         {"fences", "processes by descriptor", NEED_JOBS, false, try_pidfd, 0, NULL, KERNEL_MEND},
-        {"fences", "core limit", NEED_JOBS, false, try_core_limit, 0, NULL, "raise the hard limit of core files to 1"},
+        {"fences", "core limit", NEED_JOBS, false, try_core_limit, 0, NULL,
+                "raise the hard limit of core files to 1; set kernel.core_pattern to a file or a program"},
 
         {"cgroups", "version", NEED_NOTE, false, try_cgroup_version, 0, NULL, NULL},
         {"cgroups", "processes", NEED_JOBS, true, try_cgroup_limit, CGROUP_PIDS, NULL, CGROUP_MEND},

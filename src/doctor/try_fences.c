@@ -141,7 +141,12 @@ void try_core_limit(const struct doctor *doctor, const struct row *row, struct f
         finding_errno(finding, errno, "a core limit of 1");
         return;
     }
-    if (fd_read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", 4096, &pattern, NULL) == 0 && pattern[0] == '|')
+    int r = fd_read_file_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", 4096, &pattern, NULL);
+    if (r < 0)
+        finding_errno(finding, -r, "read the core pattern");
+    else if (pattern[0] == '@')
+        finding_fails(finding, "the core pattern names a socket, which no limit keeps from a job's crash");
+    else if (pattern[0] == '|')
         finding_holds(finding, "1: the host's core handler is not run for a job");
     else
         finding_holds(finding, "1; the host has no core handler");

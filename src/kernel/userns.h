@@ -13,6 +13,7 @@ struct userns_map {
 };
 
 /* Makes a user namespace with the one line @map for users and for groups; setgroups(2) stays permitted in it (a build's
- * package manager needs it). Needs CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID; clones a short-lived process. A descriptor
- * (close-on-exec) or -errno with @error. Not in a threaded process. */
+ * package manager needs it). Its owner is the first id that is mapped, so that what a job uses up is not counted for
+ * host root. Needs CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID; clones a short-lived process. A descriptor (close-on-exec)
+ * or -errno with @error. Not in a threaded process. */
 int userns_new(const struct userns_map *map, struct error *error);

@@ -2,7 +2,9 @@
  * no compiler. It checks its own rules: each name is known to libseccomp, none is both denied and allowed, and the
  * joined program begins with all denials.
  *
- * The joint: the denials are a program of their own whose "allow" becomes a jump to the allowances behind it. */
+ * The joints: the denials are a program of their own whose "allow" becomes a jump to what is behind it; there, calls of
+ * socket for an IP family go through a list of their own, and all others around it to the allowances. */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -10,6 +12,7 @@
 #include <seccomp.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +24,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PROGRAM_MAX 4096U
+#define LOW_WORD (__BYTE_ORDER == __LITTLE_ENDIAN ? 0 : 4)
 
 struct program {
     struct sock_filter instructions[PROGRAM_MAX];
@@ -115,12 +119,18 @@ static void export_program(scmp_filter_ctx filter, struct program *program)
     seccomp_release(filter);
 }
 
-/* @denials then @allowances, as one program: each "allow" of the first becomes a jump behind its end. */
-static void join_programs(struct program *denials, const struct program *allowances)
+static void append_instructions(struct program *program, const struct sock_filter instructions[], size_t count)
+{
+    if (count > PROGRAM_MAX - program->length)
+        fail("the filter is too long");
+    memcpy(&program->instructions[program->length], instructions, count * sizeof(struct sock_filter));
+    program->length += count;
+}
+
+/* Each "allow" of @denials becomes a jump behind its end. */
+static void open_denials(struct program *denials)
 {
     size_t length = denials->length;
-    if (length + allowances->length > PROGRAM_MAX)
-        fail("the filter is too long");
     unsigned joints = 0;
     for (size_t i = 0; i < length; i++) {
         struct sock_filter *instruction = &denials->instructions[i];
@@ -131,8 +141,24 @@ static void join_programs(struct program *denials, const struct program *allowan
     }
     if (joints == 0)
         fail("the denials end nowhere");
-    memcpy(&denials->instructions[length], allowances->instructions, allowances->length * sizeof(struct sock_filter));
-    denials->length += allowances->length;
+}
+
+/* Adds @list for the calls of socket for AF_INET and AF_INET6, and nothing for any other call. The kernel reads 32 bits
+ * of the family, and so does this; @list looks at all 64. Only for calls of the native table: the denials have answered
+ * all others. */
+static void append_inet_sockets(struct program *program, const struct program *list)
+{
+    const uint32_t behind = (uint32_t)list->length;
+    const struct sock_filter choice[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)resolve("socket"), 0, 3),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]) + LOW_WORD),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0),
+            BPF_STMT(BPF_JMP | BPF_JA, behind),
+    };
+    append_instructions(program, choice, COUNT(choice));
+    append_instructions(program, list->instructions, list->length);
 }
 
 static void print_program(const char *name, const struct program *program)
@@ -158,10 +184,29 @@ static void check_disjoint(void)
                 fail("'%s' must not be allowed", never[i]);
 }
 
+static void make_inet_sockets(struct program *program)
+{
+    scmp_filter_ctx filter = new_filter(SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_ACT_ERRNO(ENOSYS));
+    const uint64_t type_mask = ~INET_SOCKET_FLAGS;
+    for (size_t i = 0; i < COUNT(command_inet_sockets); i++) {
+        const struct inet_socket *allowed = &command_inet_sockets[i];
+        add_rule(filter, SCMP_ACT_ALLOW, "socket", 3,
+                (struct scmp_arg_cmp[]){SCMP_CMP64(0, SCMP_CMP_EQ, allowed->family),
+                        SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, type_mask, allowed->type),
+                        SCMP_CMP64(2, SCMP_CMP_EQ, allowed->protocol)});
+    }
+    /* Needs a capability, and no module: programs know this answer. */
+    add_rule(filter, SCMP_ACT_ERRNO(EPERM), "socket", 1,
+            (struct scmp_arg_cmp[]){SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, type_mask, SOCK_RAW)});
+    export_program(filter, program);
+}
+
 static void make_command(struct program *program)
 {
     static struct program allowances;
+    static struct program inet_sockets;
     scmp_filter_ctx filter = new_filter(SCMP_ACT_ALLOW, SCMP_ACT_ERRNO(ENOSYS));
+    make_inet_sockets(&inet_sockets);
     add_names(filter, SCMP_ACT_ERRNO(EPERM), command_denied, COUNT(command_denied));
     for (size_t i = 0; i < COUNT(command_denied_arguments); i++)
         add_denial(filter, &command_denied_arguments[i]);
@@ -180,7 +225,9 @@ static void make_command(struct program *program)
     add_rule(filter, SCMP_ACT_ERRNO(EPROTONOSUPPORT), "socket", 2,
             (struct scmp_arg_cmp[]){SCMP_CMP64(0, SCMP_CMP_EQ, AF_NETLINK), SCMP_CMP64(2, SCMP_CMP_NE, NETLINK_ROUTE)});
     export_program(filter, &allowances);
-    join_programs(program, &allowances);
+    open_denials(program);
+    append_inet_sockets(program, &inet_sockets);
+    append_instructions(program, allowances.instructions, allowances.length);
 }
 
 static void make_supervisor(struct program *program)

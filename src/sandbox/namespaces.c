@@ -122,6 +122,20 @@ void sandbox_list_rlimits(const struct sandbox *sandbox, struct sandbox_rlimit r
     memcpy(ret_limits, limits, sizeof(limits));
 }
 
+/* From 6.16 on the host may have core dumps sent to a socket (a pattern that begins with "@"). The kernel does not ask
+ * for the limit then: a crash would hand the job's memory to a service of the host. */
+static int check_core_pattern(const struct sandbox *sandbox, struct error *error)
+{
+    _cleanup_free_ char *pattern = NULL;
+    int r = fd_read_file_at(sandbox->proc_sys_fd, "kernel/core_pattern", 4096, &pattern, NULL);
+    if (r < 0)
+        return error_errno(error, -r, "read the host's core pattern");
+    return pattern[0] == '@'
+                   ? error_text(error, EOPNOTSUPP,
+                             "the host's core pattern names a socket, which no limit keeps from a job's crash")
+                   : 0;
+}
+
 int sandbox_set_rlimits(struct sandbox *sandbox, struct error *error)
 {
     struct sandbox_rlimit limits[SANDBOX_RLIMITS_MAX];
@@ -132,7 +146,7 @@ int sandbox_set_rlimits(struct sandbox *sandbox, struct error *error)
             return error_errno(error, errno, "set resource limit %d to %llu", limits[i].resource,
                     (unsigned long long)limits[i].value);
     }
-    return 0;
+    return check_core_pattern(sandbox, error);
 }
 
 int32_t sandbox_session_keyring(void)

@@ -167,13 +167,16 @@ static int new_dev(void)
     return r < 0 ? r : TAKE_FD(fd);
 }
 
+/* The whole machine has some thousand of them: without a number of its own a job could take them all. */
+#define TERMINALS_MAX "128"
+
 static int new_devpts(const struct sandbox *sandbox)
 {
     /* Group "tty" of the job, as a host id: the mount is made outside the job's user namespace. */
     char gid[16];
     (void)snprintf(gid, sizeof(gid), "%u", sandbox->plan.id_base + 5);
-    const struct mount_option options[] = {
-            {"newinstance", NULL}, {"gid", gid}, {"mode", "0620"}, {"ptmxmode", "0666"}, {NULL, NULL}};
+    const struct mount_option options[] = {{"newinstance", NULL}, {"gid", gid}, {"mode", "0620"}, {"ptmxmode", "0666"},
+            {"max", TERMINALS_MAX}, {NULL, NULL}};
     return mount_new("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 }
 

@@ -16,7 +16,7 @@ def attempts():
     if not os.path.exists(PROGRAM):
         return ["the-hostile-program-is-not-built"]
     listed = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True)
-    return [line.split()[1] for line in listed.stdout.splitlines()]
+    return [line.split("\t")[2] for line in listed.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")

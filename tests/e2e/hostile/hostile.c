@@ -1,7 +1,8 @@
-/* A hostile program. `hostile` runs all attempts, `hostile NAME...` only those, `hostile --list` names them. One line
- * for each: "ok PROMISE NAME: what was seen" or "ESCAPED PROMISE NAME: ...". Exit status 0 only when all were refused.
- * Every attempt runs in a process of its own, so that one that is killed by the kernel counts as refused and does not
- * end the others. */
+/* A hostile program. `hostile` runs all attempts, `hostile NAME...` only those (NAME may be a number or a group's
+ * letter too), `hostile --list` names them: number, promise, name, mechanism, with tabs between. `hostile --leave` is
+ * the other job of group J. One line for each: "ok PROMISE NAME: what was seen" or "ESCAPED PROMISE NAME: ...". Exit
+ * status 0 only when all were refused. Every attempt runs in a process of its own, so that one that is killed by the
+ * kernel counts as refused and does not end the others. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +20,10 @@ static const struct attempt_group *const groups[] = {
         &attempts_kernel,
         &attempts_processes,
         &attempts_network,
+        &attempts_runtimes,
+        &attempts_modules,
+        &attempts_syscalls,
+        &attempts_jobs,
 };
 
 int attempt_expect(long result, char seen[ATTEMPT_SEEN_MAX], const int errnos[])
@@ -44,6 +49,24 @@ int attempt_fact(int holds, char seen[ATTEMPT_SEEN_MAX], const char *format, ...
     (void)vsnprintf(seen, ATTEMPT_SEEN_MAX, format, arguments);
     va_end(arguments);
     return holds ? 0 : -1;
+}
+
+const char *attempt_field(const char *path, const char *key, char text[static 128])
+{
+    static char line[1024];
+    text[0] = '\0';
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, key, strlen(key)) != 0)
+            continue;
+        const char *value = line + strlen(key);
+        value += strspn(value, " \t");
+        (void)snprintf(text, 128, "%.*s", (int)strcspn(value, "\n"), value);
+        break;
+    }
+    if (file)
+        (void)fclose(file);
+    return text;
 }
 
 /* What the child found, in shared memory: the child may be killed at any point. */
@@ -83,12 +106,14 @@ static int attempt_run(const struct attempt *attempt, struct outcome *outcome)
     return outcome->refused ? 0 : -1;
 }
 
-static int is_wanted(const char *name, int count, char **names)
+static int is_wanted(const struct attempt *attempt, int count, char **names)
 {
+    const char letter[] = {attempt->number[0], '\0'};
     if (count == 0)
         return 1;
     for (int i = 0; i < count; i++)
-        if (strcmp(name, names[i]) == 0)
+        if (strcmp(attempt->name, names[i]) == 0 || strcmp(attempt->number, names[i]) == 0 ||
+                strcmp(letter, names[i]) == 0)
             return 1;
     return 0;
 }
@@ -101,6 +126,10 @@ int main(int count, char **arguments)
         (void)fprintf(stderr, "hostile: only to be run inside a job\n");
         return 2;
     }
+    if (count > 1 && strcmp(arguments[1], "--leave") == 0)
+        return jobs_leave();
+    if (count > 1 && strcmp(arguments[1], "--take") == 0)
+        return jobs_take();
     struct outcome *outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (outcome == MAP_FAILED) {
         perror("mmap");
@@ -112,10 +141,10 @@ int main(int count, char **arguments)
         for (size_t i = 0; i < groups[g]->count; i++) {
             const struct attempt *attempt = &groups[g]->attempts[i];
             if (list) {
-                printf("%s %s\n", attempt->promise, attempt->name);
+                printf("%s\t%s\t%s\t%s\n", attempt->number, attempt->promise, attempt->name, attempt->mechanism);
                 continue;
             }
-            if (!is_wanted(attempt->name, count - 1, arguments + 1))
+            if (!is_wanted(attempt, count - 1, arguments + 1))
                 continue;
             tried++;
             if (attempt_run(attempt, outcome) < 0)

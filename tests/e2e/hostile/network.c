@@ -144,19 +144,21 @@ static int vsock(char seen[ATTEMPT_SEEN_MAX])
 }
 
 static const struct attempt network_attempts[] = {
-        {"P2", "foreign-families", foreign_families},
-        {"P2", "family-high-bits", family_high_bits},
-        {"P3", "packet-socket", packet_socket},
-        {"P3", "raw-socket", raw_socket},
-        {"P2", "other-netlink", other_netlink},
-        {"P3", "only-loopback", only_loopback},
-        {"P3", "host-loopback", host_loopback},
-        {"P3", "metadata-service", metadata_service},
-        {"P3", "outside-world", outside_world},
-        {"P3", "host-sockets", host_sockets},
-        {"P3", "abstract-sockets", abstract_sockets},
-        {"P2", "change-interface", change_interface},
-        {"P3", "vsock", vsock},
+        {"N01", "P2", "foreign-families",
+                "socket families other than UNIX, IP and route, among them AF_ALG and AF_VSOCK", foreign_families},
+        {"N02", "P2", "family-high-bits", "bits that a rule compares and the kernel ignores", family_high_bits},
+        {"N03", "P3", "packet-socket", "packet sockets: CVE-2017-7308, CVE-2020-14386", packet_socket},
+        {"N04", "P3", "raw-socket", "raw sockets: forged packets", raw_socket},
+        {"N05", "P2", "other-netlink",
+                "netlink sockets other than route, nftables among them: CVE-2022-1015, CVE-2024-1086", other_netlink},
+        {"N06", "P3", "only-loopback", "interfaces of the host", only_loopback},
+        {"N07", "P3", "host-loopback", "services on the host's loopback", host_loopback},
+        {"N08", "P3", "metadata-service", "the cloud's metadata service", metadata_service},
+        {"N09", "P3", "outside-world", "addresses outside", outside_world},
+        {"N10", "P3", "host-sockets", "sockets of the host's services", host_sockets},
+        {"N11", "P3", "abstract-sockets", "abstract sockets of the host: CVE-2020-15257", abstract_sockets},
+        {"N12", "P2", "change-interface", "changing an interface", change_interface},
+        {"N13", "P3", "vsock", "a socket to the hypervisor", vsock},
 };
 
 const struct attempt_group attempts_network = {
