@@ -4,6 +4,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/durable.h"
 #include "plan/record.h"
 
 struct deleting;
@@ -25,6 +26,7 @@ struct live {
     bool ending;               /* the end is being stored */
     struct error failure;      /* why the start failed; code = 0: it did not */
     struct state_progress end; /* while ending */
+    struct durable_item log;   /* while ending */
 };
 
 /* 0 or -errno. */
