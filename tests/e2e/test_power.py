@@ -1,5 +1,5 @@
-"""A loss of power: a virtual machine whose disk is kept is killed while jobs run on it. Started again, it has every job of which
-a client had been told the end, with that end and its whole log."""
+"""A loss of power: a virtual machine whose disk is kept is killed while jobs run on it. Started again, it has every job of
+which a client had been told the end, with that end and its whole log."""
 
 import contextlib
 import hashlib

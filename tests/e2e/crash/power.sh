@@ -5,6 +5,7 @@ dir=$1
 . ./scripts/lib.sh
 "$ROOT/scripts/dev-server.sh" launch "$dir" || exit 1
 set -a
+# shellcheck disable=SC1091 # written by test_power.py
 . "$dir/env"
 set +a
 field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",]*\).*/\1/p" | head -n 1; }
