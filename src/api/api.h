@@ -1,4 +1,4 @@
-/* What the parts of joblet-api share: one loop, one thread (but for the job table's writer). */
+/* What the parts of joblet-api share: one loop, one thread (but for those that write to the disk). */
 #pragma once
 
 #include <uv.h>
@@ -9,6 +9,7 @@
 #include "grpc/server.h"
 #include "state/state.h"
 
+struct durable;
 struct monitor;
 
 struct api {
@@ -17,6 +18,7 @@ struct api {
     struct state *state;
     struct link *link;
     struct logs *logs;
+    struct durable *durable;
     struct grpc_server *server;
     struct monitor *monitor;
     int jobs_fd;        /* PREFIX/state/jobs */

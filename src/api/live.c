@@ -1,6 +1,7 @@
 #include "api/live.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -211,6 +212,11 @@ static void store_end(struct live *live)
         (void)uv_timer_start(&live->timer, on_retry, RETRY_MS, 0);
 }
 
+static void on_log_on_disk(struct durable_item *item)
+{
+    store_end((struct live *)(void *)((char *)item - offsetof(struct live, log)));
+}
+
 void live_end(struct live *live, const struct record *record, uint64_t cpu_ns, uint64_t memory_peak_bytes)
 {
     if (live->ending)
@@ -221,7 +227,12 @@ void live_end(struct live *live, const struct record *record, uint64_t cpu_ns, u
     live_set_end(&live->end, record);
     live->end.cpu_ns = cpu_ns;
     live->end.memory_peak_bytes = memory_peak_bytes;
-    store_end(live);
+    live->log.uuid = live->job->uuid;
+    live->log.done = on_log_on_disk;
+    if (live->end.log_bytes > 0)
+        durable_sync(live->api->durable, &live->log);
+    else
+        store_end(live);
 }
 
 /* ---- the stop ---- */

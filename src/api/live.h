@@ -4,6 +4,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/durable.h"
 #include "plan/record.h"
 
 struct deleting;
@@ -27,6 +28,7 @@ struct live {
     size_t view_size;
     struct error failure;      /* why the start failed; code = 0: it did not */
     struct state_progress end; /* while ending */
+    struct durable_item log;   /* while ending */
 };
 
 /* 0 or -errno. */

@@ -2,8 +2,8 @@
  * (config/settings.h); it gives up everything else before it reads its first byte from outside.
  *
  * Order: settings and keys; who am I (never root); what has to be read from the host before Landlock; Landlock, before
- * the first thread; job table and its thread; the system call filter, over both threads; then the channel, and only
- * when the table agrees with joblet the server. */
+ * the first thread; job table and its thread, those for the logs; the system call filter, over all threads; then the
+ * channel, and only when the table agrees with joblet the server. */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -16,6 +16,7 @@
 
 #include "api/api.h"
 #include "api/confine.h"
+#include "api/durable.h"
 #include "api/jobs.h"
 #include "api/reconcile.h"
 #include "api/service.h"
@@ -190,6 +191,8 @@ static int start_loop(uv_poll_t *state_poll, uv_signal_t signals[2], struct erro
     if (r < 0)
         return error_errno(error, -r, "event loop");
     r = logs_new(&api.loop, api.jobs_fd, api.settings.chunk_bytes, &api.logs, error);
+    if (r == 0)
+        r = durable_new(&api.loop, api.jobs_fd, &api.durable, error);
     if (r == 0)
         r = link_new(&api.loop, SETTINGS_FD_CHANNEL, &link_events, NULL, &api.link, error);
     return r;

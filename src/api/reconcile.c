@@ -33,6 +33,7 @@ static void end_from_record(struct api *api, struct state_job *job)
     struct state_progress progress = *state_job_latest(job);
     if (fd >= 0 && record_read(fd, &record) == 0 && memcmp(record.job_id, job->id, sizeof(job->id)) == 0) {
         live_set_end(&progress, &record);
+        durable_sync_now(api->jobs_fd, job->uuid);
     } else {
         /* Without files joblet had not begun with it. */
         bool never = progress.status == STATE_STATUS_INITIALIZING && faccessat(api->jobs_fd, job->uuid, F_OK, 0) < 0;

@@ -203,7 +203,7 @@ static void retry_later(struct api *api)
 
 static void close_channel(struct api *api)
 {
-    (void)fd_close(loop_remove(api->broker->loop, &api->channel));
+    (void)channel_close(loop_remove(api->broker->loop, &api->channel));
     forget_queue(api);
     api->greeted = api->listed = false;
 }

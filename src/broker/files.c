@@ -17,7 +17,10 @@
 #define GROUPS_FILE "groups"
 #define NAME_MAX_OURS 64U
 
-static const char *const job_files[] = {"log", "log.index", "record", "run"};
+static const char *const job_files[] = {"log", "log.index", "record", "run", "run.new"};
+/* A job's directory while it is not there as a whole. */
+#define MAKING_SUFFIX ".new"
+#define REMOVING_SUFFIX ".old"
 
 /* What "run" holds. */
 struct run_file {
@@ -51,12 +54,26 @@ static int open_directory(int jobs_fd, const char *id)
     return fd < 0 ? -errno : fd;
 }
 
+static int remove_directory(int jobs_fd, const char *name)
+{
+    _cleanup_close_ int dir_fd = open_directory(jobs_fd, name);
+    if (dir_fd < 0)
+        return dir_fd == -ENOENT ? 0 : dir_fd;
+    for (unsigned i = 0; i < ELEMENTS(job_files); i++)
+        if (unlinkat(dir_fd, job_files[i], 0) < 0 && errno != ENOENT)
+            return -errno;
+    return unlinkat(jobs_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* With its name only when it is whole: a joblet that is killed meanwhile leaves nothing that looks like a job. */
 int files_make(int jobs_fd, const char *id, gid_t gid, struct files *ret_files, struct error *error)
 {
     struct files files = {-EBADF, -EBADF, -EBADF};
-    if (mkdirat(jobs_fd, id, 0750) < 0)
+    char making[NAME_MAX_OURS];
+    (void)snprintf(making, sizeof(making), "%s" MAKING_SUFFIX, id);
+    if (mkdirat(jobs_fd, making, 0750) < 0)
         return error_errno(error, errno, "make the job's directory");
-    _cleanup_close_ int dir_fd = open_directory(jobs_fd, id);
+    _cleanup_close_ int dir_fd = open_directory(jobs_fd, making);
     int r = dir_fd < 0 ? dir_fd : 0;
     if (r == 0 && fchown(dir_fd, 0, gid) < 0)
         r = -errno;
@@ -65,9 +82,11 @@ int files_make(int jobs_fd, const char *id, gid_t gid, struct files *ret_files, 
         *fds[i] = make_file(dir_fd, job_files[i], gid);
         r = *fds[i] < 0 ? *fds[i] : 0;
     }
+    if (r == 0 && renameat2(jobs_fd, making, jobs_fd, id, RENAME_NOREPLACE) < 0)
+        r = -errno;
     if (r < 0) {
         files_close(&files);
-        (void)files_remove(jobs_fd, id);
+        (void)remove_directory(jobs_fd, making);
         return error_errno(error, -r, "make the job's files");
     }
     *ret_files = files;
@@ -93,13 +112,21 @@ int files_open(int jobs_fd, const char *id, struct files *ret_files)
 
 int files_remove(int jobs_fd, const char *id)
 {
-    _cleanup_close_ int dir_fd = open_directory(jobs_fd, id);
-    if (dir_fd < 0)
-        return dir_fd == -ENOENT ? 0 : dir_fd;
-    for (unsigned i = 0; i < ELEMENTS(job_files); i++)
-        if (unlinkat(dir_fd, job_files[i], 0) < 0 && errno != ENOENT)
-            return -errno;
-    return unlinkat(jobs_fd, id, AT_REMOVEDIR) < 0 ? -errno : 0;
+    char removing[NAME_MAX_OURS];
+    (void)snprintf(removing, sizeof(removing), "%s" REMOVING_SUFFIX, id);
+    int r = remove_directory(jobs_fd, removing); /* of an earlier try */
+    if (r < 0)
+        return r;
+    if (renameat(jobs_fd, id, jobs_fd, removing) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    return remove_directory(jobs_fd, removing);
+}
+
+void files_tidy(int jobs_fd, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    if (dot && (strcmp(dot, MAKING_SUFFIX) == 0 || strcmp(dot, REMOVING_SUFFIX) == 0))
+        (void)remove_directory(jobs_fd, name);
 }
 
 /* FNV-1a: finds a torn file; nobody else can write it. */
@@ -112,9 +139,9 @@ static uint32_t sum_of(const void *content, size_t size)
     return sum;
 }
 
-static const char *run_path(char path[NAME_MAX_OURS], const char *id)
+static const char *run_path(char path[NAME_MAX_OURS], const char *id, const char *name)
 {
-    (void)snprintf(path, NAME_MAX_OURS, "%s/run", id);
+    (void)snprintf(path, NAME_MAX_OURS, "%s/%s", id, name);
     return path;
 }
 
@@ -123,15 +150,21 @@ int files_write_run(int jobs_fd, const char *id, const struct run_note *note)
     char path[NAME_MAX_OURS];
     struct run_file file = {
             .magic = RUN_MAGIC, .version = RUN_VERSION, .note = *note, .sum = sum_of(note, sizeof(*note))};
-    _cleanup_close_ int fd = openat(jobs_fd, run_path(path, id), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd < 0 ? -errno : fd_pwrite_all(fd, &file, sizeof(file), 0);
+    char new_path[NAME_MAX_OURS];
+    /* A write in pieces would lose the running job whose note it is when we are killed in between. */
+    _cleanup_close_ int fd = openat(
+            jobs_fd, run_path(new_path, id, "run.new"), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int r = fd < 0 ? -errno : fd_pwrite_all(fd, &file, sizeof(file), 0);
+    if (r == 0 && renameat(jobs_fd, new_path, jobs_fd, run_path(path, id, "run")) < 0)
+        r = -errno;
+    return r;
 }
 
 int files_read_run(int jobs_fd, const char *id, struct run_note *ret_note)
 {
     char path[NAME_MAX_OURS];
     struct run_file file;
-    _cleanup_close_ int fd = openat(jobs_fd, run_path(path, id), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(jobs_fd, run_path(path, id, "run"), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     int r = fd_read_exact(fd, &file, sizeof(file));
@@ -147,7 +180,7 @@ int files_read_run(int jobs_fd, const char *id, struct run_note *ret_note)
 int files_remove_run(int jobs_fd, const char *id)
 {
     char path[NAME_MAX_OURS];
-    return unlinkat(jobs_fd, run_path(path, id), 0) < 0 && errno != ENOENT ? -errno : 0;
+    return unlinkat(jobs_fd, run_path(path, id, "run"), 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 /* What "groups" holds. */

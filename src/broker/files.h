@@ -25,8 +25,10 @@ void files_close(struct files *files);
 int files_make(int jobs_fd, const char *id, gid_t gid, struct files *ret_files, struct error *error);
 /* Opens them again, for reading and writing. 0 or -errno. */
 int files_open(int jobs_fd, const char *id, struct files *ret_files);
-/* Removes the four files and the directory. 0 also when it is not there; -errno. */
+/* Removes the files and the directory. 0 also when it is not there; -errno. */
 int files_remove(int jobs_fd, const char *id);
+/* Removes @name below @jobs_fd when it is what a joblet that was killed left of making or removing a job. */
+void files_tidy(int jobs_fd, const char *name);
 
 /* Where our groups are: the next joblet may be started in another group, and has to find them. */
 struct run_groups {
@@ -58,7 +60,7 @@ struct run_note {
     struct run_groups groups;
 };
 
-/* Writes the note (whole: a torn one is told by its checksum). 0 or -errno. */
+/* Writes the note, or leaves the one that is there. 0 or -errno. */
 int files_write_run(int jobs_fd, const char *id, const struct run_note *note);
 /* 0; -ENOENT: the job is released, or never got so far; -EBADMSG: torn; -errno. */
 int files_read_run(int jobs_fd, const char *id, struct run_note *ret_note);

@@ -132,8 +132,10 @@ static void look_at(struct broker *broker, const char *uuid)
 {
     uint8_t id[16];
     struct run_note note;
-    if (text_parse_uuid(uuid, id) < 0)
+    if (text_parse_uuid(uuid, id) < 0) {
+        files_tidy(broker->jobs_fd, uuid);
         return;
+    }
     int r = files_read_run(broker->jobs_fd, uuid, &note);
     if (r == 0 && memcmp(note.job_id, id, sizeof(id)) == 0) {
         adopt(broker, uuid, &note);

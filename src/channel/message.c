@@ -68,6 +68,18 @@ int channel_send(int socket, const void *message, const int fds[], unsigned fd_c
     return put == header.size ? 0 : -EIO;
 }
 
+/* More than a socket's queue holds: each takes more than half a KiB of its buffer. */
+#define PACKETS_MAX 4096U
+
+/* Closes what a peer sent. A connection that lingers would hold us up to the last moment of its time, if ours is the
+ * last descriptor of it. */
+static int close_foreign(int fd)
+{
+    const struct linger none = {0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    return fd_close(fd);
+}
+
 /* Takes the descriptors out of the control data. True when there was nothing else. */
 static bool take_fds(struct msghdr *head, struct channel_received *message)
 {
@@ -85,7 +97,7 @@ static bool take_fds(struct msghdr *head, struct channel_received *message)
                 message->fds[message->fd_count++] = fd;
                 continue;
             }
-            (void)fd_close(fd);
+            (void)close_foreign(fd);
             valid = false;
         }
     }
@@ -121,6 +133,23 @@ int channel_receive(int socket, struct channel_received *ret_message)
 void channel_received_done(struct channel_received *message)
 {
     for (unsigned i = 0; i < message->fd_count; i++)
-        message->fds[i] = fd_close(message->fds[i]);
+        message->fds[i] = close_foreign(message->fds[i]);
     message->fd_count = 0;
+}
+
+int channel_close(int socket)
+{
+    struct channel_received message;
+    if (socket < 0)
+        return -EBADF;
+    (void)shutdown(socket, SHUT_RDWR); /* nothing comes after what is there */
+    /* Empty packets look like the end, and lie before others. */
+    for (unsigned ends = 0; ends < PACKETS_MAX;) {
+        int r = channel_receive(socket, &message);
+        if (r == 0)
+            channel_received_done(&message);
+        else if (r != -EPROTO)
+            ends++;
+    }
+    return fd_close(socket);
 }

@@ -165,5 +165,8 @@ struct channel_received {
     unsigned fd_count;
 };
 int channel_receive(int socket, struct channel_received *ret_message);
-/* Closes what was not taken (taken = set to -EBADF). */
+/* Closes what was not taken (taken = set to -EBADF), and never waits for it. */
 void channel_received_done(struct channel_received *message);
+/* Closes the channel and the descriptors that still lie in it, one by one: left to the kernel, a connection among them
+ * that lingers would hold us up. Returns -EBADF, to be assigned. */
+int channel_close(int socket);

@@ -8,11 +8,14 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -151,6 +154,56 @@ static void test_note_is_whole_or_refused(void **state)
     assert_int_equal(files_remove(jobs_fd, "id"), 0);
 }
 
+/* joblet can be killed, or the disk be full, in the middle of a write: the note of a running job is not lost. */
+static void test_note_is_replaced_as_a_whole(void **state)
+{
+    struct files files;
+    struct run_note note = {.pid = 7, .group = "job-x"};
+    struct run_note read_back;
+    struct rlimit before;
+    (void)state;
+    assert_true(sizeof(note) > 4096);
+    assert_int_equal(files_make(jobs_fd, "id", getgid(), &files, NULL), 0);
+    files_close(&files);
+    assert_int_equal(files_write_run(jobs_fd, "id", &note), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit cut = {.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &cut), 0);
+    struct run_note changed = note;
+    changed.stop_wanted = 1;
+    assert_int_equal(files_write_run(jobs_fd, "id", &changed), -EFBIG);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(files_read_run(jobs_fd, "id", &read_back), 0);
+    assert_memory_equal(&read_back, &note, sizeof(note));
+    assert_int_equal(files_write_run(jobs_fd, "id", &changed), 0);
+    assert_int_equal(files_read_run(jobs_fd, "id", &read_back), 0);
+    assert_memory_equal(&read_back, &changed, sizeof(note));
+    assert_int_equal(files_remove(jobs_fd, "id"), 0);
+}
+
+/* What a joblet that was killed leaves of a job that it was making or removing. */
+static void test_halves_are_tidied(void **state)
+{
+    struct files files;
+    (void)state;
+    assert_int_equal(mkdirat(jobs_fd, "id.new", 0700), 0);
+    assert_int_equal(mknodat(jobs_fd, "id.new/log", S_IFREG | 0600, 0), 0);
+    files_tidy(jobs_fd, "id.new");
+    assert_int_equal(faccessat(jobs_fd, "id.new", F_OK, 0), -1);
+    assert_int_equal(files_make(jobs_fd, "id", getgid(), &files, NULL), 0);
+    files_close(&files);
+    assert_int_equal(renameat(jobs_fd, "id", jobs_fd, "id.old"), 0);
+    assert_int_equal(files_make(jobs_fd, "id", getgid(), &files, NULL), 0);
+    files_close(&files);
+    files_tidy(jobs_fd, "id");
+    assert_int_equal(files_open(jobs_fd, "id", &files), 0);
+    files_close(&files);
+    assert_int_equal(files_remove(jobs_fd, "id"), 0);
+    assert_int_equal(faccessat(jobs_fd, "id.old", F_OK, 0), -1);
+}
+
 static struct joblog_entry read_entry(const struct files *files, unsigned number)
 {
     struct joblog_entry entry;
@@ -241,6 +294,8 @@ int main(void)
             cmocka_unit_test(test_removed_source_is_not_called),
             cmocka_unit_test_setup_teardown(test_files_are_made_and_removed, open_jobs, close_jobs),
             cmocka_unit_test_setup_teardown(test_note_is_whole_or_refused, open_jobs, close_jobs),
+            cmocka_unit_test_setup_teardown(test_note_is_replaced_as_a_whole, open_jobs, close_jobs),
+            cmocka_unit_test_setup_teardown(test_halves_are_tidied, open_jobs, close_jobs),
             cmocka_unit_test_setup_teardown(test_drain_finishes_a_cut_log, open_jobs, close_jobs),
             cmocka_unit_test(test_slots_are_lent_once),
     };
