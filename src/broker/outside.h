@@ -23,8 +23,8 @@ struct outside_plan {
 };
 
 /* Checks both processes: ids, groups, the five capability sets, no-new-privileges, filter, id maps, namespaces (not
- * ours, and the same for both), root, control groups, parenthood, and each limit read back. 0, the start time of joblet-init and what was seen,
- * or -errno with @error, its stage set. */
+ * ours, and the same for both), root, control groups, parenthood, and each limit read back. 0, the start time of
+ * joblet-init and what was seen, or -errno with @error, its stage set. */
 int outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,
         struct channel_kernel_view *ret_view, struct error *error);
 
