@@ -114,10 +114,17 @@ static int receive_fd(int socket)
     return fd;
 }
 
-static void answer_questions(int listener)
+/* Until the asking process is gone: its end of the pair tells. (Before 6.11 the listener tells only when it was waited
+ * for.) */
+static void answer_questions(int listener, int pair)
 {
-    struct pollfd poll_fd = {listener, POLLIN, 0};
-    while (poll(&poll_fd, 1, 10000) > 0 && poll_fd.revents & POLLIN) {
+    struct pollfd poll_fds[] = {{listener, POLLIN, 0}, {pair, POLLIN, 0}};
+    while (poll(poll_fds, 2, 10000) > 0) {
+        if (!(poll_fds[0].revents & POLLIN)) {
+            if (poll_fds[0].revents || poll_fds[1].revents)
+                return;
+            continue;
+        }
         struct seccomp_notif question = {0};
         if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &question) < 0)
             continue;
@@ -174,7 +181,7 @@ static int run_questions(void (*questions)(void), char seen[ATTEMPT_SEEN_MAX])
     int listener = receive_fd(pair[0]);
     if (listener < 0)
         return attempt_fact(0, seen, "no filter of our own could be added");
-    answer_questions(listener);
+    answer_questions(listener, pair[0]);
     (void)waitpid(child, NULL, 0);
     if (!findings->finished)
         return attempt_fact(0, seen, "ended after %u questions: %s", findings->asked, findings->text);
