@@ -23,7 +23,7 @@ make_disk() {
     mkdir -p "$tree/build"
     cp -a "$ROOT/scripts" "$ROOT/tests" "$ROOT/proto" "$tree/"
     find "$tree" -name __pycache__ -prune -exec rm -rf {} +
-    for file in src/joblet/{joblet,joblet-api,joblet-init} src/rnx/rnx tests/e2e/hostile/hostile; do
+    for file in src/joblet/{joblet,joblet-api,joblet-init,joblet-scratch} src/rnx/rnx tests/e2e/hostile/hostile; do
         [ -x "$BUILD/$file" ] || continue
         mkdir -p "$tree/build/${file%/*}"
         cp "$BUILD/$file" "$tree/build/$file"
