@@ -42,18 +42,17 @@ __attribute__((noreturn)) static void run_mke2fs(int image_fd, uint64_t size, ui
     char number[] = "4096";
     char inode_size[] = "256";
     char none[] = "0";
-    char type[] = "ext4";
-    char usage[] = "default";
     char name[] = "mke2fs";
-    char options[8][4] = {"-q", "-F", "-t", "-T", "-b", "-I", "-N", "-m"};
+    char options[7][4] = {"-q", "-F", "-b", "-I", "-N", "-m", "-T"};
+    char usage[] = "default";
     char feature_option[] = "-O";
     char extended_option[] = "-E";
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", STDIN_FILENO);
     (void)snprintf(blocks, sizeof(blocks), "%llu", (unsigned long long)(size / BLOCK_SIZE));
     (void)snprintf(count, sizeof(count), "%llu", (unsigned long long)inodes);
-    char *const arguments[] = {name, options[0], options[1], options[2], type, options[3], usage, options[4], number,
-            options[5], inode_size, options[6], count, options[7], none, feature_option, features, extended_option,
-            extended, path, blocks, NULL};
+    char *const arguments[] = {name, options[0], options[1], options[2], number, options[3], inode_size, options[4],
+            count, options[5], none, options[6], usage, feature_option, features, extended_option, extended, path,
+            blocks, NULL};
     char configuration[] = "MKE2FS_CONFIG=/dev/null";
     char *const environment[] = {configuration, NULL};
     if (dup2(image_fd, STDIN_FILENO) < 0 || capability_drop_bounding() < 0 || capability_clear() < 0 ||
