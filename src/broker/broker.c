@@ -150,6 +150,13 @@ static int prepare_api(struct broker *broker, struct error *error)
     return r < 0 ? r : api_prepare(&broker->api, broker, path, error);
 }
 
+static int prepare_disks(struct broker *broker, struct error *error)
+{
+    char path[WORLD_PATH_MAX];
+    int r = world_find_program("joblet-scratch", path, error);
+    return r < 0 ? r : disks_prepare(&broker->disks, broker, path, error);
+}
+
 static int make_parts(struct broker *broker, struct error *error)
 {
     const struct config *config = broker->config;
@@ -171,11 +178,15 @@ static int start(struct broker *broker, struct error *error)
     if (r == 0)
         r = open_init(broker, error);
     if (r == 0)
+        r = prepare_disks(broker, error);
+    if (r == 0)
         r = look_at_host(broker, error);
     if (r == 0) /* it is told what this host can do */
         r = prepare_api(broker, error);
     if (r == 0)
         r = watch_signals(broker, error);
+    if (r == 0)
+        r = disks_start(&broker->disks, error);
     if (r == 0)
         r = job_adopt_all(broker, error);
     if (r < 0)
@@ -193,6 +204,7 @@ static void finish(struct broker *broker)
         (void)fd_close(loop_remove(broker->loop, &broker->signals));
     job_forget_all(broker);
     api_done(&broker->api);
+    disks_done(&broker->disks);
     while (broker->foreign) {
         struct foreign_host *foreign = broker->foreign;
         broker->foreign = foreign->next;
@@ -253,7 +265,8 @@ int broker_run(const char *given_prefix)
                     .settings_fd = -EBADF,
                     .pem_fds = {-EBADF, -EBADF, -EBADF},
                     .process = {.fd = -EBADF},
-                    .channel = {.fd = -EBADF}}};
+                    .channel = {.fd = -EBADF}},
+            .disks = {.exec_fd = -EBADF, .process = {.fd = -EBADF}, .channel = {.fd = -EBADF}}};
     int r = start(&broker, &error);
     if (r < 0) {
         broker.exit_status = fail(&error);

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "broker/api.h"
+#include "broker/disks.h"
 #include "broker/loop.h"
 #include "broker/slots.h"
 #include "config/config.h"
@@ -40,6 +41,7 @@ struct broker {
     int init_fd; /* O_PATH of joblet-init */
 
     struct api api;
+    struct disks disks;
 
     struct job *first_job; /* in the order of their serials */
     struct job *last_job;

@@ -42,6 +42,7 @@ struct job *job_new(struct broker *broker, const uint8_t id[16])
     job->cgroups = &broker->cgroups;
     job->init.fd = job->control.fd = -EBADF;
     job->stdout_read = job->stderr_read = -EBADF;
+    job->spec_fd = job->work.fd = -EBADF;
     memcpy(job->note.job_id, id, sizeof(job->note.job_id));
     memcpy(job->note.boot_id, broker->boot_id, sizeof(job->note.boot_id));
     text_format_uuid(id, job->uuid);
@@ -66,6 +67,8 @@ void job_free(struct job *job)
     close_source(job, &job->control);
     (void)fd_close(job->stdout_read);
     (void)fd_close(job->stderr_read);
+    (void)fd_close(job->spec_fd);
+    (void)fd_close(job->work.fd);
     *(job->previous ? &job->previous->next : &broker->first_job) = job->next;
     *(job->next ? &job->next->previous : &broker->last_job) = job->previous;
     broker->job_count--;
@@ -181,6 +184,7 @@ static void fail_start(struct job *job)
         (void)files_remove_run(broker->jobs_fd, job->uuid);
     }
     reply_start(job, &job->failure);
+    disks_give_back(&broker->disks, &job->work);
     job->gone = true;
     forget(job);
 }
@@ -311,6 +315,7 @@ void job_finish(struct job *job)
         fail_start(job);
         return;
     }
+    disks_give_back(&job->broker->disks, &job->work);
     struct record record;
     read_record(job, &usage, &record);
     end(job, &record, &usage);
@@ -324,9 +329,23 @@ static void kill_init(struct job *job, int signal)
         (void)syscall(SYS_pidfd_send_signal, job->init.fd, signal, NULL, 0);
 }
 
+static void fail_waiting(struct job *job)
+{
+    job->waits_for_disk = false;
+    disks_wait(&job->broker->disks, -1);
+    job->failure.stage = PLAN_STAGE_PREPARE;
+    loop_disarm(job->broker->loop, &job->timer);
+    fail_start(job);
+}
+
 static void on_start_limit(struct loop_timer *timer)
 {
     struct job *job = LOOP_OWNER(timer, struct job, timer);
+    if (job->waits_for_disk) {
+        (void)error_text(&job->failure, ETIMEDOUT, "no disk for /work was ready in time");
+        fail_waiting(job);
+        return;
+    }
     (void)error_text(&job->failure, ETIMEDOUT, "the sandbox was not ready in time");
     job->failure.stage = PLAN_STAGE_START;
     kill_init(job, SIGKILL);
@@ -357,6 +376,8 @@ static struct outside_plan outside_plan_of(const struct job *job)
             .command_id = job->broker->config->command_id,
             .root_device = job->root_device,
             .root_inode = job->root_inode,
+            .work_device = job->work_device,
+            .work_inode = job->work_inode,
             .limits = &job->limits,
             .disk = job->broker->disk};
 }
@@ -543,6 +564,63 @@ int job_watch(struct job *job, int pidfd, int control_fd)
     return r;
 }
 
+/* The start from where it has a disk, or is to get none. */
+static void launch(struct job *job, int spec_fd)
+{
+    if (job_launch(job, spec_fd, &job->failure) == 0) {
+        loop_arm(job->broker->loop, &job->timer, START_LIMIT_NS, on_start_limit);
+        return;
+    }
+    if (job->init.fd >= 0) /* cloned but not to be watched: its end is the job's */
+        kill_init(job, SIGKILL);
+    else
+        fail_start(job);
+}
+
+static void wait_for_disk(struct job *job, int spec_fd)
+{
+    job->spec_fd = fcntl(spec_fd, F_DUPFD_CLOEXEC, 0);
+    if (job->spec_fd < 0) {
+        (void)error_errno(&job->failure, errno, "keep the job's request");
+        job->failure.stage = PLAN_STAGE_PREPARE;
+        fail_start(job);
+        return;
+    }
+    job->waits_for_disk = true;
+    disks_wait(&job->broker->disks, 1);
+    loop_arm(job->broker->loop, &job->timer, START_LIMIT_NS, on_start_limit);
+}
+
+bool job_resume(struct broker *broker, const struct error *error)
+{
+    struct job *job = broker->first_job;
+    while (job && !job->waits_for_disk)
+        job = job->next;
+    if (!job)
+        return false;
+    if (error) {
+        job->failure = *error;
+        fail_waiting(job);
+        return true;
+    }
+    disks_wait(&broker->disks, -1);
+    int r = disks_take(&broker->disks, &job->work, &job->failure);
+    if (r > 0) {
+        disks_wait(&broker->disks, 1);
+        return false;
+    }
+    job->waits_for_disk = false;
+    _cleanup_close_ int spec_fd = TAKE_FD(job->spec_fd);
+    loop_disarm(broker->loop, &job->timer);
+    if (r == 0) {
+        launch(job, spec_fd);
+        return true;
+    }
+    job->failure.stage = PLAN_STAGE_PREPARE;
+    fail_start(job);
+    return true;
+}
+
 void job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd)
 {
     struct job *job = job_new(broker, start->job_id);
@@ -558,14 +636,15 @@ void job_start(struct broker *broker, const struct channel_job_start *start, int
     job->reply_wanted = true;
     job->reply_sequence = start->header.sequence;
     job->reply_generation = broker->api.generation;
-    if (job_launch(job, spec_fd, &job->failure) == 0) {
-        loop_arm(broker->loop, &job->timer, START_LIMIT_NS, on_start_limit);
-        return;
-    }
-    if (job->init.fd >= 0) /* cloned but not to be watched: its end is the job's */
-        kill_init(job, SIGKILL);
-    else
+    int r = disks_take(&broker->disks, &job->work, &job->failure);
+    if (r > 0) {
+        wait_for_disk(job, spec_fd);
+    } else if (r == 0) {
+        launch(job, spec_fd);
+    } else {
+        job->failure.stage = PLAN_STAGE_PREPARE;
         fail_start(job);
+    }
 }
 
 /* --- signals --- */

@@ -1,7 +1,8 @@
 /* One job as joblet sees it: from the start request until joblet-api has stored the end and releases it. Everything is
  * driven by events; a start never waits for another.
  *
- *     STARTING  joblet-init builds the sandbox; nothing of the client's has run
+ *     STARTING  it waits for a disk for its /work when none is ready; then joblet-init builds the sandbox; nothing of
+ *               the client's has run
  *     RUNNING   the command was executed (or could not be: then the end follows at once)
  *     ENDED     joblet-init is gone, the record is on disk, the event is sent until JOB_RELEASE
  *
@@ -14,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/text.h"
+#include "broker/disks.h"
 #include "broker/files.h"
 #include "broker/loop.h"
 #include "channel/message.h"
@@ -47,8 +49,14 @@ struct job {
     struct loop_timer timer; /* start limit, then the patience of a kill, then a busy group */
     unsigned remove_tries;
 
+    bool waits_for_disk;
+    int spec_fd; /* only while it waits */
+    struct disk_grant work;
+
     dev_t root_device;
     ino_t root_inode;
+    dev_t work_device; /* of /work on disk */
+    ino_t work_inode;
 
     bool reply_wanted; /* the start request is not answered yet */
     uint32_t reply_sequence;
@@ -62,6 +70,10 @@ struct job {
 /* Starts a job for the request @start; the spec's descriptor is borrowed. The reply comes by itself, also for an error.
  */
 void job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd);
+
+/* The first job that waits for a disk goes on: it takes one, or fails with @error when that is not NULL. False when
+ * none waits. */
+bool job_resume(struct broker *broker, const struct error *error);
 
 /* NULL when there is none. */
 struct job *job_find(struct broker *broker, const uint8_t id[16]);

@@ -12,7 +12,7 @@
 #include "kernel/mount.h"
 #include "plan/plan.h"
 
-/* Of the file systems in memory: one inode for so many bytes, and never fewer than this. */
+/* Of a file system in memory: one inode for so many bytes, and never fewer than this. */
 #define BYTES_PER_INODE 4096U
 #define INODES_MIN 1024U
 #define SHM_BYTES_MAX (64ULL << 20)
@@ -110,6 +110,22 @@ static int make_root(struct job *job, const struct slot *slot, struct making *ma
     return r < 0 ? error_errno(error, -r, "map the owners of the base root") : 0;
 }
 
+/* The disk for /work as this job sees it: with its ids for the owners. */
+static int make_work(struct job *job, const struct slot *slot, struct error *error)
+{
+    struct stat status;
+    if (!job->work.on_disk)
+        return 0;
+    int r = mount_set_attributes(job->work.fd, MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, slot->disk_fd);
+    if (r < 0)
+        return error_errno(error, -r, "map the owners of the disk for /work");
+    if (fstat(job->work.fd, &status) < 0)
+        return error_errno(error, errno, "look at the disk for /work");
+    job->work_device = status.st_dev;
+    job->work_inode = status.st_ino;
+    return 0;
+}
+
 static int make_plan(const struct job *job, const struct slot *slot, struct making *making, struct error *error)
 {
     const struct config *config = job->broker->config;
@@ -126,8 +142,9 @@ static int make_plan(const struct job *job, const struct slot *slot, struct maki
     plan.cgroup_oom_eventfd = making->oom_fd >= 0;
     plan.landlock_abi = job->broker->landlock_abi;
     plan.open_files = job->limits.open_files;
-    plan.work_bytes = config->work_bytes;
-    plan.work_inodes = inodes_for(config->work_bytes);
+    plan.work_on_disk = job->work.on_disk;
+    plan.work_bytes = job->work.bytes;
+    plan.work_inodes = job->work.inodes;
     plan.tmp_bytes = config->tmp_bytes;
     plan.tmp_inodes = inodes_for(config->tmp_bytes);
     plan.shm_bytes = config->tmp_bytes < SHM_BYTES_MAX ? config->tmp_bytes : SHM_BYTES_MAX;
@@ -156,7 +173,7 @@ static int make_pipes(struct making *making, struct error *error)
     return 0;
 }
 
-static void place(struct making *making, const struct slot *slot, int spec_fd)
+static void place(const struct job *job, struct making *making, const struct slot *slot, int spec_fd)
 {
     int *fds = making->launch.fds;
     fds[0] = fds[1] = fds[2] = making->null_fd;
@@ -173,6 +190,7 @@ static void place(struct making *making, const struct slot *slot, int spec_fd)
     fds[PLAN_FD_STDERR_READ] = making->err[0];
     fds[PLAN_FD_STDERR_WRITE] = making->err[1];
     fds[PLAN_FD_OOM] = making->oom_fd;
+    fds[PLAN_FD_WORK] = job->work.fd;
     for (int i = 0; i < making->task_count; i++)
         fds[PLAN_FD_CGROUP_FIRST + i] = making->tasks[i];
 }
@@ -188,12 +206,13 @@ static int clone_init(struct job *job, const struct slot *slot, struct making *m
     launch->cgroup_fd = making->cgroup_fd;
     launch->new_cgroup_namespace = making->task_count == 0;
     launch->reset_oom_score = job->broker->oom_lowered;
-    place(making, slot, spec_fd);
+    place(job, making, slot, spec_fd);
     pid_t pid;
     int pidfd;
     int r = launch_init(launch, &pid, &pidfd, error);
     if (r < 0)
         return r;
+    job->work.fd = fd_close(job->work.fd);
     job->note.pid = pid;
     job->init_is_child = true;
     r = job_watch(job, pidfd, TAKE_FD(making->control[0]));
@@ -235,6 +254,8 @@ int job_launch(struct job *job, int spec_fd, struct error *error)
         stage = PLAN_STAGE_PREPARE;
         r = make_root(job, &slot, &making, error);
     }
+    if (r == 0)
+        r = make_work(job, &slot, error);
     if (r == 0)
         r = make_plan(job, &slot, &making, error);
     if (r == 0) {

@@ -102,6 +102,19 @@ static int check_root(const struct look *look, int proc_fd, struct error *error)
     return 0;
 }
 
+/* The disk that this job was given, and no other. */
+static int check_work(const struct look *look, int proc_fd, struct error *error)
+{
+    struct stat status;
+    if (look->plan->work_device == 0)
+        return 0;
+    if (fstatat(proc_fd, "root/work", &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_errno(error, errno, "look at /work of %s", look->who);
+    if (status.st_dev != look->plan->work_device || status.st_ino != look->plan->work_inode)
+        return error_text(error, EPERM, "/work of %s is not the disk that was given to it", look->who);
+    return 0;
+}
+
 static int check_process(const struct look *look, int proc_fd, struct seen *ret_seen, struct error *error)
 {
     int r = read_process(look->who, proc_fd, ret_seen, error);
@@ -119,6 +132,8 @@ static int check_process(const struct look *look, int proc_fd, struct seen *ret_
         r = check_namespaces(look, &ret_seen->namespaces, error);
     if (r == 0)
         r = check_root(look, proc_fd, error);
+    if (r == 0)
+        r = check_work(look, proc_fd, error);
     if (r < 0)
         return r;
     r = cgroup_check_member(look->plan->cgroups, look->plan->group, proc_fd);

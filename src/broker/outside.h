@@ -18,12 +18,14 @@ struct outside_plan {
     uint32_t command_id;
     dev_t root_device; /* of the base root's directory */
     ino_t root_inode;
+    dev_t work_device; /* of what is mounted at /work; 0: it is made by joblet-init */
+    ino_t work_inode;
     const struct channel_limits *limits; /* that the kernel has to have, as it says itself */
     dev_t disk;                          /* of the limit of disk traffic */
 };
 
 /* Checks both processes: ids, groups, the five capability sets, no-new-privileges, filter, id maps, namespaces (not
- * ours, and the same for both), root, control groups, parenthood, and each limit read back. 0, the start time of
+ * ours, and the same for both), root, /work, control groups, parenthood, and each limit read back. 0, the start time of
  * joblet-init and what was seen, or -errno with @error, its stage set. */
 int outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,
         struct channel_kernel_view *ret_view, struct error *error);

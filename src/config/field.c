@@ -338,8 +338,9 @@ const struct config_field config_fields[] = {
                 "keep: jobs run on while the service is stopped; stop: they are stopped with it."},
 
         {"filesystem", "workSize", &kind_mib, AT(work_bytes), 1, MIB_MAX, "256",
-                "/work of a job, MiB; counts as the job's memory."},
-        {"filesystem", "tmpSize", &kind_mib, AT(tmp_bytes), 1, MIB_MAX, "64", "/tmp of a job, MiB; the same."},
+                "/work of a job, MiB; on disk, else in memory as /tmp: see 'joblet doctor'."},
+        {"filesystem", "tmpSize", &kind_mib, AT(tmp_bytes), 1, MIB_MAX, "64",
+                "/tmp of a job, MiB; counts as the job's memory."},
         {"filesystem", "logSize", &kind_mib, AT(log_bytes), 0, MIB_MAX, "1024",
                 "Kept of one job's output, MiB, 0 = all."},
 

@@ -111,7 +111,7 @@ TRY(try_configuration);
 TRY(try_certificate);
 TRY(try_base);
 TRY(try_base_fresh);
+TRY(try_disk);
 TRY(try_overlay);
 TRY(try_loop);
-TRY(try_quota);
 TRY(try_nftables);

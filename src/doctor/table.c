@@ -76,12 +76,13 @@ const struct row doctor_rows[] = {
         {"prefix", "base root", NEED_JOBS, true, try_base, 0, NULL, SETUP_MEND},
         {"prefix", "base root is fresh", NEED_NOTE, true, try_base_fresh, 0,
                 "jobs run older versions of the host's programs", "run 'joblet setup --rebuild-base'"},
+        {"prefix", "disk for /work", NEED_NOTE, true, try_disk, 0,
+                "/work lies in memory, within the job's memory limit, which its size is part of",
+                "install e2fsprogs, load the modules 'loop' and 'ext4'"},
 
         {"later", "overlay of idmapped mounts", NEED_BUILDS, true, try_overlay, 0, NULL,
                 "put /usr on a file system with idmapped mounts: ext4, xfs, btrfs"},
         {"later", "loop devices", NEED_BUILDS, true, try_loop, 0, NULL, "load the module 'loop', install e2fsprogs"},
-        {"later", "project quota", NEED_LIMIT, true, try_quota, 0, "disk limits will use loop images",
-                "mount the prefix's file system with 'prjquota'"},
         {"later", "nftables", NEED_NETWORKS, true, try_nftables, 0, NULL, "load the module 'nf_tables'"},
 };
 

@@ -1,4 +1,4 @@
-/* What jobs do not need yet: builds, networks, disk limits. A kernel module that is not loaded stays so: loading one is
+/* What jobs do not need yet: builds, networks. A kernel module that is not loaded stays so: loading one is
  * a change of the host. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -6,12 +6,10 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
-#include <linux/quota.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/quota.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,9 +22,6 @@
 #include "kernel/userns.h"
 
 #define RANGE_SIZE 65536U
-/* QCMD() shifts a signed number out of its range. */
-#define PROJECT_QUOTA_INFO (((unsigned)Q_GETINFO << SUBCMDSHIFT) | PRJQUOTA)
-
 /* True when the file system is there without a module being loaded for it. */
 static bool is_listed(const char *type)
 {
@@ -115,19 +110,6 @@ void try_loop(const struct doctor *doctor, const struct row *row, struct finding
         finding_errno(finding, errno, "/sbin/mkfs.ext4");
     else
         finding_holds(finding, "the control device opens, mkfs.ext4 is there");
-}
-
-void try_quota(const struct doctor *doctor, const struct row *row, struct finding *finding)
-{
-    (void)row;
-    struct dqinfo info = {0};
-    _cleanup_close_ int fd = open(doctor->prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        finding_untested(finding, "there is no prefix");
-    else if (syscall(SYS_quotactl_fd, fd, PROJECT_QUOTA_INFO, 0, &info) < 0)
-        finding_errno(finding, errno, "project quota on the prefix's file system");
-    else
-        finding_holds(finding, "on for the prefix's file system");
 }
 
 /* True when nf_tables answers without a module being loaded: it is, or it is built in, or there are no modules. */

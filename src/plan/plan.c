@@ -63,7 +63,7 @@ int plan_check(const struct plan *plan, struct error *error)
     if ((plan->cgroup_tasks > 0) != (plan->cgroup_unshare == 1))
         return error_text(error, EINVAL, "plan attaches to %u groups but unshare is %u", plan->cgroup_tasks,
                 plan->cgroup_unshare);
-    if (plan->landlock_abi < 1 || plan->open_files < PLAN_OPEN_FILES_MIN || plan->reserved != 0)
+    if (plan->landlock_abi < 1 || plan->open_files < PLAN_OPEN_FILES_MIN || plan->work_on_disk > 1)
         return error_text(
                 error, EINVAL, "plan has Landlock ABI %u, %u open files", plan->landlock_abi, plan->open_files);
     if (plan->work_bytes == 0 || plan->work_inodes == 0 || plan->tmp_bytes == 0 || plan->tmp_inodes == 0 ||

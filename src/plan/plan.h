@@ -89,7 +89,8 @@ enum plan_fd {
     PLAN_FD_STDERR_READ = 13,
     PLAN_FD_STDERR_WRITE = 14,
     PLAN_FD_OOM = 15,          /* v1: eventfd of memory.oom_control; otherwise closed (plan.cgroup_oom_eventfd = 0) */
-    PLAN_FD_CGROUP_FIRST = 16, /* v1: the "tasks" files to attach to, plan.cgroup_tasks of them */
+    PLAN_FD_WORK = 16,         /* detached tree: /work on disk, idmapped; otherwise closed (plan.work_on_disk = 0) */
+    PLAN_FD_CGROUP_FIRST = 17, /* v1: the "tasks" files to attach to, plan.cgroup_tasks of them */
     PLAN_FD_CGROUP_MAX = 8,
 };
 
@@ -105,8 +106,8 @@ struct plan {
     uint32_t cgroup_oom_eventfd; /* 1: PLAN_FD_OOM is there */
     uint32_t landlock_abi;       /* what this host has, at least 1; found by joblet at its start */
     uint32_t open_files;         /* RLIMIT_NOFILE, soft and hard */
-    uint32_t reserved;
-    uint64_t work_bytes; /* sizes of the file systems of the job; tmpfs within the memory limit */
+    uint32_t work_on_disk;       /* 1: PLAN_FD_WORK is there, ext4 of exactly the sizes below; 0: tmpfs */
+    uint64_t work_bytes;         /* sizes of the file systems of the job; each tmpfs within the memory limit */
     uint64_t work_inodes;
     uint64_t tmp_bytes;
     uint64_t tmp_inodes;

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -16,9 +18,10 @@
 #define MOUNTINFO_SIZE_MAX 65536U
 #define ROWS_MAX 64U
 
-/* Ids of the mounts found so far, by row of the table; 0: not found. */
+/* Ids of the mounts found so far and of what they hang on, by row of the table; 0: not found. */
 struct found {
     uint64_t ids[ROWS_MAX];
+    uint64_t parents[ROWS_MAX];
 };
 
 static size_t row_of(const char *target)
@@ -80,7 +83,9 @@ static bool super_options_match(const struct sandbox *sandbox, const struct root
         return mountinfo_has_option(options, token) && mountinfo_has_option(options, "mode=620") &&
                mountinfo_has_option(options, "ptmxmode=666");
     }
-    if (mount->kind != ROOT_KIND_TMPFS)
+    if (mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk)
+        return mountinfo_has_option(options, "rw") && mountinfo_has_option(options, "errors=remount-ro");
+    if (!root_mount_is_sized(sandbox, mount))
         return true;
     (void)snprintf(token, sizeof(token), "size=%lluk", (unsigned long long)root_mount_bytes(sandbox, mount) / 1024);
     if (!mountinfo_has_option(options, token))
@@ -92,9 +97,12 @@ static bool super_options_match(const struct sandbox *sandbox, const struct root
     return mountinfo_has_option(options, token);
 }
 
-static const char *root_field(const struct root_mount *mount, const struct mountinfo *line)
+static const char *root_field(
+        const struct sandbox *sandbox, const struct root_mount *mount, const struct mountinfo *line)
 {
     switch (mount->kind) {
+    case ROOT_KIND_WORK:
+        return sandbox->plan.work_on_disk ? "/work" : "/";
     case ROOT_KIND_FILE:
         return strrchr(mount->path, '/');
     case ROOT_KIND_MASK:
@@ -113,6 +121,15 @@ static const char *root_field(const struct root_mount *mount, const struct mount
     return "/";
 }
 
+/* The type and the options of a mount: the table's, but for a /work on disk. */
+static void expect(
+        const struct sandbox *sandbox, const struct root_mount *mount, const char **ret_type, const char **ret_options)
+{
+    bool is_disk = mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk;
+    *ret_type = is_disk ? "ext4" : mount->type;
+    *ret_options = is_disk ? "rw,nosuid,nodev,idmapped" : mount->options;
+}
+
 static int check_line(
         const struct sandbox *sandbox, const struct mountinfo *line, struct found *found, struct error *error)
 {
@@ -123,20 +140,21 @@ static int check_line(
     if (found->ids[row])
         return error_text(error, EPROTO, "there are two mounts at '%s'", line->target);
     found->ids[row] = line->id;
+    found->parents[row] = line->parent_id;
     if (row == 0 && line->id != sandbox->root_mount_id)
         return error_text(error, EPROTO, "the root is not the mount that was handed in");
-    /* Parents come before their children, in the table and in mountinfo. */
-    if (row > 0 && line->parent_id != found->ids[parent_row(row)])
-        return error_text(error, EPROTO, "the mount at '%s' does not hang where it should", line->target);
     if (line->propagates)
         return error_text(error, EPROTO, "the mount at '%s' is not private", line->target);
-    if (mount->type && strcmp(line->type, mount->type) != 0)
-        return error_text(error, EPROTO, "the mount at '%s' is %.16s, not %s", line->target, line->type, mount->type);
-    if (strcmp(line->root, root_field(mount, line)) != 0)
+    const char *type;
+    const char *options;
+    expect(sandbox, mount, &type, &options);
+    if (type && strcmp(line->type, type) != 0)
+        return error_text(error, EPROTO, "the mount at '%s' is %.16s, not %s", line->target, line->type, type);
+    if (strcmp(line->root, root_field(sandbox, mount, line)) != 0)
         return error_text(error, EPROTO, "the mount at '%s' shows '%.60s'", line->target, line->root);
-    if (!options_match(line->options, mount->options))
+    if (!options_match(line->options, options))
         return error_text(
-                error, EPROTO, "the mount at '%s' is '%.60s', not '%s'", line->target, line->options, mount->options);
+                error, EPROTO, "the mount at '%s' is '%.60s', not '%s'", line->target, line->options, options);
     if (!super_options_match(sandbox, mount, line->super_options))
         return error_text(error, EPROTO, "the file system at '%s' is '%.90s'", line->target, line->super_options);
     return 0;
@@ -158,6 +176,36 @@ static int check_missing(const struct found *found, struct error *error)
     return 0;
 }
 
+/* mountinfo is sorted by age, and a disk is older than the root that it hangs on. */
+static int check_parents(const struct found *found, struct error *error)
+{
+    for (size_t i = 1; i < root_mount_count; i++)
+        if (found->ids[i] && found->parents[i] != found->ids[parent_row(i)])
+            return error_text(error, EPROTO, "the mount at '/%s' does not hang where it should", root_mounts[i].path);
+    return 0;
+}
+
+/* What mountinfo does not say of a disk: that it has the plan's size, and that the command may write to it. */
+static int check_disk(const struct sandbox *sandbox, struct error *error)
+{
+    struct statfs space;
+    struct stat status;
+    const struct plan *plan = &sandbox->plan;
+    if (!plan->work_on_disk)
+        return 0;
+    if (statfs("/work", &space) < 0 || stat("/work", &status) < 0)
+        return error_errno(error, errno, "look at /work");
+    if ((uint64_t)space.f_blocks * (uint64_t)space.f_bsize != plan->work_bytes || space.f_files != plan->work_inodes)
+        return error_text(error, EPROTO, "/work has %llu bytes and %llu inodes, not %llu and %llu",
+                (unsigned long long)space.f_blocks * (unsigned long long)space.f_bsize,
+                (unsigned long long)space.f_files, (unsigned long long)plan->work_bytes,
+                (unsigned long long)plan->work_inodes);
+    if (status.st_uid != plan->command_id || status.st_gid != plan->command_id || status.st_mode != (S_IFDIR | 0755))
+        return error_text(
+                error, EPROTO, "/work belongs to %u:%u with mode %o", status.st_uid, status.st_gid, status.st_mode);
+    return 0;
+}
+
 int proof_check_mounts(const struct sandbox *sandbox, struct error *error)
 {
     _cleanup_free_ char *text = NULL;
@@ -174,5 +222,8 @@ int proof_check_mounts(const struct sandbox *sandbox, struct error *error)
     }
     if (r < 0)
         return error_text(error, EBADMSG, "the list of mounts is malformed");
-    return check_missing(&found, error);
+    r = check_missing(&found, error);
+    if (r == 0)
+        r = check_parents(&found, error);
+    return r == 0 ? check_disk(sandbox, error) : r;
 }

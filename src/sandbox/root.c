@@ -56,7 +56,7 @@ const struct root_mount root_mounts[] = {
         {"dev/shm", ROOT_KIND_TMPFS, "tmpfs", "rw,nosuid,nodev", offsetof(struct plan, shm_bytes), 0, true},
         {"tmp", ROOT_KIND_TMPFS, "tmpfs", "rw,nosuid,nodev", offsetof(struct plan, tmp_bytes),
                 offsetof(struct plan, tmp_inodes), true},
-        {"work", ROOT_KIND_TMPFS, "tmpfs", "rw,nosuid,nodev", offsetof(struct plan, work_bytes),
+        {"work", ROOT_KIND_WORK, "tmpfs", "rw,nosuid,nodev", offsetof(struct plan, work_bytes),
                 offsetof(struct plan, work_inodes), false},
 };
 const size_t root_mount_count = ELEMENTS(root_mounts);
@@ -72,6 +72,11 @@ static uint64_t plan_number(const struct sandbox *sandbox, size_t offset)
     uint64_t number;
     memcpy(&number, (const char *)&sandbox->plan + offset, sizeof(number));
     return number;
+}
+
+bool root_mount_is_sized(const struct sandbox *sandbox, const struct root_mount *mount)
+{
+    return mount->kind == ROOT_KIND_TMPFS || (mount->kind == ROOT_KIND_WORK && !sandbox->plan.work_on_disk);
 }
 
 uint64_t root_mount_bytes(const struct sandbox *sandbox, const struct root_mount *mount)
@@ -220,6 +225,11 @@ static int new_mount(const struct sandbox *sandbox, const struct root_mount *mou
         return mount_new("mqueue", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     case ROOT_KIND_TMPFS:
         return new_tmpfs(sandbox, mount);
+    case ROOT_KIND_WORK:
+        if (root_mount_is_sized(sandbox, mount))
+            return new_tmpfs(sandbox, mount);
+        int fd = fcntl(PLAN_FD_WORK, F_DUPFD_CLOEXEC, 0);
+        return fd < 0 ? -errno : fd;
     case ROOT_KIND_BASE:
         break;
     }

@@ -24,6 +24,10 @@ static int read_plan(struct sandbox *sandbox, struct error *error)
     r = plan_check(&sandbox->plan, error);
     if (r < 0)
         return r;
+    /* Nothing was opened here yet: later, the number may be one of our own. */
+    if ((fcntl(PLAN_FD_WORK, F_GETFD) >= 0) != (sandbox->plan.work_on_disk == 1))
+        return error_text(error, EINVAL, "the plan says %s disk for /work, the descriptors say the opposite",
+                sandbox->plan.work_on_disk ? "a" : "no");
     text_format_uuid(sandbox->plan.job_id, sandbox->job_id);
     (void)snprintf(sandbox->host_name, sizeof(sandbox->host_name), "job-%.8s", sandbox->job_id);
     return 0;

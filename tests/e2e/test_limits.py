@@ -190,7 +190,7 @@ BOMBS = {
     "fork": dict(max_processes=200),
     "threads": dict(max_processes=400),
     "memory": dict(max_memory=64),
-    "file": dict(),
+    "file": dict(max_memory=64),
     "inodes": dict(max_memory=96),
     "files": dict(max_processes=64),
     "log": dict(),

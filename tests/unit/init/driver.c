@@ -24,7 +24,6 @@
 #include "kernel/mount.h"
 #include "plan/spec.h"
 
-#define DISK_BASE 4000000000U
 #define JOB_BASE (30000U * 65536U)
 
 static const char *const v1_controllers[] = {"memory", "pids"};
@@ -107,7 +106,7 @@ static int make_root(struct driver *driver)
     static const char script[] = "#!/nowhere/interpreter\n";
     _cleanup_close_ int fd = openat(driver->root_fd, "bin/orphan", O_CREAT | O_WRONLY | O_CLOEXEC, 0755);
     r = fd_write_all(fd, script, sizeof(script) - 1);
-    (void)snprintf(path, sizeof(path), "chown -hR %u:%u %s", DISK_BASE, DISK_BASE, driver->directory);
+    (void)snprintf(path, sizeof(path), "chown -hR %u:%u %s", DRIVER_DISK_BASE, DRIVER_DISK_BASE, driver->directory);
     return r < 0 ? r : (system(path) == 0 ? 0 : -EIO);
 }
 
@@ -136,7 +135,7 @@ int driver_open(struct driver *driver, const char *init_path, bool has_hooks)
     }
     int r = make_root(driver);
     driver->join_userns_fd = driver_new_userns(0, JOB_BASE, PLAN_RANGE_SIZE);
-    driver->disk_userns_fd = driver_new_userns(DISK_BASE, JOB_BASE, PLAN_RANGE_SIZE);
+    driver->disk_userns_fd = driver_new_userns(DRIVER_DISK_BASE, JOB_BASE, PLAN_RANGE_SIZE);
     driver->landlock_abi = landlock_get_abi();
     driver->has_v1 = access("/sys/fs/cgroup/memory/tasks", W_OK) == 0 && access("/sys/fs/cgroup/pids/tasks", W_OK) == 0;
     if (r < 0 || driver->join_userns_fd < 0 || driver->disk_userns_fd < 0 || driver->landlock_abi < 1) {
@@ -181,6 +180,7 @@ void driver_job_init(const struct driver *driver, struct driver_job *job, char *
             .arguments = arguments,
             .environment = no_environment,
             .work_dir = "/work",
+            .work_fd = -1,
             .plan =
                     {
                             .magic = PLAN_MAGIC,
@@ -295,6 +295,8 @@ static int prepare(const struct driver *driver, struct driver_job *job, struct r
         run->fds[files[i].number] = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         (void)unlink(path);
     }
+    if (job->work_fd >= 0)
+        run->fds[PLAN_FD_WORK] = fcntl(job->work_fd, F_DUPFD_CLOEXEC, 0);
     run->fds[PLAN_FD_STDOUT_READ] = out[0];
     run->fds[PLAN_FD_STDOUT_WRITE] = out[1];
     run->fds[PLAN_FD_STDERR_READ] = err[0];

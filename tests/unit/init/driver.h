@@ -10,6 +10,8 @@
 #include "plan/plan.h"
 #include "plan/record.h"
 
+/* Owner, on disk, of what belongs to the job's id 0. */
+#define DRIVER_DISK_BASE 4000000000U
 #define DRIVER_LOG_MAX (8U << 20)
 #define DRIVER_DEFAULT_TIMEOUT_MS 10000
 
@@ -42,6 +44,7 @@ struct driver_job {
     unsigned without_namespace; /* a CLONE_NEW* flag to forget */
     unsigned stop_after_ms;     /* SIGTERM to joblet-init then; 0 = not */
     bool never_go;              /* close the control socket instead of GO */
+    int work_fd;                /* PLAN_FD_WORK, for a plan with work_on_disk; -1: none */
     bool skip_log;              /* do not read the log back */
 
     /* out */

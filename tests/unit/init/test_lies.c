@@ -57,7 +57,8 @@ static const struct field_lie {
         FIELD(landlock_abi, 1000, PLAN_STAGE_LANDLOCK),
         FIELD(open_files, 0, PLAN_STAGE_START),
         FIELD(open_files, 1U << 30, PLAN_STAGE_RLIMITS), /* more than the kernel permits */
-        FIELD(reserved, 1, PLAN_STAGE_START),
+        FIELD(work_on_disk, 2, PLAN_STAGE_START),
+        FIELD(work_on_disk, 1, PLAN_STAGE_START), /* and there is none */
         FIELD(work_bytes, 0, PLAN_STAGE_START),
         FIELD(work_bytes, UINT64_MAX, PLAN_STAGE_START), /* rounded up to whole pages it would be none */
         FIELD(work_inodes, 0, PLAN_STAGE_START),

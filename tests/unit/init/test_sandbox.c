@@ -1,10 +1,13 @@
 /* Jobs in real sandboxes: how they end, and what their log holds. Root only. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -13,6 +16,8 @@
 #include "base/text.h"
 #include "driver.h"
 #include "joblog/format.h"
+#include "kernel/mount.h"
+#include "scratch/disk.h"
 
 static struct driver driver;
 
@@ -308,6 +313,125 @@ static void test_no_go(void **state)
     driver_job_done(&job);
 }
 
+/* Nothing may have been executed, and the error must say where it stopped. */
+static void assert_refused(struct driver_job *job, uint32_t stage)
+{
+    run_job(job);
+    assert_true(job->failed);
+    assert_false(job->was_ready);
+    if (job->error.stage != stage)
+        print_error("refused at '%s': %s\n", plan_stage_name(job->error.stage), job->error.text);
+    assert_int_equal(job->error.stage, stage);
+    assert_true(job->error.code > 0 && job->error.text[0] != '\0');
+    assert_int_equal(job->wait_status, 1);
+    assert_true(job->has_record);
+    assert_int_equal(job->record.reason, RECORD_REASON_SETUP_FAILURE);
+    assert_int_equal(job->record.exit_code, -1);
+    assert_int_equal(job->log_size, 0);
+    driver_job_done(job);
+}
+
+/* --- /work on disk --- */
+
+static struct disk_place place;
+static struct disk_template model;
+static struct disk disk;
+
+/* Attached where the job's root has a directory: what is mounted below is not part of the root. */
+static void make_disk(void)
+{
+    struct error error = {0};
+    int r = disk_place_open(driver.root_fd, &place, &error);
+    if (r == 0)
+        r = template_make(&place, 16U << 20, 1000, DRIVER_DISK_BASE + PLAN_COMMAND_ID_DEFAULT, &model, &error);
+    if (r == 0)
+        r = disk_make(&place, &model, &disk, &error);
+    if (r < 0)
+        print_error("%s\n", error.text);
+    assert_int_equal(r, 0);
+    _cleanup_close_ int target = openat(driver.root_fd, "volumes", O_PATH | O_CLOEXEC);
+    assert_int_equal(mount_attach(disk.mount_fd, target), 0);
+    assert_int_equal(mkdirat(disk.mount_fd, "other", 0755), 0);
+}
+
+static void drop_disk(void)
+{
+    char path[80];
+    (void)snprintf(path, sizeof(path), "%s/volumes", driver.directory);
+    disk_shut(&disk);
+    assert_int_equal(umount2(path, MNT_DETACH), 0);
+    disk_close(&place, &disk);
+    template_done(&model);
+    disk_place_close(&place);
+}
+
+static void disk_job(struct driver_job *job, char **script, const char *name, uint64_t attributes)
+{
+    driver_job_init(&driver, job, script);
+    job->work_fd = mount_clone(disk.mount_fd, name);
+    assert_true(job->work_fd >= 0);
+    /* The driver shares its mounts on purpose; joblet-scratch does not. */
+    assert_int_equal(mount_make_private_one(job->work_fd), 0);
+    assert_int_equal(mount_set_attributes(job->work_fd, attributes, driver.disk_userns_fd), 0);
+    job->plan.work_on_disk = 1;
+    job->plan.work_bytes = model.bytes;
+    job->plan.work_inodes = model.inodes;
+}
+
+static void test_disk(void **state)
+{
+    (void)state;
+    static const uint64_t right = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    static const struct {
+        const char *name;
+        uint64_t attributes;
+        uint64_t more_bytes;
+        uint64_t more_inodes;
+    } lies[] = {
+            {DISK_DIRECTORY, right, 4096, 0},
+            {DISK_DIRECTORY, right, 0, 1},
+            {DISK_DIRECTORY, right | MOUNT_ATTR_RDONLY, 0, 0},
+            {DISK_DIRECTORY, right | MOUNT_ATTR_NOEXEC, 0, 0},
+            {DISK_DIRECTORY, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0, 0},
+            {"other", right, 0, 0}, /* and of another owner */
+            {"", right, 0, 0},
+    };
+    struct driver_job job;
+    make_disk();
+    disk_job(&job,
+            SHELL("echo kept >/work/file && cat /work/file && head -c 17000000 /dev/zero >/work/big || echo full"),
+            DISK_DIRECTORY, right);
+    run_job(&job);
+    assert_end(&job, RECORD_REASON_EXITED, 0);
+    assert_non_null(strstr(job.log, "kept\n"));
+    assert_non_null(strstr(job.log, "full\n"));
+    (void)close(job.work_fd);
+    driver_job_done(&job);
+    for (size_t i = 0; i < ELEMENTS(lies); i++) {
+        disk_job(&job, SHELL("echo ran"), lies[i].name, lies[i].attributes);
+        job.plan.work_bytes += lies[i].more_bytes;
+        job.plan.work_inodes += lies[i].more_inodes;
+        assert_refused(&job, PLAN_STAGE_PROOF);
+        (void)close(job.work_fd);
+    }
+    /* Promised and not handed over; handed over and not promised; not a disk. */
+    disk_job(&job, SHELL("echo ran"), DISK_DIRECTORY, right);
+    int work_fd = job.work_fd;
+    job.work_fd = -1;
+    assert_refused(&job, PLAN_STAGE_START);
+    (void)close(work_fd);
+    disk_job(&job, SHELL("echo ran"), DISK_DIRECTORY, right);
+    job.plan.work_on_disk = 0;
+    assert_refused(&job, PLAN_STAGE_START);
+    (void)close(job.work_fd);
+    driver_job_init(&driver, &job, SHELL("echo ran"));
+    job.plan.work_on_disk = 1;
+    job.work_fd = mount_new("tmpfs", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    assert_refused(&job, PLAN_STAGE_PROOF);
+    (void)close(job.work_fd);
+    drop_disk();
+}
+
 /* A descriptor too many does not survive. */
 static void test_extra_fd(void **state)
 {
@@ -344,6 +468,7 @@ int main(int count, char **arguments)
             cmocka_unit_test(test_endless_child),
             cmocka_unit_test(test_out_of_memory),
             cmocka_unit_test(test_no_go),
+            cmocka_unit_test(test_disk),
             cmocka_unit_test(test_extra_fd),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

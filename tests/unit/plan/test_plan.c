@@ -63,7 +63,7 @@ static void test_lies(void **state)
     assert_lie_refused(plan.cgroup_oom_eventfd = 2);
     assert_lie_refused(plan.landlock_abi = 0);
     assert_lie_refused(plan.open_files = 3);
-    assert_lie_refused(plan.reserved = 1);
+    assert_lie_refused(plan.work_on_disk = 2);
     assert_lie_refused(plan.work_bytes = 0);
     assert_lie_refused(plan.work_inodes = 0);
     assert_lie_refused(plan.tmp_bytes = 0);
