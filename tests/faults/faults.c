@@ -130,6 +130,11 @@ int faults_before(const struct faults_call *call, const long arguments[6])
     return 0;
 }
 
+long faults_result(long failed, long done)
+{
+    return faults->code ? failed : done;
+}
+
 static uint32_t role_after_clone(const long arguments[6])
 {
     const struct clone_args *clone = (const struct clone_args *)arguments[1];

@@ -3,7 +3,8 @@
  * symbols that our objects leave open, so that a new call is a new point by itself). Never part of what is installed.
  *
  * The test and the programs share one file, "faults" beside the programs. It names one point, as (role, call,
- * occurrence), and the errno with which it fails instead of being made. A start request begins with nothing counted. */
+ * occurrence), and the errno with which it fails instead of being made; 0: it says that it was made. A start request
+ * begins with nothing counted. */
 #pragma once
 
 #include <stdint.h>
@@ -71,6 +72,9 @@ struct faults_call {
  */
 int faults_before(const struct faults_call *call, const long arguments[6]);
 long faults_after(const struct faults_call *call, const long arguments[6], long result);
+
+/* What it answers then: @failed, or @done when it is to look as if it had been made. */
+long faults_result(long failed, long done);
 
 /* Calls are @new_role's until faults_leave, when a start is in progress. Returns the role before. */
 uint32_t faults_enter(uint32_t new_role);

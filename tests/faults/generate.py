@@ -27,13 +27,13 @@ NO_POINTS = set(" ".join([NO_KERNEL, CANNOT_FAIL, GONE_ANYHOW, ENDS, LOOP]).spli
 POINTERS = set("calloc malloc realloc opendir fdopendir readdir realpath fopen fgets mmap".split())
 
 DETAILS = {
-    "DETAIL_PATH_FIRST": "access chdir execve fsopen open opendir readlink realpath rmdir stat lstat umount2 sethostname setdomainname "
-                         "mkdir mknod mount memfd_create",
-    "DETAIL_PATH_SECOND": "execveat faccessat fchmodat fchownat fstatat mkdirat mknodat mount_setattr move_mount open_tree openat "
-                          "readlinkat statx unlinkat",
+    "DETAIL_PATH_FIRST": "access chdir execve fsopen open opendir readlink realpath rmdir stat lstat umount2 sethostname "
+                         "setdomainname mkdir mknod mount memfd_create",
+    "DETAIL_PATH_SECOND": "execveat faccessat fchmodat fchownat fstatat mkdirat mknodat mount_setattr move_mount open_tree "
+                          "openat readlinkat statx unlinkat",
     "DETAIL_KEY_THIRD": "fsconfig",
     "DETAIL_FIRST": "prctl getrlimit setrlimit",
-    "DETAIL_SECOND": "fcntl ioctl dup2 dup3 fchdir pread send recv",
+    "DETAIL_SECOND": "fcntl ioctl dup2 dup3 pread send recv syscall",
     "DETAIL_TEXT": "write",
 }
 
@@ -70,7 +70,7 @@ long __wrap_{symbol}(long a, long b, long c, long d, long e, long f, long g)
     static const struct faults_call call = {{"{name}", {detail_of.get(name, "DETAIL_NONE")}, {int(name in POINTERS)}}};
     const long arguments[6] = {{a, b, c, d, e, f}};
     if (faults_before(&call, arguments))
-        return {0 if name in POINTERS else -1};
+        return faults_result({0 if name in POINTERS else -1}, {"c" if name in ("write", "pwrite") else "0"});
     return faults_after(&call, arguments, __real_{symbol}(a, b, c, d, e, f, g));
 }}
 """)
