@@ -168,11 +168,11 @@ class Server:
         self.script("launch")
 
     def use_programs(self, **programs):
-        """Ends the service and starts it again from a directory of its own with copies of joblet, joblet-api and joblet-init,
+        """Ends the service and starts it again from a directory of its own with copies of joblet and the programs beside it,
         but for what @programs names: paths in the build directory. joblet takes what lies beside it. Returns the directory."""
         directory = os.path.join(self.directory, "programs")
         os.makedirs(directory, exist_ok=True)
-        for name in ("joblet", "joblet-api", "joblet-init"):
+        for name in ("joblet", "joblet-api", "joblet-init", "joblet-scratch"):
             path = os.path.join(directory, name)
             shutil.copy(os.path.join(BUILD, programs.get(name.replace("-", "_"), f"src/joblet/{name}")), path)
         self.joblet_program = os.path.join(directory, "joblet")

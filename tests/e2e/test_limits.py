@@ -92,7 +92,7 @@ def test_open_files(server):
 
 def test_every_job_has_limits(server):
     """Also one that asks for nothing: the defaults are in the status."""
-    ended = server.shell("ulimit -n; ulimit -Hn; df -k --output=size /work /tmp | tail -n 2")
+    ended = server.shell("ulimit -n; ulimit -Hn; df -k --output=avail /work /tmp | tail -n 2")
     lines = [int(word) for word in ended.text.split()]
     status = ended.status
     assert lines[0] == lines[1] == status.max_open_files > 0

@@ -9,7 +9,8 @@ import pytest
 from conftest import BUILD, IN_VM, Server, eventually
 
 JOBS = 8 if IN_VM else 50
-PROGRAMS = ("src/joblet/joblet", "src/joblet/joblet-api", "src/joblet/joblet-init", "src/rnx/rnx")
+PROGRAMS = ("src/joblet/joblet", "src/joblet/joblet-api", "src/joblet/joblet-init", "src/joblet/joblet-scratch",
+            "src/rnx/rnx")
 # Writes until it is told to end.
 SCRIPT = """trap go=1 USR1; echo error before >&2; i=0
 while [ -z "$go" ]; do echo line $i; i=$((i+1)); sleep 0.1; done
