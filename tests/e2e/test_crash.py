@@ -19,7 +19,7 @@ import pytest
 
 from conftest import BUILD, FINAL, IN_VM, Server, eventually, seconds
 
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", 20 if IN_VM else 180))
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", 6 if IN_VM else 150))
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(1 << 31)))
 KILL_AT = os.path.join(BUILD, "tests/e2e/crash/kill_at")
 SLOTS = 8
@@ -337,7 +337,7 @@ def spread(generator, count, most):
 
 def make_plan(crash, generator):
     """Each round: which kill, at which step. joblet-api comes before joblet: a new joblet does not make it wait."""
-    part = max(ROUNDS // 6, 2)
+    part = max(ROUNDS // 6, 1)
     steps = {mode: crash.measure(mode) for mode in ("joblet", "joblet-api")}
     # A sandbox notices the tracer before it is done; the steps after that come by time.
     steps["start"], steps["end"] = crash.kill_start("child", 10**9), crash.kill_end(10**9)

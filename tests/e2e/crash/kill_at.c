@@ -51,6 +51,8 @@ static void on_signal(int number)
 static void seize(pid_t pid, unsigned long options)
 {
     if (ptrace(PTRACE_SEIZE, pid, NULL, options) < 0 || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0) {
+        if (errno == ESRCH) /* it was faster */
+            finish("ready\nended 0\n");
         (void)fprintf(stderr, "kill_at: seize %d: %s\n", pid, strerror(errno));
         exit(1);
     }
