@@ -264,7 +264,7 @@ static int on_message(struct keeper *keeper, const struct scratch_message *messa
 
 static int read_channel(struct keeper *keeper)
 {
-    struct scratch_message message;
+    struct scratch_message message = {0};
     for (;;) {
         _cleanup_close_ int fd = -EBADF;
         int r = scratch_receive(keeper->channel_fd, /* wait= */ 0, &message, &fd);

@@ -84,7 +84,7 @@ static void wait_for_end(void)
 
 int main(void)
 {
-    struct scratch_message message;
+    struct scratch_message message = {0};
     struct scratch_message state = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_STATE};
     struct disk_place place = {.dev_fd = -EBADF, .control_fd = -EBADF};
     struct disk_template model = {0};
