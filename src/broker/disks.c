@@ -188,7 +188,7 @@ static void on_channel(struct loop_source *source, uint32_t events)
     struct disks *disks = LOOP_OWNER(source, struct disks, channel);
     (void)events;
     for (unsigned i = 0; i < MESSAGES_PER_TURN; i++) {
-        struct scratch_message message;
+        struct scratch_message message = {0};
         _cleanup_close_ int fd = -EBADF;
         int r = scratch_receive(source->fd, /* wait= */ 0, &message, &fd);
         if (r == -EAGAIN)

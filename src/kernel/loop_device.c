@@ -14,6 +14,8 @@
 #include "base/text.h"
 
 #define BLOCK_SIZE 4096U
+/* Another service of ours may remove a new device before we have opened it; not so often in a row. */
+#define MISSING_MAX 16U
 
 void loop_device_name(unsigned number, char ret_name[LOOP_DEVICE_NAME_MAX])
 {
@@ -42,16 +44,15 @@ int loop_device_attach(int dev_fd, int control_fd, int image_fd, unsigned wish, 
 {
     int fd = wish ? configure(dev_fd, image_fd, wish) : -EBUSY;
     unsigned number = wish;
-    /* ENOENT after a device was made means that nobody makes nodes here: that is an error. */
-    if (fd == -ENOENT)
-        fd = -EBUSY;
-    for (unsigned i = 0; is_taken(fd) && i < LOOP_DEVICE_COUNT; i++) {
+    unsigned missing = 0;
+    for (unsigned i = 0; (is_taken(fd) || (fd == -ENOENT && missing < MISSING_MAX)) && i < LOOP_DEVICE_COUNT; i++) {
         number = LOOP_DEVICE_FIRST + i;
         if (ioctl(control_fd, LOOP_CTL_ADD, (long)number) < 0) {
             fd = -errno;
             continue;
         }
         fd = configure(dev_fd, image_fd, number);
+        missing += fd == -ENOENT;
         if (fd < 0 && !is_taken(fd))
             (void)loop_device_remove(control_fd, number);
     }

@@ -168,6 +168,14 @@ bool disk_is_untouched(const struct disk_template *model, const struct disk *dis
            (uint64_t)space.f_ffree == model->free_inodes && image.st_blocks == disk->blocks;
 }
 
+uint64_t disk_used_bytes(const struct disk_template *model, const struct disk *disk)
+{
+    struct statfs space;
+    if (fstatfs(disk->mount_fd, &space) < 0 || space.f_bfree > model->free_blocks)
+        return UINT64_MAX;
+    return (model->free_blocks - space.f_bfree) * (uint64_t)space.f_bsize;
+}
+
 void disk_shut(const struct disk *disk)
 {
     uint32_t how = EXT4_SHUTDOWN_NO_FLUSH;

@@ -75,8 +75,10 @@ int disk_make(struct disk_place *place, const struct disk_template *model, struc
 int disk_clone(const struct disk *disk);
 /* True when the job that had it has changed nothing: not the directory, and nothing was written to the file. */
 bool disk_is_untouched(const struct disk_template *model, const struct disk *disk);
+/* What lies on it now. */
+uint64_t disk_used_bytes(const struct disk_template *model, const struct disk *disk);
 /* Drops what was not written back yet; every user gets errors from now on. Without it, letting go would first write all
- * of it out. */
+ * of it out. The kernel tells the console of it. */
 void disk_shut(const struct disk *disk);
 /* Closes it; its device is kept as a spare, or removed. The mount must be detached. Any thread. */
 void disk_close(struct disk_place *place, struct disk *disk);

@@ -23,6 +23,9 @@
 #define READY_MAX 48U
 #define MAKING_MAX 64U
 #define WORKERS 4U
+/* What a disk holds at most for being written out when it is dropped, which costs a copy in memory: less than a line on
+ * the console for every job that wrote a file. */
+#define WRITTEN_OUT_MAX (64ULL << 20)
 #define STACK_BYTES (256U * 1024)
 
 enum task { TASK_MAKE, TASK_DROP, TASK_LET_GO, TASK_END };
@@ -107,7 +110,7 @@ static void drop(struct keeper *keeper, struct item *item)
 {
     char path[24];
     name_place(item, path);
-    if (item->task == TASK_DROP)
+    if (item->task == TASK_DROP && disk_used_bytes(keeper->model, &item->disk) > WRITTEN_OUT_MAX)
         disk_shut(&item->disk);
     (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
     disk_close(keeper->place, &item->disk);
@@ -261,7 +264,7 @@ static int on_message(struct keeper *keeper, const struct scratch_message *messa
 
 static int read_channel(struct keeper *keeper)
 {
-    struct scratch_message message;
+    struct scratch_message message = {0};
     for (;;) {
         _cleanup_close_ int fd = -EBADF;
         int r = scratch_receive(keeper->channel_fd, /* wait= */ 0, &message, &fd);

@@ -84,7 +84,7 @@ static void wait_for_end(void)
 
 int main(void)
 {
-    struct scratch_message message;
+    struct scratch_message message = {0};
     struct scratch_message state = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_STATE};
     struct disk_place place = {.dev_fd = -EBADF, .control_fd = -EBADF};
     struct disk_template model = {0};
@@ -106,5 +106,6 @@ int main(void)
         wait_for_end();
     disk_place_close(&place);
     template_done(&model);
-    return r == 0 || !state.on_disk ? 0 : 1;
+    /* Not through the C library: a sanitizer would want to look into this process, which nobody may. */
+    _exit(r == 0 || !state.on_disk ? 0 : 1);
 }
