@@ -72,7 +72,7 @@ static int make_groups(struct job *job, struct making *making, struct error *err
             .processes = job->limits.processes,
             .cpus = job->limits.cpus,
             .io_bps = job->limits.io_bps,
-            .disk = job->broker->disk};
+            .disks = {job->broker->disk, job->work_device}};
     const char *group = job->note.group;
     int r = cgroup_make(job->cgroups, group, &limits, error);
     if (r < 0)
@@ -246,16 +246,14 @@ int job_launch(struct job *job, int spec_fd, struct error *error)
     making_init(&making);
     uint32_t stage = PLAN_STAGE_PREPARE;
     int r = prepare(job, &slot, &making, error);
+    if (r == 0)
+        r = make_root(job, &slot, &making, error);
+    if (r == 0)
+        r = make_work(job, &slot, error);
     if (r == 0) {
         stage = PLAN_STAGE_CGROUP;
         r = make_groups(job, &making, error);
     }
-    if (r == 0) {
-        stage = PLAN_STAGE_PREPARE;
-        r = make_root(job, &slot, &making, error);
-    }
-    if (r == 0)
-        r = make_work(job, &slot, error);
     if (r == 0)
         r = make_plan(job, &slot, &making, error);
     if (r == 0) {

@@ -238,17 +238,23 @@ static int check_cpus(const struct cpulist *wanted, const char *found, struct er
     return 0;
 }
 
+static bool has_device(const struct channel_view_limits *found, dev_t disk, uint64_t bps)
+{
+    for (unsigned i = 0; i < found->device_count && i < CHANNEL_VIEW_DEVICES_MAX; i++) {
+        const struct channel_view_device *device = &found->devices[i];
+        if (makedev(device->major, device->minor) == disk)
+            return device->read_bps == bps && device->write_bps == bps;
+    }
+    return false;
+}
+
 static int check_devices(const struct outside_plan *plan, const struct channel_view_limits *found, struct error *error)
 {
     uint64_t bps = plan->limits->io_bps;
-    for (unsigned i = 0; bps > 0 && i < found->device_count && i < CHANNEL_VIEW_DEVICES_MAX; i++) {
-        const struct channel_view_device *device = &found->devices[i];
-        if (makedev(device->major, device->minor) == plan->disk && device->read_bps == bps && device->write_bps == bps)
-            bps = 0;
-    }
-    return bps == 0 ? 0
-                    : error_text(error, EPERM, "the job's group has no I/O limit of %llu bytes/s",
-                              (unsigned long long)bps);
+    if (bps == 0 || (has_device(found, plan->disk, bps) &&
+                            (plan->work_device == 0 || has_device(found, plan->work_device, bps))))
+        return 0;
+    return error_text(error, EPERM, "the job's group has no I/O limit of %llu bytes/s", (unsigned long long)bps);
 }
 
 /* Each limit as the kernel has it. What it does not say is a limit that nobody has seen: there is no start without. */

@@ -21,7 +21,7 @@ struct outside_plan {
     dev_t work_device; /* of what is mounted at /work; 0: it is made by joblet-init */
     ino_t work_inode;
     const struct channel_limits *limits; /* that the kernel has to have, as it says itself */
-    dev_t disk;                          /* of the limit of disk traffic */
+    dev_t disk;                          /* of the limit of disk traffic, beside work_device */
 };
 
 /* Checks both processes: ids, groups, the five capability sets, no-new-privileges, filter, id maps, namespaces (not

@@ -226,10 +226,10 @@ void try_cgroup_io(const struct doctor *doctor, const struct row *row, struct fi
         finding_untested(finding, "there is no prefix");
         return;
     }
-    (void)disk_find_whole(fd, &limits.disk); /* without one the limit is refused, by that name */
+    (void)disk_find_whole(fd, &limits.disks[0]); /* without one the limit is refused, by that name */
     if (!open_group(&group, &limits, finding))
         return;
-    finding_holds(finding, "set for device %u:%u%s", major(limits.disk), minor(limits.disk), place(&group));
+    finding_holds(finding, "set for device %u:%u%s", major(limits.disks[0]), minor(limits.disks[0]), place(&group));
     close_group(&group);
 }
 

@@ -35,6 +35,7 @@ enum cgroup_controller {
 #define CGROUP_HIERARCHIES_MAX 6U /* one for each controller, and v2 beside them */
 #define CGROUP_PATH_MAX 512U
 #define CGROUP_NAME_MAX 48U
+#define CGROUP_DISKS_MAX 2U
 
 struct cgroup_hierarchy {
     bool v2;
@@ -76,8 +77,10 @@ struct cgroup_limits {
     uint32_t cpu_percent; /* of one core */
     uint32_t processes;
     struct cpulist cpus; /* empty: any */
-    uint64_t io_bps;     /* bytes a second read from @disk, and as many written to it */
-    dev_t disk;          /* kernel/disk.h; 0: not known, then an I/O limit is an error */
+    uint64_t io_bps;     /* bytes a second read from each of @disks, and as many written to it */
+    /* Whole block devices (kernel/disk.h). The first is that of the jobs' files: 0, not known, makes an I/O limit an
+     * error. The second, if not 0, lies upon it: the job's own. */
+    dev_t disks[CGROUP_DISKS_MAX];
 };
 
 /* Makes the groups @name with all limits set. A limit that cannot be set is an error that names it. On failure nothing

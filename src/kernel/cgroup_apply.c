@@ -83,8 +83,8 @@ static int set_cpus(const struct cgroup_host *host, const char *name, const stru
     return r < 0 ? error_errno(error, -r, "CPU cores '%.40s'", text) : 0;
 }
 
-/* Reads and writes of the disk that holds the jobs' files. What is written through a loop device to it is counted too:
- * the kernel's loop driver works in the group of who wrote. */
+/* Reads and writes of the disk that holds the jobs' files, and of the job's own disk upon it: what goes to that is
+ * slowed where the job waits for it, and not only where the kernel writes it back later. */
 static int set_io(
         const struct cgroup_host *host, const char *name, const struct cgroup_limits *limits, struct error *error)
 {
@@ -97,13 +97,17 @@ static int set_io(
                 "I/O limit of %llu bytes/s cannot be enforced on this host: it takes control groups of version 2 with "
                 "the controller 'io' (version 1 slows direct I/O alone)",
                 bps);
-    if (limits->disk == 0)
+    if (limits->disks[0] == 0)
         return error_text(error, EOPNOTSUPP,
                 "I/O limit of %llu bytes/s cannot be enforced on this host: the jobs' files are not on one disk", bps);
-    char path[CGROUP_FILE_MAX];
-    char text[96];
-    (void)snprintf(text, sizeof(text), "%u:%u rbps=%llu wbps=%llu", major(limits->disk), minor(limits->disk), bps, bps);
-    int r = fd_write_file_at(host->hierarchies[index].parent_fd, cgroup_file(path, name, "io.max"), text);
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < CGROUP_DISKS_MAX && limits->disks[i] != 0; i++) {
+        char path[CGROUP_FILE_MAX];
+        char text[96];
+        (void)snprintf(text, sizeof(text), "%u:%u rbps=%llu wbps=%llu", major(limits->disks[i]),
+                minor(limits->disks[i]), bps, bps);
+        r = fd_write_file_at(host->hierarchies[index].parent_fd, cgroup_file(path, name, "io.max"), text);
+    }
     return r < 0 ? error_errno(error, -r, "I/O limit of %llu bytes/s", bps) : 0;
 }
 

@@ -183,7 +183,7 @@ static void test_io(void **state)
     assert_int_equal(cgroup_make(&host, "job-a", &limits, &error), -EOPNOTSUPP);
     assert_non_null(strstr(error.text, "I/O limit of 1048576 bytes/s cannot be enforced"));
     _cleanup_close_ int fd = open("/usr", O_RDONLY | O_CLOEXEC);
-    if (host.controllers[CGROUP_IO] < 0 || disk_find_whole(fd, &limits.disk) < 0)
+    if (host.controllers[CGROUP_IO] < 0 || disk_find_whole(fd, &limits.disks[0]) < 0)
         skip(); /* refused was all that there is to see */
     assert_int_equal(cgroup_make(&host, "job-a", &limits, &error), 0);
     read_limit(CGROUP_IO, "", "io.max", text);
