@@ -141,6 +141,10 @@ static void refuse_unknown(struct reader *reader, const char *section, const cha
 {
     char shown[RUNTIME_SHOWN_MAX];
     char names[256] = "";
+    if (reader->problems->texts.count >= RUNTIME_PROBLEMS_MAX) {
+        reader->problems->left_out++;
+        return;
+    }
     size_t used = 0;
     runtime_show(key, shown);
     for (unsigned i = 0; i < FIELD_COUNT && used < sizeof(names); i++)
@@ -210,8 +214,6 @@ static int read_document(struct reader *reader)
         runtime_problems_add(reader->problems, 0, "the text is empty");
         return -EINVAL;
     }
-    if (yaml->event.data.document_start.tag_directives.start != yaml->event.data.document_start.tag_directives.end)
-        runtime_problems_add(reader->problems, runtime_yaml_line(yaml), "directives ('%%TAG') are not permitted");
     r = runtime_yaml_next(yaml);
     if (r < 0)
         return r;
@@ -294,9 +296,10 @@ static int finish(struct runtime_spec *spec)
 
 static int parse(struct reader *reader, const char *text, size_t size)
 {
-    if (runtime_yaml_init(&reader->yaml, text, size, reader->problems) < 0)
-        return -ENOMEM;
-    int r = read_document(reader);
+    int r = runtime_yaml_init(&reader->yaml, text, size, reader->problems);
+    if (r < 0)
+        return r;
+    r = read_document(reader);
     runtime_yaml_done(&reader->yaml);
     if (r == 0) {
         check_missing(reader);

@@ -5,9 +5,42 @@
 
 #include "base/fd.h"
 
+/* The size of what libyaml takes for a line's end at @at, or 0. */
+static size_t line_break(const char *at, size_t size)
+{
+    static const char *const breaks[] = {"\r\n", "\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < ELEMENTS(breaks); i++) {
+        size_t length = strlen(breaks[i]);
+        if (length <= size && memcmp(at, breaks[i], length) == 0)
+            return length;
+    }
+    return 0;
+}
+
+/* A directive is a line that begins with "%". */
+static bool refuse_directives(const char *text, size_t size, struct runtime_problems *problems)
+{
+    static const char mark[] = "\xef\xbb\xbf"; /* of the byte order, at the text's start */
+    unsigned line = 1;
+    bool start = true;
+    for (size_t i = size >= 3 && memcmp(text, mark, 3) == 0 ? 3 : 0; i < size;) {
+        if (start && text[i] == '%') {
+            runtime_problems_add(problems, line, "directives (a line that begins with '%%') are not permitted");
+            return true;
+        }
+        size_t length = line_break(text + i, size - i);
+        start = length > 0;
+        line += start ? 1 : 0;
+        i += start ? length : 1;
+    }
+    return false;
+}
+
 int runtime_yaml_init(struct runtime_yaml *yaml, const char *text, size_t size, struct runtime_problems *problems)
 {
     *yaml = (struct runtime_yaml){.problems = problems};
+    if (refuse_directives(text, size, problems))
+        return -EINVAL;
     if (!yaml_parser_initialize(&yaml->parser))
         return -ENOMEM;
     yaml_parser_set_encoding(&yaml->parser, YAML_UTF8_ENCODING);

@@ -1,5 +1,6 @@
 /* YAML as a stream of events in bounded depth and number. Nothing can be made to expand: anchors, aliases and tags are
- * refused at the event that shows them, no document is ever built. For this folder only. */
+ * refused at the event that shows them, no document is ever built. Directives are refused before libyaml sees the text,
+ * because it compares each with all others: 256 KiB of them would take it a second. For this folder only. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +21,7 @@ struct runtime_yaml {
     struct runtime_problems *problems;
 };
 
-/* Borrows @text and @problems. 0 or -ENOMEM. */
+/* Borrows @text and @problems. 0; -EINVAL with the problem added, when there is a directive; -ENOMEM. */
 int runtime_yaml_init(struct runtime_yaml *yaml, const char *text, size_t size, struct runtime_problems *problems);
 void runtime_yaml_done(struct runtime_yaml *yaml);
 

@@ -139,6 +139,16 @@ static void test_whole(void **state)
     assert_string_equal(spec->post_install, "echo a\n\techo b\n");
 }
 
+/* "%" in a text is no directive. */
+static void test_percent(void **state)
+{
+    (void)state;
+    _cleanup_(runtime_spec_freep) struct runtime_spec *spec =
+            parse(LEAST "environment:\n  A: '%d \xc3\x85%'\n  B: |\n    %TAG\n  # \xd0\x85%\n");
+    assert_string_equal(spec->environment.items[0], "A=%d \xc3\x85%");
+    assert_string_equal(spec->environment.items[1], "B=%TAG\n");
+}
+
 static void test_nothing_is_left_out(void **state)
 {
     (void)state;
@@ -266,7 +276,8 @@ static void test_not_yaml(void **state)
             {LEAST "&a npm: [x]\n", "line 6: anchors ('&') are not permitted"},
             {LEAST "hooks: {post_install: \"a\\0b\"}\n", "line 6: a text holds a NUL character"},
             {LEAST "\"pip\\0\": [a]\n", "line 6: a text holds a NUL character"},
-            {"%TAG ! tag:x,2000:\n---\n" LEAST, "line 1: directives ('%TAG') are not permitted"},
+            {"%TAG ! tag:x,2000:\n---\n" LEAST, "line 1: directives (a line that begins with '%') are not permitted"},
+            {LEAST "...\n%YAML 1.1\n---\na: b\n", "line 7: directives"},
             {LEAST "x: [[[[[[[[a]]]]]]]]\n", "line 6: unknown key 'x'"},
     };
     for (size_t i = 0; i < ELEMENTS(rows); i++) {
@@ -363,6 +374,13 @@ static void test_bounds(void **state)
     assert_repeated("", "? ", 100000, "", "", 2);
     assert_repeated("a: &a [x,x,x,x]\nb: &b [*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\n", "d: [*c,*c,*c,*c]\n", 1000, LEAST,
             "", RUNTIME_PROBLEMS_MAX);
+
+    /* libyaml compares each directive with all others. */
+    assert_repeated("# comment\n", "%TAG !a! b\n", 20000, "---\n" LEAST, "line 2: directives", 1);
+    assert_repeated("\xef\xbb\xbf", "%TAG !a! b\n", 20000, "---\n" LEAST, "line 1: directives", 1);
+    static const char *const breaks[] = {"\r", "\r\n", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < ELEMENTS(breaks); i++)
+        assert_repeated(breaks[i], "%TAG !a! b\r", 20000, "---\n" LEAST, "line 2: directives", 1);
 
     /* 257 variables of different names. */
     char *text = NULL;
@@ -525,6 +543,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_least),
             cmocka_unit_test(test_whole),
+            cmocka_unit_test(test_percent),
             cmocka_unit_test(test_nothing_is_left_out),
             cmocka_unit_test(test_rules),
             cmocka_unit_test(test_not_yaml),
