@@ -10,6 +10,9 @@
 #include "runtime/profile.h"
 #include "runtime/spec.h"
 
+/* Of a request beside its text. */
+#define REQUEST_ROOM 4096U
+
 /* True when some kind of host has the language in several versions, each under its own name. */
 static bool has_versions(enum runtime_language language)
 {
@@ -95,9 +98,24 @@ static void answer_invalid(struct grpc_call *call, struct runtime_problems *prob
     reply_message(call, &answer.base);
 }
 
+/* What is much too large is not even unpacked: the loop has other calls to answer. */
+static bool refuse_size(struct grpc_call *call, size_t size)
+{
+    if (size <= RUNTIME_SPEC_SIZE_MAX + REQUEST_ROOM)
+        return false;
+    struct runtime_problems problems = {0};
+    runtime_problems_add(
+            &problems, 0, "the text has about %zu bytes; at most %u are permitted", size, RUNTIME_SPEC_SIZE_MAX);
+    answer_invalid(call, &problems);
+    runtime_problems_done(&problems);
+    return true;
+}
+
 void runtimes_validate(struct grpc_call *call, const uint8_t *bytes, size_t size, void *user)
 {
     (void)user;
+    if (refuse_size(call, size))
+        return;
     struct error error = {0};
     ProtobufCMessage *message = wire_unpack(&joblet__validate_runtime_yamlrequest__descriptor, bytes, size, &error);
     if (!message) {

@@ -63,12 +63,19 @@ static bool is_packages(const char *text)
 {
     if (strcmp(text, ":all:") == 0 || strcmp(text, ":none:") == 0)
         return true;
-    _cleanup_free_ char *copy = strdup(text);
-    char *rest = copy;
-    for (const char *name = copy; name && (name = strsep(&rest, ","));)
+    for (;;) {
+        char name[RUNTIME_PACKAGE_MAX + 1];
+        size_t length = strcspn(text, ",");
+        if (length >= sizeof(name))
+            return false;
+        memcpy(name, text, length);
+        name[length] = '\0';
         if (!rule_is_pip(name) || strpbrk(name, "[<>=!~"))
             return false;
-    return copy && *text;
+        if (text[length] == '\0')
+            return true;
+        text += length + 1;
+    }
 }
 
 static bool is_value(enum value_kind kind, const char *text)

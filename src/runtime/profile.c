@@ -31,9 +31,9 @@ static const struct {
     const char *environment[4];
     const char *test[4];
 } languages[RUNTIME_LANGUAGE_COUNT] = {
-        [RUNTIME_LANGUAGE_PYTHON] = {"3.11", 2, {"python3", "pip3"},
+        [RUNTIME_LANGUAGE_PYTHON] = {"3.11", 2, {"python{V}", "python3", "pip3"},
                 {"PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"},
-                {"python3", "-c", "import ssl, ctypes, sys; print(sys.version)"}},
+                {"python{V}", "-c", "import ssl, ctypes, sys; print(sys.version)"}},
         [RUNTIME_LANGUAGE_JAVA] = {"17", 3, {"java", "javac", "jar", "jshell", "keytool"}, {NULL},
                 {"java", "-version"}},
         [RUNTIME_LANGUAGE_NODE] = {"18", 0, {"node", "npm", "npx"}, {"NODE_ENV=production"},

@@ -104,15 +104,11 @@ bool runtime_version_is_valid(const char *text)
     return is_version_like(text, &tail, &count) && count == 3;
 }
 
-/* The next of up to three numbers; "0" when there are no more. */
-static const char *next_number(const char **text, size_t *ret_length)
+/* What follows a number of @length digits: the next number, of no digits when there are no more. */
+static const char *skip_number(const char *number, size_t length)
 {
-    const char *number = *text;
-    *ret_length = strspn(number, DIGITS);
-    *text += *ret_length;
-    if (**text == '.' && *ret_length > 0)
-        (*text)++;
-    return number;
+    number += length;
+    return length > 0 && *number == '.' ? number + 1 : number;
 }
 
 int runtime_version_compare(const char *left, const char *right)
@@ -125,13 +121,13 @@ int runtime_version_compare(const char *left, const char *right)
     if (!left_valid || !right_valid)
         return left_valid != right_valid ? (left_valid ? 1 : -1) : strcmp(left, right);
     for (unsigned i = 0; i < 3; i++) {
-        size_t left_length;
-        size_t right_length;
-        const char *left_number = next_number(&left, &left_length);
-        const char *right_number = next_number(&right, &right_length);
-        int order = compare_numbers(left_number, left_length, right_number, right_length);
+        size_t left_length = strspn(left, DIGITS);
+        size_t right_length = strspn(right, DIGITS);
+        int order = compare_numbers(left, left_length, right, right_length);
         if (order != 0)
             return order;
+        left = skip_number(left, left_length);
+        right = skip_number(right, right_length);
     }
     bool left_pre = *left_tail == '-';
     bool right_pre = *right_tail == '-';

@@ -449,7 +449,8 @@ class Runtimes(Case):
         self.assertEqual(answer.message, "the runtime specification has 4 errors")
         self.assertEqual(list(answer.warnings), [])
         for text, error in (("", "the text is empty"), ("- a", "line 1: the text is not keys and values"),
-                            ("x" * (10 << 20), "the text has 10485760 bytes; at most 262144 are permitted"),
+                            ("x" * (10 << 20), "the text has about 10485765 bytes; at most 262144 are permitted"),
+                            ("x" * 262145, "the text has 262145 bytes; at most 262144 are permitted"),
                             ("a: &a [x]\nb: [*a, *a]\n", "line 1: anchors ('&') are not permitted")):
             answer = self.validate(text)
             self.assertFalse(answer.valid)

@@ -158,6 +158,8 @@ static void test_the_rest(void **state)
     assert_int_equal(runtime_profile_expand(python, platform("ubuntu-amd64"), &recipe, NULL), 0);
     assert_list(&recipe.environment, "PYTHONDONTWRITEBYTECODE=1 JAVA_HOME=/x PYTHONUNBUFFERED=0 ");
     assert_list(&recipe.libraries, "/usr/lib/x86_64-linux-gnu/libpython3.11*.so* ");
+    assert_list(&recipe.binaries, "python3.11 python3 pip3 ");
+    assert_string_equal(recipe.test.items[0], "python3.11");
     runtime_recipe_done(&recipe);
 }
 
