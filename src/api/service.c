@@ -10,6 +10,7 @@
 #include "api/reply.h"
 #include "api/request.h"
 #include "api/roles.h"
+#include "api/runtimes.h"
 #include "api/wire.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -200,6 +201,7 @@ static const struct grpc_method methods[] = {
         {"/joblet.JobService/GetJobLogs", handle_get_job_logs},
         {"/joblet.JobService/ListJobs", handle_list_jobs},
         {"/joblet.MonitoringService/GetSystemStatus", handle_get_system_status},
+        {"/joblet.RuntimeService/ValidateRuntimeYAML", runtimes_validate},
         /* Known, so that a role is refused first, and not there yet. */
         {"/joblet.JobService/CancelJob", NULL},
         {"/joblet.JobService/StreamJobMetrics", NULL},
@@ -218,7 +220,6 @@ static const struct grpc_method methods[] = {
         {"/joblet.RuntimeService/TestRuntime", NULL},
         {"/joblet.RuntimeService/RemoveRuntime", NULL},
         {"/joblet.RuntimeService/BuildRuntime", NULL},
-        {"/joblet.RuntimeService/ValidateRuntimeYAML", NULL},
 };
 
 const struct grpc_method *service_methods(size_t *ret_count)

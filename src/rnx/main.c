@@ -20,6 +20,7 @@ const struct rnx_verb *const rnx_verbs[] = {
         &job_stop_verb,
         &job_delete_verb,
         &job_delete_all_verb,
+        &runtime_validate_verb,
         &monitor_status_verb,
         &nodes_verb,
         &version_verb,

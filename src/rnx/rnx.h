@@ -55,6 +55,7 @@ extern const struct rnx_verb job_log_verb;
 extern const struct rnx_verb job_stop_verb;
 extern const struct rnx_verb job_delete_verb;
 extern const struct rnx_verb job_delete_all_verb;
+extern const struct rnx_verb runtime_validate_verb;
 extern const struct rnx_verb monitor_status_verb;
 extern const struct rnx_verb nodes_verb;
 extern const struct rnx_verb version_verb;

@@ -398,6 +398,94 @@ class Roles(Case):
         self.refused(grpc.StatusCode.UNIMPLEMENTED, self.admin.networks.ListNetworks, pb.EmptyRequest(), timeout=10)
 
 
+class Runtimes(Case):
+    LEAST = "schema_version: '1.0'\nname: a\nversion: 1.0.0\ndescription: d\nbase: {language: python, version: '3.11'}\n"
+
+    def validate(self, text, client=None):
+        request = pb.ValidateRuntimeYAMLRequest(yaml_content=text)
+        return (client or self.admin).runtimes.ValidateRuntimeYAML(request, timeout=10)
+
+    def test_validate(self):
+        for check in (self.check_valid, self.check_least, self.check_invalid, self.check_malformed, self.check_roles):
+            with self.subTest(check.__name__):
+                check()
+
+    def check_valid(self):
+        answer = self.validate(self.LEAST + "pip: [b, a==1]\nnpm: ['@x/y']\nhooks: {pre_install: 'true'}\n"
+                               "requirements: {gpu: true}\nplatforms: [debian-amd64]\npip_options: --pre\n")
+        self.assertEqual((answer.valid, list(answer.errors)), (True, []))
+        self.assertEqual(answer.message, "the runtime specification is valid")
+        info = answer.spec_info
+        self.assertEqual((info.name, info.version, info.language, info.language_version, info.description),
+                         ("a", "1.0.0", "python", "3.11", "d"))
+        self.assertEqual((list(info.pip_packages), list(info.npm_packages)), (["b", "a==1"], ["@x/y"]))
+        self.assertEqual((info.has_hooks, info.requires_gpu), (True, True))
+        self.assertRegex(info.digest, "^[0-9a-f]{64}$")
+        # What was not looked at is said.
+        for part in ("package availability is not checked by this server yet", "platforms: ", "requirements.gpu: ",
+                     "this server does not build runtimes yet"):
+            self.assertEqual(len([text for text in answer.warnings if part in text]), 1, answer.warnings)
+
+    def check_least(self):
+        answer = self.validate(self.LEAST)
+        self.assertTrue(answer.valid)
+        self.assertEqual((answer.spec_info.has_hooks, answer.spec_info.requires_gpu), (False, False))
+        self.assertEqual(list(answer.warnings), ["package availability is not checked by this server yet",
+                                                 "this server does not build runtimes yet"])
+        # The order of keys and comments make no other specification.
+        other = self.validate("# x\n" + "\n".join(reversed(self.LEAST.strip().split("\n"))))
+        self.assertEqual(other.spec_info.digest, answer.spec_info.digest)
+        go = self.validate(self.LEAST.replace("python", "go"))
+        self.assertIn("base.version: hosts have one version", "\n".join(go.warnings))
+        self.assertNotEqual(go.spec_info.digest, answer.spec_info.digest)
+
+    def check_invalid(self):
+        answer = self.validate(self.LEAST.replace("name: a", "name: A") + "pip: [--pre, 'x y']\nenviroment: {A: b}\n")
+        self.assertFalse(answer.valid)
+        self.assertFalse(answer.HasField("spec_info"))
+        self.assertEqual([error[:30] for error in answer.errors],
+                         ["line 2: name: 'A' is not 1 to ", "line 6: pip: '--pre' is not a ", "line 6: pip: 'x y' is not a pa",
+                          "line 7: unknown key 'enviromen"])
+        self.assertEqual(answer.message, "the runtime specification has 4 errors")
+        self.assertEqual(list(answer.warnings), [])
+        for text, error in (("", "the text is empty"), ("- a", "line 1: the text is not keys and values"),
+                            ("x" * (10 << 20), "the text has about 10485765 bytes; at most 262144 are permitted"),
+                            ("x" * 262145, "the text has 262145 bytes; at most 262144 are permitted"),
+                            ("a: &a [x]\nb: [*a, *a]\n", "line 1: anchors ('&') are not permitted")):
+            answer = self.validate(text)
+            self.assertFalse(answer.valid)
+            self.assertIn(error, answer.errors[0])
+        answer = self.validate("".join("k%d: v\n" % number for number in range(3000)))
+        self.assertEqual(len(answer.errors), 65)
+        self.assertEqual(answer.errors[-1], "%d more errors are not listed" % (3005 - 64))
+
+    def check_malformed(self):
+        raw = self.admin.channel.unary_unary("/joblet.RuntimeService/ValidateRuntimeYAML", request_serializer=lambda data: data,
+                                             response_deserializer=lambda data: data)
+        for data in (b"\xff", b"\x0a\x02\xff\xfe", b"\x0a\x03a\x00b"):
+            self.refused(grpc.StatusCode.INVALID_ARGUMENT, raw, data, timeout=10)
+
+    def check_roles(self):
+        for name in ("reader", "developer", "none"):
+            details = self.refused(grpc.StatusCode.PERMISSION_DENIED, self.validate, self.LEAST, self.client(name))
+            self.assertIn("validate_runtime", details)
+        for name in ("maintainer", "admin"):
+            self.assertTrue(self.validate(self.LEAST, self.client(name)).valid)
+
+    def test_others_are_answered(self):
+        """Specifications as large and as wrong as can be, many at once, do not hold up others."""
+        text = "".join("k%d: [a, b\n" % number for number in range(20000))[:262144]
+        worst = "".join("k: v\n" for _ in range(9999))
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = [pool.submit(self.validate, content) for content in [text, worst] * 16]
+            for _ in range(10):
+                start = time.monotonic()
+                self.admin.list()
+                self.assertLess(time.monotonic() - start, 3)
+            for answer in answers:
+                self.assertFalse(answer.result().valid)
+
+
 class Logs(Case):
     def test_of_an_ended_job(self):
         uuid = self.admin.run("out:one\n", "err:two\n", "out:three\n").job_uuid

@@ -24,7 +24,8 @@ METHODS = {  # all of the contract, with the lowest role that may call each
     "RuntimeService": {"ListRuntimes": "reader", "GetRuntimeInfo": "reader", "TestRuntime": "developer",
                        "RemoveRuntime": "admin", "BuildRuntime": "maintainer", "ValidateRuntimeYAML": "maintainer"},
 }
-OFFERED = {"RunJob", "GetJobStatus", "StopJob", "DeleteJob", "DeleteAllJobs", "GetJobLogs", "ListJobs", "GetSystemStatus"}
+OFFERED = {"RunJob", "GetJobStatus", "StopJob", "DeleteJob", "DeleteAllJobs", "GetJobLogs", "ListJobs", "GetSystemStatus",
+           "ValidateRuntimeYAML"}
 ORDER = ["reader", "developer", "maintainer", "admin"]
 
 

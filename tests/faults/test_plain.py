@@ -1,6 +1,6 @@
 """What is installed has no way to be told to do less: no hook of the tests, by symbols and by texts, and no option.
 
-    test_plain.py NM JOBLET JOBLET_API JOBLET_INIT RNX JOBLET_FAULTS INIT_FAULTS INIT_HOOKS LYING_INIT
+    test_plain.py NM JOBLET JOBLET_API JOBLET_INIT JOBLET_SCRATCH RNX JOBLET_FAULTS INIT_FAULTS INIT_HOOKS LYING_INIT
 
 The last four are the programs with hooks: there the same look has to find them."""
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 NM, JOBLET, *PROGRAMS = sys.argv[1:]
-PLAIN, HOOKED = [JOBLET, *PROGRAMS[:3]], PROGRAMS[3:]
+PLAIN, HOOKED = [JOBLET, *PROGRAMS[:4]], PROGRAMS[4:]
 # Also what the debugging information calls the parts of struct plan that only test builds have.
 TEXTS = [b"JOBLET_TEST_HOOKS", b"swap_first", b"swap_second", b"@DIRECTORY@"]
 SYMBOLS = ("__wrap_", "faults_", "steps_marker", "lies_about")

@@ -73,7 +73,8 @@ class StandIn:
         self.requests = []
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=8))
         for service, base in (("JobService", pb2_grpc.JobServiceServicer),
-                              ("MonitoringService", pb2_grpc.MonitoringServiceServicer)):
+                              ("MonitoringService", pb2_grpc.MonitoringServiceServicer),
+                              ("RuntimeService", pb2_grpc.RuntimeServiceServicer)):
             servicer = type(service, (base,), {})()
             for method in pb2.DESCRIPTOR.services_by_name[service].methods:
                 setattr(servicer, method.name, self.handler(method))
@@ -105,7 +106,7 @@ class StandIn:
             yield from answer
 
         return stream if method.name in ("GetJobLogs", "StreamJobMetrics", "GetJobMetrics", "StreamJobTelematics",
-                                         "GetJobTelematics", "StreamSystemMetrics") else unary
+                                         "GetJobTelematics", "StreamSystemMetrics", "BuildRuntime") else unary
 
 
 def indented(text, blanks=6):

@@ -880,10 +880,12 @@ Usage examples:
         self.check(["jbo"], 2, err='Error: unknown command "jbo" for "rnx"\n\n\'rnx help\' lists the commands.\n')
         self.check(["list"], 2, err='Error: unknown command "list" for "rnx"\n\nDid you mean this?\n  rnx job list\n\n'
                                     "'rnx help' lists the commands.\n")
-        for words in (["volume", "list"], ["network", "list"], ["runtime", "list"]):
+        for words in (["volume", "list"], ["network", "list"]):
             self.fails(words, 2, 'unknown command "%s" for "rnx"' % words[0])
         for word in ("cancel", "metrics", "telematics"):
             self.fails(["job", word, UUID], 2, 'unknown command "%s" for "rnx job"' % word)
+        for word in ("build", "list", "info", "test", "remove", "status"):
+            self.fails(["runtime", word, "x"], 2, 'unknown command "%s" for "rnx runtime"' % word)
         self.fails(["monitor", "top"], 2, 'unknown command "top" for "rnx monitor"')
 
     def test_full_disk(self):
@@ -892,6 +894,115 @@ Usage examples:
             result = subprocess.run([RNX, "job", "list"], stdout=full, stderr=subprocess.PIPE, cwd=work, env=environment())
         self.assertEqual((result.returncode, result.stderr),
                          (1, b"Error: cannot write the output: No space left on device\n"))
+
+
+class Runtime(Case):
+    def setUp(self):
+        super().setUp()
+        self.directory = os.path.join(work, "runtime")
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os.mkdir(self.directory)
+        server.answers["ValidateRuntimeYAML"] = self.valid = pb2.ValidateRuntimeYAMLResponse(
+            valid=True, message="fine", warnings=["not all was checked"], spec_info=pb2.RuntimeYAMLInfo(
+                name="a", version="1.0.0", language="python", language_version="3.11", description="d\x1b[2Je"))
+
+    def write(self, data, name="runtime.yaml"):
+        path = os.path.join(self.directory, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+    def test_valid(self):
+        path = self.write("name: gr\u00fc\u00df\n".encode())
+        self.check(["runtime", "validate", path], out="""\
+\u2713 Runtime specification is valid
+
+Warnings:
+  \u26a0 not all was checked
+
+Specification:
+  Name:        a
+  Version:     1.0.0
+  Language:    python 3.11
+  Description: d\\x1b[2Je
+""")
+        self.assertEqual(self.request("ValidateRuntimeYAML").yaml_content, "name: gr\u00fc\u00df\n")
+
+    def test_all_fields(self):
+        info = self.valid.spec_info
+        info.pip_packages.extend(["x", "y==1"])
+        info.npm_packages.extend(["@a/b"])
+        info.has_hooks = info.requires_gpu = True
+        info.digest = "ab12"
+        result = rnx("runtime", "validate", self.write(b"x"))
+        self.assertEqual(result.stdout.decode().split("Description: ")[1], """\
+d\\x1b[2Je
+  Pip:         x, y==1
+  NPM:         @a/b
+  Hooks:       defined
+  GPU:         required
+  Digest:      ab12
+""")
+        result = rnx("--json", "runtime", "validate", self.write(b"x"))
+        self.assertEqual(json.loads(result.stdout), dict(
+            valid=True, message="fine", errors=None, warnings=["not all was checked"], spec_info=dict(
+                name="a", version="1.0.0", language="python", language_version="3.11", description="d\x1b[2Je",
+                pip_packages=["x", "y==1"], npm_packages=["@a/b"], has_hooks=True, requires_gpu=True, digest="ab12")))
+        self.assertEqual(result.returncode, 0)
+
+    def test_invalid(self):
+        server.answers["ValidateRuntimeYAML"] = pb2.ValidateRuntimeYAMLResponse(message="no", errors=["line 1: a", "line 2: \nb"])
+        path = self.write(b"x")
+        self.check(["runtime", "validate", path], 1, err="Error: validation failed\n", out="""\
+\u2717 Runtime specification is invalid
+
+Errors:
+  \u2022 line 1: a
+  \u2022 line 2: \\nb
+""")
+        self.check(["runtime", "validate", "--json", path], 1, err="Error: validation failed\n", out="""\
+{
+  "valid": false,
+  "message": "no",
+  "errors": [
+    "line 1: a",
+    "line 2: \\nb"
+  ],
+  "warnings": null,
+  "spec_info": null
+}
+""")
+
+    def test_where_it_is_read_from(self):
+        self.fails(["runtime", "validate", self.directory], 1, "failed to read runtime.yaml: ", "No such file or directory")
+        self.write(b"two", "runtime.yml")
+        self.assertEqual(rnx("runtime", "validate", self.directory).returncode, 0)
+        self.write(b"one")
+        self.assertEqual(rnx("runtime", "validate", "runtime").returncode, 0)
+        with subprocess.Popen(["echo", "three"], stdout=subprocess.PIPE) as pipe:
+            self.assertEqual(rnx("runtime", "validate", "/dev/stdin", stdin=pipe.stdout).returncode, 0)
+        self.assertEqual([request.yaml_content for _, request, _ in server.requests], ["two", "one", "three\n"])
+
+    def test_what_cannot_be_sent(self):
+        for data, part in ((b"a\0b", "byte 2 is a NUL character"), (b"\xff", "not UTF-8"),
+                           (b"x" * (1 << 20 | 1), "larger than 1048576 bytes")):
+            self.fails(["runtime", "validate", self.write(data)], 1, "failed to read runtime.yaml: ", part)
+        self.fails(["runtime", "validate", "/dev/zero"], 1, "larger than 1048576 bytes")
+        self.fails(["runtime", "validate", os.path.join(work, "nothing")], 1, "No such file or directory")
+        os.remove(os.path.join(self.directory, "runtime.yaml"))
+        os.mkdir(os.path.join(self.directory, "runtime.yaml"))
+        self.fails(["runtime", "validate", self.directory], 1, "Is a directory")
+        self.assertEqual(server.requests, [])
+
+    def test_errors(self):
+        path = self.write(b"x")
+        server.answers["ValidateRuntimeYAML"] = (grpc.StatusCode.PERMISSION_DENIED, "not you")
+        self.check(["runtime", "validate", path], 1, err="Error: failed to validate the runtime specification: rpc error: "
+                   "code = PermissionDenied desc = not you\n")
+        self.fails(["runtime", "validate"], 2, "accepts 1 arg(s), received 0")
+        self.fails(["runtime", "validate", path, path], 2, "accepts 1 arg(s), received 2")
+        self.assertIn("runtime.yaml", rnx("help", "runtime", "validate").stdout.decode())
+        self.assertIn("runtime validate", rnx("runtime").stdout.decode())
 
 
 class Connection(Case):

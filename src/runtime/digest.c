@@ -1,0 +1,73 @@
+/* The canonical form: each value as "KEY SIZE\n" and its bytes, keys in a fixed order, so that no text can look like
+ * the next key. */
+#include <errno.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "runtime/profile.h"
+#include "runtime/spec.h"
+
+#define DIGEST_SIZE 32U
+
+static void put(FILE *file, const char *key, const char *text)
+{
+    (void)fprintf(file, "%s %zu\n%s\n", key, strlen(text), text);
+}
+
+static void put_number(FILE *file, const char *key, uint64_t number)
+{
+    (void)fprintf(file, "%s %" PRIu64 "\n", key, number);
+}
+
+static void put_list(FILE *file, const char *key, const struct runtime_list *list)
+{
+    put_number(file, key, list->count);
+    for (size_t i = 0; i < list->count; i++)
+        put(file, "-", list->items[i]);
+}
+
+static void put_spec(FILE *file, const struct runtime_spec *spec)
+{
+    put(file, "schema_version", "1.0");
+    put(file, "name", spec->name);
+    put(file, "version", spec->version);
+    put(file, "description", spec->description);
+    put(file, "language", runtime_language_name(spec->language));
+    put(file, "language_version", spec->language_version);
+    put_list(file, "pip", &spec->pip);
+    put_list(file, "pip_options", &spec->pip_options);
+    put_list(file, "npm", &spec->npm);
+    put_list(file, "environment", &spec->environment);
+    put_number(file, "gpu", spec->gpu);
+    put(file, "cuda_version", spec->cuda_version);
+    put_number(file, "min_memory", spec->min_memory_bytes);
+    for (unsigned i = 0; i < RUNTIME_PLATFORM_COUNT; i++)
+        if (spec->platforms & 1U << i)
+            put(file, "platform", runtime_platform_find(i)->name);
+    put_list(file, "libraries", &spec->libraries);
+    put_number(file, "timeout", spec->hook_timeout_ns);
+    put(file, "pre_install", spec->pre_install);
+    put(file, "post_install", spec->post_install);
+}
+
+int runtime_spec_digest(const struct runtime_spec *spec, char ret_digest[RUNTIME_DIGEST_MAX])
+{
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    if (!file)
+        return -ENOMEM;
+    put_spec(file, spec);
+    bool failed = ferror(file);
+    if (fclose(file) != 0 || failed)
+        return -ENOMEM;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    if (EVP_Digest(text, size, digest, NULL, EVP_sha256(), NULL) != 1)
+        return -ENOMEM;
+    for (size_t i = 0; i < DIGEST_SIZE; i++)
+        (void)snprintf(ret_digest + 2 * i, 3, "%02x", digest[i]);
+    return 0;
+}
