@@ -1000,7 +1000,8 @@ static void send_mutated(struct mutating *mutating)
 {
     uint8_t bytes[CHANNEL_MESSAGE_MAX] = {0};
     static const uint16_t weights[] = {CHANNEL_LIST_JOBS, CHANNEL_JOB_START, CHANNEL_JOB_SIGNAL, CHANNEL_JOB_SIGNAL,
-            CHANNEL_JOB_SIGNAL, CHANNEL_JOB_RELEASE, CHANNEL_JOB_RELEASE, CHANNEL_JOB_REMOVE, CHANNEL_JOB_REMOVE};
+            CHANNEL_JOB_SIGNAL, CHANNEL_JOB_RELEASE, CHANNEL_JOB_RELEASE, CHANNEL_JOB_REMOVE, CHANNEL_JOB_REMOVE,
+            CHANNEL_JOB_LOOK};
     uint16_t operation = weights[next(mutating) % ELEMENTS(weights)];
     uint16_t size = channel_request_size(operation);
     int fd = -EBADF;
@@ -1066,7 +1067,8 @@ static void take_reply(struct mutating *mutating, const struct channel_received 
             [CHANNEL_JOB_START] = sizeof(struct channel_start_reply),
             [CHANNEL_JOB_SIGNAL] = sizeof(struct channel_reply),
             [CHANNEL_JOB_RELEASE] = sizeof(struct channel_reply),
-            [CHANNEL_JOB_REMOVE] = sizeof(struct channel_reply)};
+            [CHANNEL_JOB_REMOVE] = sizeof(struct channel_reply),
+            [CHANNEL_JOB_LOOK] = sizeof(struct channel_look_reply)};
     unsigned at = 0;
     while (at < FLYING_MAX && mutating->flying[at].sequence != message->header.sequence)
         at++;
@@ -1109,6 +1111,16 @@ static void take_end(struct mutating *mutating, const struct channel_received *m
     send_plain(mutating, CHANNEL_JOB_REMOVE, end.record.job_id);
 }
 
+/* What joblet saw of a job before the go. */
+static void take_view(const struct mutating *mutating, const struct channel_received *message)
+{
+    struct channel_job_view view;
+    memcpy(&view, message->bytes, sizeof(view));
+    expect(message->header.size == sizeof(view) && message->header.sequence == 0, "a view of another kind");
+    expect(is_pair(mutating, view.job_id) || find_valid(mutating, view.job_id) < mutating->valid_count,
+            "a job was seen that nobody started");
+}
+
 static void take_messages(struct mutating *mutating, unsigned leave)
 {
     while (mutating->in_flight > leave) {
@@ -1122,6 +1134,8 @@ static void take_messages(struct mutating *mutating, unsigned leave)
         channel_received_done(&message);
         if (message.header.operation == CHANNEL_EVENT_JOB_ENDED)
             take_end(mutating, &message);
+        else if (message.header.operation == CHANNEL_EVENT_JOB_VIEW)
+            take_view(mutating, &message);
         else
             take_reply(mutating, &message);
     }

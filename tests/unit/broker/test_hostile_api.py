@@ -42,14 +42,15 @@ class HostileApi(test_broker.Broker):
                 os.unlink(f"{self.prefix}/state/db/{name}")
 
     def look(self):
-        """What joblet is and holds: identity, descriptors but for those of id ranges, which are kept, memory in KiB."""
+        """What joblet is and holds: identity, descriptors but for those of id ranges, which are kept, and
+        of disks in stock, which come and go; memory in KiB."""
         directory = f"/proc/{self.process.pid}"
         with open(directory + "/stat") as file:
             start = file.read().rsplit(")", 1)[1].split()[19]
         with open(directory + "/status") as file:
             status = dict(line.split(":", 1) for line in file)
         links = [os.readlink(f"{directory}/fd/{number}") for number in os.listdir(directory + "/fd")]
-        return ((self.process.pid, start), sum(not link.startswith("user:[") for link in links),
+        return ((self.process.pid, start), sum(link != "/" and not link.startswith("user:[") for link in links),
                 int(status["VmRSS"].split()[0]))
 
     def result(self):
@@ -107,7 +108,8 @@ class HostileApi(test_broker.Broker):
         self.check_result(self.result())
         before = self.look()
         # joblet stays, joblet-api is started again: it reads the new scenario.
-        api, = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and self.parent_of(pid) == self.process.pid]
+        api, = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and self.parent_of(pid) == self.process.pid
+                and self.name_of(pid) != "joblet-scratch"]
         self.clear()
         with open(f"{self.prefix}/state/db/scenario", "w") as file:
             file.write(f"mutations {SEED} {MESSAGES}")
@@ -123,6 +125,11 @@ class HostileApi(test_broker.Broker):
         self.assertLess(after[2], before[2] + 1024)
         self.check_end()
         self.check_real_api()
+
+    @staticmethod
+    def name_of(pid):
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().split("(", 1)[1].rsplit(")", 1)[0]
 
     @staticmethod
     def parent_of(pid):
