@@ -32,14 +32,14 @@ def memory_kib(pid):
 
 
 def descriptors(pid):
-    """But for id ranges' namespaces, of which two are kept for each range that was ever used."""
+    """But for id ranges' namespaces, of which two are kept for each range that was ever used, and disks in stock."""
     found = []
     for number in os.listdir(f"/proc/{pid}/fd"):
         try:
             found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
         except FileNotFoundError:
             pass  # closed meanwhile
-    return len([link for link in found if not link.startswith("user:[")])
+    return len([link for link in found if link != "/" and not link.startswith("user:[")])
 
 
 class Look:
