@@ -260,6 +260,10 @@ static void flush(struct api *api)
     }
     if (r == 0)
         (void)loop_modify(api->broker->loop, &api->channel, EPOLLIN);
+    if (r < 0 && r != -EAGAIN && r != -EPIPE) {
+        api->broken = true;
+        kill_process(api);
+    }
 }
 
 void api_send(struct api *api, const void *message)
@@ -268,10 +272,12 @@ void api_send(struct api *api, const void *message)
     memcpy(&header, message, sizeof(header));
     if (api->channel.fd < 0 || api->broken)
         return;
-    /* A peer that is gone is seen by its process. */
-    if (!api->first && channel_send(api->channel.fd, message, NULL, 0) != -EAGAIN)
+    int r = api->first ? -EAGAIN : channel_send(api->channel.fd, message, NULL, 0);
+    /* A peer that is gone is seen by its process. One that missed a message waits for it: it has to ask anew. */
+    if (r == 0 || r == -EPIPE)
         return;
-    struct api_message *queued = api->queued < API_QUEUE_MAX ? malloc(sizeof(*queued)) : NULL;
+    bool waits = r == -EAGAIN && api->queued < API_QUEUE_MAX;
+    struct api_message *queued = waits ? malloc(sizeof(*queued)) : NULL;
     if (!queued) {
         /* Not closed here: callers are in the middle of their work. */
         api->broken = true;

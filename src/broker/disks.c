@@ -83,10 +83,11 @@ static void kill_process(const struct disks *disks)
 
 static void send_message(struct disks *disks, const struct scratch_message *message)
 {
-    /* A peer that is gone is seen by its process; one that does not read is of no use. */
-    if (disks->channel.fd < 0 || scratch_send(disks->channel.fd, message, -EBADF) != -EAGAIN)
+    int r = disks->channel.fd < 0 ? -EPIPE : scratch_send(disks->channel.fd, message, -EBADF);
+    /* A peer that is gone is seen by its process; one that does not hear us is of no use. */
+    if (r == 0 || r == -EPIPE)
         return;
-    log_event(LOG_LEVEL_ERROR, "joblet-scratch does not read its messages, ending it", NULL);
+    log_event(LOG_LEVEL_ERROR, "joblet-scratch cannot be told, ending it", "error", strerror(-r), NULL);
     kill_process(disks);
 }
 

@@ -97,6 +97,10 @@ HARMLESS = {
     ("follow", "recvmsg", ""): "after the go: joblet takes the lost word for a start, how it ends is recorded",
     ("follow", "openat", "/run"): "the note from before the go is there; only the time of the start is missing",
     ("follow", "pwrite", ""): "likewise",
+    ("follow", "renameat", ""): "likewise",
+    ("joblet", "scratch_send", ""): "the start has its disk; joblet-scratch is ended and started anew",
+    ("joblet", "sendmsg", ""): "likewise",
+    ("joblet", "setsockopt", "#2"): "a spec that is a socket could linger; this one is checked to be a sealed file",
     ("follow", "write", ""): "a line of the service's log",
 }
 # Failures by which the command cannot be executed: the job is accepted, and ends with 126 and the reason.
@@ -128,7 +132,8 @@ NO_TRACE = {
     ("init", "setgroups", ""): "joblet has no group here; the swapped steps are tried with some",
 }
 # Calls of which a start makes now more and now fewer: the last ones may not come again.
-BY_CHANCE = {("joblet", "recvmsg"): "an empty socket is asked once more, or not", ("follow", "recvmsg"): "likewise"}
+BY_CHANCE = {("joblet", "recvmsg"): "an empty socket is asked once more, or not", ("follow", "recvmsg"): "likewise",
+             ("joblet", "sendmsg"): "a disk is asked for when one is missing", ("joblet", "scratch_send"): "likewise"}
 
 
 class Faults:
@@ -184,7 +189,7 @@ class Faults:
         pid = self.server.pid
         eventually(lambda: not [path for name in self.groups for path in os.listdir(name) if path.startswith("job-")],
                    what="no control group is left")
-        eventually(lambda: len(children(pid)) == 1, what="joblet has no child but joblet-api")
+        eventually(lambda: len(children(pid)) == 2, what="joblet has no child but joblet-api and joblet-scratch")
         eventually(lambda: not self.server.init_pids(), what="no joblet-init is left")
 
 
@@ -222,6 +227,7 @@ class Run:
         self.bad = []
 
     def try_point(self, point, code, renew_slots):
+        assert len(self.bad) < 20, "too many to go on:\n" + "\n".join(self.bad)
         if code and code == point.code:
             return  # it fails in this way in every start
         self.tried += 1
@@ -244,7 +250,10 @@ class Run:
             job = self.faults.start()
             self.judge_started(job, code)
         except grpc.RpcError as error:
-            self.judge_refused(error.code(), error.details())
+            if (point.role, point.call) == ("follow", "sendmsg"):
+                self.judge_cut(error.code())
+            else:
+                self.judge_refused(error.code(), error.details())
         finally:
             self.faults.shared.mode = OFF
             self.server.clear()
@@ -261,6 +270,20 @@ class Run:
             self.faults.assert_ran(job)
             assert explain(HARMLESS if code else NO_TRACE, point, code), "the failure was ignored" if code else "nobody saw it"
             self.harmless += 1
+
+    def judge_cut(self, code):
+        """joblet-api missed a message, so joblet ended it: the client's call is cut, and the job is there all the same."""
+        assert code == grpc.StatusCode.UNAVAILABLE, code
+
+        def listed():
+            try:
+                return self.server.list()
+            except grpc.RpcError:
+                self.server.close_channels()
+                return None
+        job, = eventually(listed, 20, "joblet-api is back")
+        self.faults.assert_ran(job.uuid)
+        self.harmless += 1
 
     def judge_refused(self, code, text):
         assert code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED), f"answered {code}"
