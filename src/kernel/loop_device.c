@@ -26,8 +26,11 @@ void loop_device_name(unsigned number, char ret_name[LOOP_DEVICE_NAME_MAX])
 static int configure(int dev_fd, int image_fd, unsigned number)
 {
     char name[LOOP_DEVICE_NAME_MAX];
-    const struct loop_config config = {
-            .fd = (uint32_t)image_fd, .block_size = BLOCK_SIZE, .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
+    /* Direct: else all that a job writes waits a second time, as dirty pages of the file below, and whoever next asks
+     * the host's file system for durability (the job table does) waits for them. */
+    const struct loop_config config = {.fd = (uint32_t)image_fd,
+            .block_size = BLOCK_SIZE,
+            .info = {.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO}};
     loop_device_name(number, name);
     _cleanup_close_ int fd = openat(dev_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
