@@ -366,6 +366,7 @@ def crash(own_server):
         own_server.launch()
 
 
+@pytest.mark.host_only(reason="long in an emulated machine; run it there by VM_COMMAND")
 def test_killed_at_each_step(crash):
     generator = random.Random(SEED)
     print(f"seed {SEED}")

@@ -49,6 +49,9 @@ def device_of(server, job):
     return next(line.split(" - ")[1].split()[1] for line in lines if line.split()[4] == "/work")
 
 
+LONG = pytest.mark.host_only("long in an emulated machine; the others show what another kernel could do differently")
+
+
 @pytest.fixture(scope="module")
 def small_server(stubs, host):
     server = Server(*stubs)
@@ -114,6 +117,7 @@ def test_two_jobs_do_not_see_each_other(small):
     assert len({device_of(small, job) for job in jobs}) == 2
 
 
+@LONG
 @pytest.mark.parametrize("bomb", ["while :; do cat /dev/zero >/work/$i 2>/dev/null; i=$((i+1)); done",
                                   "i=0; while :; do touch /work/$i 2>/dev/null; i=$((i+1)); done"], ids=["bytes", "inodes"])
 def test_a_bomb_is_alone(small, bomb):
@@ -162,6 +166,7 @@ def device_is_ready(server, device):
     return device in mounted_by(keeper(server))
 
 
+@LONG
 def test_joblet_is_killed(small):
     job = small.run("sh", "-c", "echo first >/work/x; echo ready; sleep 600")
     small.wait_for_output(job, "ready\n")
@@ -177,6 +182,7 @@ def test_joblet_is_killed(small):
     eventually(lambda: device not in used_devices() or device_is_ready(small, device), 5, "its disk is gone")
 
 
+@LONG
 def test_many_at_once(small):
     count = 20 if IN_VM else 100
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
