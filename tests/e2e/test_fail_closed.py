@@ -312,7 +312,7 @@ def test_p6_every_failing_call_is_refused(faults, capsys):
     assert {point.role for point, _ in points} == set(ROLES[1:]) and len(points) > 500
     if IN_VM:  # slow: what differs there, the control groups, is joblet's part
         points = [(point, renew) for point, renew in points if point.role == "joblet" and "job-" in point.detail]
-        assert len(points) > 15
+        assert len(points) >= 10
     run, second = Run(faults), Run(faults)
     for point, renew in points:
         run.try_point(point, CODE_OF.get(point.call, errno.EPERM), renew)
