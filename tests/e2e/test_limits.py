@@ -147,6 +147,7 @@ def configure(server, **values):
     server.launch()
 
 
+@pytest.mark.host_only("a server of its own is long in an emulated machine, and no kernel answers differently")
 def test_defaults_ceilings_and_the_log(own_server):
     configure(own_server, maxCpuLimit=150, maxMemoryLimit=100, maxProcessLimit=90, maxOpenFileLimit=80, maxIoLimit=70,
               defaultCpuLimit=50, defaultMemoryLimit=60, defaultProcessLimit=40, defaultOpenFileLimit=64, logSize=1)

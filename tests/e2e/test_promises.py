@@ -346,6 +346,7 @@ def test_p6_afterwards_jobs_run(lying):
     assert lying.server.shell("echo fine").text == "fine\n"
 
 
+@pytest.mark.host_only("a server of its own is long in an emulated machine, and no kernel answers differently")
 def test_p6_without_a_base_root(own_server):
     base = os.path.join(own_server.prefix, "base")
     os.rename(base, base + ".aside")
@@ -356,6 +357,7 @@ def test_p6_without_a_base_root(own_server):
     assert own_server.shell("echo fine").text == "fine\n"
 
 
+@pytest.mark.host_only("a server of its own is long in an emulated machine, and no kernel answers differently")
 def test_p6_a_base_root_of_another_owner(own_server):
     """Not the range of files on disk: what is in it is not what setup made."""
     base = os.path.join(own_server.prefix, "base")

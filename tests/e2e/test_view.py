@@ -142,6 +142,7 @@ def test_view_of_the_shortest_job(server):
         assert view.before_start and view.command.seccomp_mode == 2 and view.init.no_new_privs, (command, code)
 
 
+@pytest.mark.host_only("long in an emulated machine; run it there by VM_COMMAND")
 def test_view_survives_the_service(own_server):
     server = own_server
     jobs = [server.run("sleep", "600", max_processes=41 + i) for i in range(3)]
