@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +49,9 @@ static int make_settings(const struct broker *broker, struct error *error)
     (void)snprintf(settings.node_id, sizeof(settings.node_id), "%s", config->node_id ? config->node_id : "");
     int size = snprintf(settings.database_path, sizeof(settings.database_path), "%s/state/db", broker->prefix);
     if (size < 0 || (size_t)size >= sizeof(settings.database_path))
+        return error_text(error, ENAMETOOLONG, "the prefix '%s' is too long", broker->prefix);
+    size = snprintf(settings.runtimes_path, sizeof(settings.runtimes_path), "%s/runtimes", broker->prefix);
+    if (size < 0 || (size_t)size >= sizeof(settings.runtimes_path))
         return error_text(error, ENAMETOOLONG, "the prefix '%s' is too long", broker->prefix);
     settings.default_memory_bytes = config->default_memory_bytes;
     settings.max_memory_bytes = config->max_memory_bytes;
@@ -89,6 +93,15 @@ static int open_database(const struct broker *broker, struct error *error)
     return fd;
 }
 
+/* A prefix of an earlier version has none yet. */
+static int open_runtimes(const struct broker *broker, struct error *error)
+{
+    if (mkdirat(broker->prefix_fd, "runtimes", 0755) < 0 && errno != EEXIST)
+        return error_errno(error, errno, "make '%s/runtimes'", broker->prefix);
+    int fd = openat(broker->prefix_fd, "runtimes", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? error_errno(error, errno, "open '%s/runtimes'", broker->prefix) : fd;
+}
+
 int api_prepare(struct api *api, struct broker *broker, const char *path, struct error *error)
 {
     api->broker = broker;
@@ -100,6 +113,12 @@ int api_prepare(struct api *api, struct broker *broker, const char *path, struct
     api->database_fd = open_database(broker, error);
     if (api->database_fd < 0)
         return api->database_fd;
+    api->runtimes_fd = open_runtimes(broker, error);
+    if (api->runtimes_fd < 0)
+        return api->runtimes_fd;
+    api->build_environment_fd = fd_new_sealed("build environment", "", 0);
+    if (api->build_environment_fd < 0)
+        return error_errno(error, -api->build_environment_fd, "hand over the environment of builds");
     api->settings_fd = make_settings(broker, error);
     if (api->settings_fd < 0)
         return api->settings_fd;
@@ -126,7 +145,7 @@ static void forget_queue(struct api *api)
 void api_done(struct api *api)
 {
     int *const fds[] = {&api->exec_fd, &api->listen_fd, &api->database_fd, &api->settings_fd, &api->pem_fds[0],
-            &api->pem_fds[1], &api->pem_fds[2]};
+            &api->pem_fds[1], &api->pem_fds[2], &api->runtimes_fd, &api->build_environment_fd};
     for (unsigned i = 0; i < ELEMENTS(fds); i++)
         *fds[i] = fd_close(*fds[i]);
     forget_queue(api);
@@ -164,6 +183,8 @@ __attribute__((noreturn)) static void run_child(const struct api *api, int chann
             [SETTINGS_FD_CERT] = api->pem_fds[0],
             [SETTINGS_FD_KEY] = api->pem_fds[1],
             [SETTINGS_FD_CA] = api->pem_fds[2],
+            [SETTINGS_FD_RUNTIMES] = api->runtimes_fd,
+            [SETTINGS_FD_BUILD_ENVIRONMENT] = api->build_environment_fd,
     };
     char name[] = "joblet-api";
     char *const arguments[] = {name, NULL};

@@ -35,6 +35,8 @@ struct api {
     int database_fd; /* PREFIX/state/db */
     int settings_fd; /* sealed: struct settings */
     int pem_fds[3];  /* sealed: certificate, key, authority */
+    int runtimes_fd;
+    int build_environment_fd; /* sealed: settings.h */
 
     uint32_t generation; /* counts the processes; 0: none yet */
     pid_t pid;

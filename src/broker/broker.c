@@ -264,6 +264,8 @@ int broker_run(const char *given_prefix)
                     .database_fd = -EBADF,
                     .settings_fd = -EBADF,
                     .pem_fds = {-EBADF, -EBADF, -EBADF},
+                    .runtimes_fd = -EBADF,
+                    .build_environment_fd = -EBADF,
                     .process = {.fd = -EBADF},
                     .channel = {.fd = -EBADF}},
             .disks = {.exec_fd = -EBADF, .process = {.fd = -EBADF}, .channel = {.fd = -EBADF}}};

@@ -14,6 +14,7 @@
 #include "base/cpulist.h"
 #include "base/error.h"
 #include "channel/view.h"
+#include "plan/plan.h"
 #include "plan/record.h"
 
 #define CHANNEL_VERSION 1U
@@ -29,6 +30,13 @@ enum channel_operation {
     CHANNEL_JOB_RELEASE = 5, /* the end is recorded in the API's database: forget the job, free its slot */
     CHANNEL_JOB_REMOVE = 6,  /* delete the files of a released job; reply: channel_reply */
     CHANNEL_JOB_LOOK = 7,    /* what the kernel says of a running job, now; reply: channel_look_reply */
+    /* Builds and our own programs are jobs too: started by these, then signalled, listed, ended and released as jobs.
+     */
+    CHANNEL_BUILD_START = 8,     /* 1 descriptor: the sealed spec, a recipe; reply channel_start_reply */
+    CHANNEL_TOOL_START = 9,      /* the same: collect of a build that ended with 0, or verify of a runtime */
+    CHANNEL_BUILD_PUBLISH = 10,  /* the collected tree becomes NAME/VERSION; reply channel_reply */
+    CHANNEL_RUNTIME_REMOVE = 11, /* refused while a job uses it; reply channel_reply. Its tree goes by itself */
+    CHANNEL_HOST_STATE = 12,     /* what builds rest on; reply channel_host_reply */
     CHANNEL_OPERATION_COUNT,
     /* joblet → joblet-api, without a request */
     CHANNEL_EVENT_JOB_ENDED = 64, /* channel_job_ended; again after a restart until released */
@@ -66,10 +74,55 @@ struct channel_limits {
     struct cpulist cpus; /* empty = any */
 };
 
+/* A runtime of the store: both empty, or both names as plan_name_is_valid has them, ended and filled with NUL. */
+struct channel_runtime {
+    char name[PLAN_NAME_MAX];
+    char version[PLAN_VERSION_TEXT_MAX];
+    char reserved[6];
+};
+
 struct channel_job_start {
     struct channel_header header;
     uint8_t job_id[16];
     struct channel_limits limits;
+    struct channel_runtime runtime; /* the root; empty: the base root */
+};
+
+struct channel_build_start {
+    struct channel_header header;
+    uint8_t build_id[16];
+    struct channel_limits limits;
+    struct channel_runtime runtime; /* what is built: no other build of the same may be there */
+    char language[16];              /* a name as in struct channel_runtime */
+    uint32_t dry_run;               /* 1: nothing will be collected, so another build of the same does not matter */
+    uint32_t reserved;
+};
+
+enum channel_tool {
+    CHANNEL_TOOL_COLLECT = 1, /* of the build @build_id, which must have ended with 0 and not be released */
+    CHANNEL_TOOL_VERIFY = 2,  /* of @runtime; an end with 0 lets jobs use it until the service ends */
+};
+
+struct channel_tool_start {
+    struct channel_header header;
+    uint8_t job_id[16];
+    struct channel_limits limits;
+    uint32_t tool; /* enum channel_tool */
+    uint32_t reserved;
+    uint8_t build_id[16];           /* COLLECT; otherwise zero */
+    struct channel_runtime runtime; /* VERIFY; otherwise empty */
+};
+
+struct channel_build_publish {
+    struct channel_header header;
+    uint8_t build_id[16]; /* collected with 0 */
+    uint32_t replace;     /* 1: one that is there makes way; jobs that use it keep it until they end */
+    uint32_t reserved;
+};
+
+struct channel_runtime_remove {
+    struct channel_header header;
+    struct channel_runtime runtime;
 };
 
 enum channel_signal {
@@ -115,6 +168,8 @@ struct channel_job_reply {
     struct channel_header header;
     uint32_t next;  /* cursor of the next call; 0 = this reply holds no job, the list is at its end */
     uint32_t phase; /* enum channel_job_phase */
+    uint32_t type;  /* enum plan_type */
+    uint32_t reserved;
     uint8_t job_id[16];
     int64_t started_unix_ns;
 };
@@ -124,6 +179,18 @@ struct channel_job_ended {
     struct record record;
     uint64_t cpu_ns;            /* used by all its processes */
     uint64_t memory_peak_bytes; /* 0 when the kernel does not say */
+};
+
+/* The error is where channel_reply has it. */
+struct channel_host_reply {
+    struct channel_header header;
+    struct error error;      /* why nothing can be built here: package database locked, broken ... */
+    uint8_t fingerprint[32]; /* changes when packages, package sources or their lists do */
+    uint64_t free_bytes;     /* of the prefix's file system */
+    char distribution[32];   /* ID of os-release */
+    char distribution_like[64];
+    char distribution_version[32];
+    char architecture[16]; /* as uname has it */
 };
 
 /* The error is where channel_reply has it. */

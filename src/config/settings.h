@@ -17,11 +17,14 @@ enum settings_fd {
     SETTINGS_FD_CERT = 8,
     SETTINGS_FD_KEY = 9,
     SETTINGS_FD_CA = 10,
-    SETTINGS_FD_END = 11,
+    SETTINGS_FD_RUNTIMES =
+            11, /* PREFIX/runtimes: NAME/VERSION/{runtime.yml,manifest,changes}; readable by joblet-api */
+    SETTINGS_FD_BUILD_ENVIRONMENT = 12, /* "NAME=VALUE" texts, each ended by NUL: what builds get by configuration */
+    SETTINGS_FD_END = 13,
 };
 
 #define SETTINGS_MAGIC 0x5445534aU
-#define SETTINGS_VERSION 2U
+#define SETTINGS_VERSION 3U
 
 struct settings {
     uint32_t magic;
@@ -57,4 +60,12 @@ struct settings {
     uint64_t tmp_bytes;
     uint64_t log_bytes;  /* 0 = no limit */
     struct cpulist cpus; /* those that a job can be given */
+    /* Of a build. 0 = no limit, where the name says nothing else. */
+    uint64_t build_memory_bytes;
+    uint64_t build_timeout_ns; /* of the whole build, never 0 */
+    uint64_t build_disk_bytes; /* never 0 */
+    uint64_t runtime_bytes;    /* of a finished runtime, never 0 */
+    uint32_t build_processes;  /* never 0 */
+    uint32_t max_builds;       /* at the same time; further ones wait */
+    char runtimes_path[256];   /* absolute path of SETTINGS_FD_RUNTIMES, for Landlock */
 };

@@ -1,7 +1,11 @@
 #include "plan/plan.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stddef.h>
+#include <string.h>
+
+#include "base/fd.h"
 
 static const char *const stage_names[PLAN_STAGE_COUNT] = {
         [PLAN_STAGE_NONE] = "none",
@@ -44,6 +48,44 @@ static const char *const stage_names[PLAN_STAGE_COUNT] = {
 const char *plan_stage_name(uint32_t stage)
 {
     return stage < PLAN_STAGE_COUNT ? stage_names[stage] : "unknown";
+}
+
+static const char *const type_names[] = {
+        [PLAN_TYPE_STANDARD] = "standard",
+        [PLAN_TYPE_BUILD] = "runtime-build",
+        [PLAN_TYPE_COLLECT] = "runtime-collect",
+        [PLAN_TYPE_VERIFY] = "runtime-verify",
+        [PLAN_TYPE_SWEEP] = "sweep",
+};
+
+const char *plan_type_name(uint32_t type)
+{
+    return type < ELEMENTS(type_names) && type_names[type] ? type_names[type] : "unknown";
+}
+
+#define BIT(number) (1ULL << (number))
+
+uint64_t plan_type_capabilities(uint32_t type)
+{
+    switch (type) {
+    case PLAN_TYPE_BUILD: /* what package managers need and no more (A18) */
+        return BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_KILL) |
+               BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETFCAP);
+    case PLAN_TYPE_COLLECT:
+    case PLAN_TYPE_VERIFY:
+    case PLAN_TYPE_SWEEP:
+        return BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER);
+    default:
+        return 0;
+    }
+}
+
+bool plan_name_is_valid(const char *text, size_t size)
+{
+    static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    static const char others[] = "abcdefghijklmnopqrstuvwxyz0123456789.+_-";
+    size_t length = strnlen(text, size);
+    return length > 0 && length < size && strspn(text, first) > 0 && strspn(text, others) == length;
 }
 
 int plan_check(const struct plan *plan, struct error *error)

@@ -1,0 +1,80 @@
+/* What joblet-api tells joblet-builder to do, and what joblet-builder says of it.
+ *
+ * The words of a recipe are the arguments of the spec (spec.h), [0] being the mode. They are texts, each as long as an
+ * argument can be; nothing in them is parsed by a shell but what a step hands to one itself. joblet does not read them.
+ *
+ * install: in the order in which they stand
+ *     phase NUMBER NAME MESSAGE           tell of it
+ *     say LEVEL TEXT                      debug, info, warn, error
+ *     env NAME=VALUE                      for all further steps; NAME= empty unsets nothing, it is an empty value
+ *     run NAME TIMEOUT_NS COUNT WORD...   a step: COUNT words, executed by path or by PATH, without a terminal, with
+ *                                         /work as directory. Whatever it leaves running is killed after it. A step
+ *                                         that fails ends the build.
+ *     query NAME TIMEOUT_NS COUNT WORD... the same; its standard output goes into "value" lines and not into the log
+ *
+ * collect:
+ *     phase, say                          as above
+ *     packager apt|dnf|apk                whose database tells what a package is made of
+ *     package NAME                        goes into the runtime with all that it depends on
+ *     binary NAME                         must be found in the runtime's PATH
+ *     path VALUE                          that PATH
+ *     library GLOB                        goes into the runtime, with the libraries that it needs
+ *     keep doc|man|locale|headers|static  what is otherwise left out
+ *     step NAME BEGIN_NS END_NS           of the install, for the origin of files
+ *     runtime-dir PATH                    what steps put there goes into the runtime at the same path
+ *     file NAME COUNT TEXT...             a file beside isolated/, of the COUNT texts joined
+ *     limit BYTES                         the largest permitted size of the runtime
+ *     since NS                            when the build began: what changed on the host from then on is told
+ *
+ * verify:
+ *     digest HEX                          SHA-256 of the manifest; "-": not known
+ *
+ * sweep: no words
+ *
+ * test mode words that are unknown, too few or out of range end the program with "fail" before anything is done.
+ *
+ * Output, on standard output, one line each; a line of a step's own output is never taken for one, because each comes
+ * within a "log" line. Bytes below 0x20 but the tab, 0x7f, and what is no UTF-8 are replaced by "?"; lines are cut at
+ * RECIPE_LINE_MAX. The first character is RECIPE_MARK.
+ *     phase NUMBER NAME: MESSAGE
+ *     log LEVEL TEXT
+ *     begin NAME UNIX_NS                  a step
+ *     end NAME UNIX_NS exit|signal NUMBER
+ *     value NAME TEXT                     of a query
+ *     package NAME VERSION ARCHITECTURE   collect: in the runtime
+ *     stripped KIND PATH                  collect: set-id, capability, device; what was taken away
+ *     stray PATH                          collect: written to outside of what is kept, and thrown away (the first 1000)
+ *     host-changed PATH                   collect: an inode of the host's that changed since (the first 100)
+ *     count NAME NUMBER                   collect: files, bytes, packages, changed, stray, stripped, host-changed
+ *     digest HEX                          collect: SHA-256 of the manifest
+ *     wrong PATH TEXT                     verify: what is not as the manifest says (the first 100)
+ *     fail TEXT                           the last line of a failure: exit status 1
+ *     done                                the last line of a success: exit status 0
+ */
+#pragma once
+
+#define RECIPE_MARK '@'
+#define RECIPE_LINE_MAX 4096U
+
+/* What a collected runtime is made of; names beside each other in its directory.
+ *
+ * manifest: JSON lines. The first is {"manifest":1,"name":...,"version":...}; then one
+ *   {"package":NAME,"version":V,"architecture":A,"source":S,"license":L} for each package (of apt, pip, npm: "type"),
+ *   and one {"path":"/usr/bin/x","type":"file|link|directory","mode":"0755","size":N,"sha256":HEX,"target":T,
+ *   "origin":O} for each entry of isolated/, sorted by path; the last is {"files":N,"bytes":N}.
+ *   O: "package NAME", "base", "step NAME", "script" (a maintainer's), "joblet".
+ * changes: JSON lines, one for each entry that the build made, changed or removed in its overlay:
+ *   {"path":...,"change":"added|changed|removed","kept":true|false,"origin":O} */
+#define RECIPE_FILE_RUNTIME "runtime.yml"
+#define RECIPE_FILE_MANIFEST "manifest"
+#define RECIPE_FILE_CHANGES "changes"
+#define RECIPE_DIRECTORY_ROOT "isolated"
+
+/* Where joblet-builder finds what in a collect sandbox. */
+#define RECIPE_MERGED "/merged" /* the builder root as the build left it, read-only */
+#define RECIPE_UPPER "/upper"   /* one directory for each layer, by number: what the build wrote */
+#define RECIPE_LOWER "/lower"   /* one for each layer, by number: the host's directories */
+#define RECIPE_LAYERS "/layers" /* a file: line N is the path of layer N in the builder root, "usr" and so on */
+#define RECIPE_BASE "/base"
+#define RECIPE_STAGE "/stage"
+#define RECIPE_CACHE "/cache"
