@@ -33,6 +33,10 @@ struct runtime_build {
     bool dry_run;                           /* only what phase 4 looks at */
 };
 
+/* The digest of the specification and its setup script ("" = none), as runtime_spec_digest has it. 0 or -ENOMEM. */
+int runtime_build_digest(
+        const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX]);
+
 /* Appends the words of "install", the mode included. 0 or -ENOMEM. */
 int runtime_build_install(const struct runtime_build *build, struct runtime_list *words);
 
