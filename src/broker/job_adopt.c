@@ -84,7 +84,7 @@ static void adopt_slot(struct job *job)
 
 static void adopt(struct broker *broker, const char *uuid, const struct run_note *note)
 {
-    struct job *job = job_new(broker, note->job_id);
+    struct job *job = job_new(broker, note->type, note->job_id);
     if (!job)
         return;
     job->note = *note;
@@ -104,7 +104,8 @@ static void adopt(struct broker *broker, const char *uuid, const struct run_note
     job->stderr_read = take_pipe(pidfd, PLAN_FD_STDERR_READ);
     int r = job_watch(job, pidfd, -EBADF);
     log_event(r < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "job adopted", "job", uuid, "pid", LOG_NUMBER(note->pid), NULL);
-    if (note->stop_wanted) {
+    /* A build is nothing without what its joblet knew of it. */
+    if (note->stop_wanted || note->type != PLAN_TYPE_STANDARD) {
         job->note.stop_wanted = 0;
         job_kill(job);
     }
