@@ -18,6 +18,7 @@
 #include "broker/launch.h"
 #include "broker/world.h"
 #include "kernel/landlock.h"
+#include "network/network.h"
 
 /* For streams to end by themselves; with jobs to stop, joblet-api does that first. */
 #define SHUTDOWN_LIMIT_NS 15000000000ULL
@@ -180,6 +181,23 @@ static int prepare_disks(struct broker *broker, struct error *error)
     return r < 0 ? r : disks_prepare(&broker->disks, broker, path, error);
 }
 
+/* A host that cannot have it has jobs all the same. */
+static void open_network(struct broker *broker)
+{
+    const struct network_options options = {
+            .prefix_fd = broker->prefix_fd, .run_fd = broker->run_fd, .cidr = broker->config->build_cidr};
+    if (network_open(&options, &broker->network, &broker->network_error) < 0)
+        log_event(LOG_LEVEL_WARN, "builds have no network", "reason", broker->network_error.text, NULL);
+}
+
+/* What an earlier joblet left of it goes, unless one of its builds is still there. */
+static void reconcile_network(struct broker *broker)
+{
+    struct error error = {0};
+    if (broker->network && network_reconcile(broker->network, &error) < 0)
+        log_event(LOG_LEVEL_ERROR, "the network of earlier builds cannot be removed", "error", error.text, NULL);
+}
+
 static int make_parts(struct broker *broker, struct error *error)
 {
     const struct config *config = broker->config;
@@ -213,9 +231,12 @@ static int start(struct broker *broker, struct error *error)
     if (r == 0)
         r = disks_start(&broker->disks, error);
     if (r == 0)
+        open_network(broker);
+    if (r == 0)
         r = job_adopt_all(broker, error);
     if (r < 0)
         return r;
+    reconcile_network(broker);
     sweep_scan(&broker->sweep);
     broker->api.listen_fd = world_listen(broker, error);
     if (broker->api.listen_fd < 0)
@@ -249,6 +270,8 @@ static void finish(struct broker *broker)
         cgroup_host_done(&broker->cgroups);
     slots_free(broker->slots);
     loop_free(broker->loop);
+    if (broker->network)
+        network_done(broker->network);
     store_done(&broker->store);
     (void)fd_close(broker->init_fd);
     (void)fd_close(broker->builder_fd);

@@ -17,6 +17,7 @@
 
 struct job;
 struct build;
+struct network;
 
 /* Hosts of adopted jobs that an earlier joblet, started in another group, put elsewhere. */
 struct foreign_host {
@@ -48,6 +49,10 @@ struct broker {
 
     struct api api;
     struct disks disks;
+
+    struct network *network;    /* of builds; NULL: there can be none */
+    struct error network_error; /* why */
+    struct loop_timer network_timer;
 
     struct store store;
     struct store_id absent[2]; /* directories that no build sees: the prefix, and /opt/joblet when that is another */

@@ -60,7 +60,7 @@ struct run_note {
     uint64_t runtime_device; /* of the runtime's directory that is its root */
     uint64_t runtime_inode;  /* 0: it has none */
     uint32_t type;           /* enum plan_type */
-    uint32_t reserved;
+    uint32_t network_port;   /* of a build; NETWORK_PORT_NONE */
     uint32_t timeout_set;
     uint32_t stop_wanted; /* a KILL was asked for */
     char group[CGROUP_NAME_MAX];

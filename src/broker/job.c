@@ -20,6 +20,7 @@
 #include "broker/job_private.h"
 #include "broker/outside.h"
 #include "joblog/format.h"
+#include "network/network.h"
 #include "plan/plan.h"
 #include "plan/spec.h"
 
@@ -47,6 +48,7 @@ struct job *job_new(struct broker *broker, uint32_t type, const uint8_t id[16])
     job->spec_fd = job->work.fd = job->work.again_fd = -EBADF;
     job->own_files = (struct files){-EBADF, -EBADF, -EBADF};
     job->note.type = type;
+    job->note.network_port = NETWORK_PORT_NONE;
     memcpy(job->note.job_id, id, sizeof(job->note.job_id));
     memcpy(job->note.boot_id, broker->boot_id, sizeof(job->note.boot_id));
     text_format_uuid(id, job->uuid);

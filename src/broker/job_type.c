@@ -11,6 +11,7 @@
 #include "broker/build.h"
 #include "broker/job_private.h"
 #include "kernel/mount.h"
+#include "network/network.h"
 #include "plan/plan.h"
 
 #define TREE_ATTRIBUTES (MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -183,13 +184,44 @@ static int make_writable_cache(struct job *job, struct making *making, struct er
     return use_cache(job, making, 0, error);
 }
 
+/* --- the network --- */
+
+static int make_network(struct job *job, struct making *making, struct error *error)
+{
+    struct broker *broker = job->broker;
+    if (!broker->network)
+        return error_text(error, ENETDOWN, "builds have no network: %s", broker->network_error.text);
+    int r = network_take(broker->network, &job->note.network_port, &making->network, &making->link_fd, error);
+    if (r == 0)
+        loop_disarm(broker->loop, &broker->network_timer);
+    return r;
+}
+
+static void on_network_idle(struct loop_timer *timer)
+{
+    struct broker *broker = LOOP_OWNER(timer, struct broker, network_timer);
+    struct error error = {0};
+    if (network_idle(broker->network, &error) < 0)
+        log_event(LOG_LEVEL_ERROR, "the network of builds cannot be removed", "error", error.text, NULL);
+}
+
+static void give_network(struct job *job)
+{
+    struct broker *broker = job->broker;
+    if (job->note.network_port == NETWORK_PORT_NONE)
+        return;
+    if (network_give(broker->network, job->note.network_port))
+        loop_arm(broker->loop, &broker->network_timer, NETWORK_IDLE_NS, on_network_idle);
+    job->note.network_port = NETWORK_PORT_NONE;
+}
+
 /* --- one row a type --- */
 
 typedef int (*make_function)(struct job *job, struct making *making, struct error *error);
 
 static const make_function steps[][4] = {
         [PLAN_TYPE_STANDARD] = {make_root, make_work},
-        [PLAN_TYPE_BUILD] = {make_build_disk, make_cache},
+        [PLAN_TYPE_BUILD] = {make_build_disk, make_cache, make_network},
         [PLAN_TYPE_COLLECT] = {make_collect_disk, make_base, make_new_stage, make_writable_cache},
         [PLAN_TYPE_VERIFY] = {make_verified},
         [PLAN_TYPE_SWEEP] = {make_swept},
@@ -281,6 +313,9 @@ void job_type_over(struct job *job, bool well)
 {
     switch (job->note.type) {
     case PLAN_TYPE_BUILD:
+        give_network(job);
+        build_job_over(job, well);
+        return;
     case PLAN_TYPE_COLLECT:
         build_job_over(job, well);
         return;

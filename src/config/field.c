@@ -193,7 +193,19 @@ static void describe_paths(const struct config_field *field, char *ret_text, siz
             CONFIG_PATH_MAX - 1);
 }
 
-/* "" or ADDRESS/LENGTH of IPv4, without host bits: a pool of at least 4 addresses, at most of 65,536. */
+static bool is_private(uint32_t address, uint64_t length)
+{
+    static const struct {
+        uint32_t address;
+        uint32_t length;
+    } rows[] = {{0x0a000000, 8}, {0xac100000, 12}, {0xc0a80000, 16}};
+    for (size_t i = 0; i < ELEMENTS(rows); i++)
+        if (length >= rows[i].length && (address ^ rows[i].address) >> (32 - rows[i].length) == 0)
+            return true;
+    return false;
+}
+
+/* "" or a private network of IPv4, without bits behind the prefix. */
 static int read_cidr(const struct config_field *field, const char *text, void *target)
 {
     (void)field;
@@ -207,9 +219,9 @@ static int read_cidr(const struct config_field *field, const char *text, void *t
         return -EINVAL;
     memcpy(address_text, text, (size_t)(slash - text));
     address_text[slash - text] = '\0';
-    if (inet_pton(AF_INET, address_text, &address) != 1 || text_parse_u64(slash + 1, 30, &length) < 0 || length < 16)
+    if (inet_pton(AF_INET, address_text, &address) != 1 || text_parse_u64(slash + 1, 30, &length) < 0 || length < 8)
         return -EINVAL;
-    if (ntohl(address.s_addr) & (UINT32_MAX >> length))
+    if (ntohl(address.s_addr) & (UINT32_MAX >> length) || !is_private(ntohl(address.s_addr), length))
         return -EINVAL;
     return read_copy(text, INET_ADDRSTRLEN + 3, target);
 }
@@ -217,7 +229,7 @@ static int read_cidr(const struct config_field *field, const char *text, void *t
 static void describe_cidr(const struct config_field *field, char *ret_text, size_t size)
 {
     (void)field;
-    (void)snprintf(ret_text, size, "empty or an IPv4 network like 10.90.0.0/24, from /16 to /30");
+    (void)snprintf(ret_text, size, "empty or a private IPv4 network like 10.90.0.0/24, from /8 to /30");
 }
 
 static int read_number(const struct config_field *field, const char *text, uint64_t *ret_value)
