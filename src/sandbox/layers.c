@@ -212,7 +212,7 @@ int layers_mount(const struct sandbox *sandbox, unsigned number, bool is_merged,
     /* Each by name: the defaults are the kernel's configuration. With metacopy an upper could hold a file without its
      * data (A15). Volatile: nothing of a disk is wanted after a crash. */
     const struct mount_option options[] = {{"source", "overlay"}, {"lowerdir", is_merged ? both : lower},
-            {"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "off"}, {"nfs_export", "off"}, {"xino", "auto"},
+            {"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "nofollow"}, {"nfs_export", "off"}, {"xino", "auto"},
             {is_merged ? NULL : "upperdir", upper}, {"workdir", work}, {"volatile", NULL}, {NULL, NULL}};
     unsigned read_only = is_merged ? MOUNT_ATTR_RDONLY : 0;
     int fd = mount_new("overlay", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | read_only);
