@@ -24,7 +24,7 @@ struct look {
     const struct outside_plan *plan;
     const char *who;
     uint32_t id;           /* inside */
-    uint64_t capabilities; /* permitted, effective and bounding */
+    uint64_t capabilities; /* permitted and effective; the bounding set is the plan's for both */
     uint32_t inner_pid;    /* 0: any but 1 */
     uint32_t parent_pid;   /* 0: not looked at */
 };
@@ -42,11 +42,12 @@ static int check_ids(const struct look *look, const struct procstatus *status, s
 
 static int check_rights(const struct look *look, const struct procstatus *status, struct error *error)
 {
-    const uint64_t sets[] = {status->cap_permitted, status->cap_effective, status->cap_bounding};
-    for (unsigned i = 0; i < ELEMENTS(sets); i++)
-        if (sets[i] != look->capabilities)
-            return error_text(error, EPERM, "%s has the capabilities %#llx, not %#llx", look->who,
-                    (unsigned long long)sets[i], (unsigned long long)look->capabilities);
+    if (status->cap_permitted != look->capabilities || status->cap_effective != look->capabilities ||
+            status->cap_bounding != look->plan->capabilities)
+        return error_text(error, EPERM, "%s has the capabilities %#llx bounded by %#llx, not %#llx by %#llx", look->who,
+                (unsigned long long)(status->cap_permitted | status->cap_effective),
+                (unsigned long long)status->cap_bounding, (unsigned long long)look->capabilities,
+                (unsigned long long)look->plan->capabilities);
     if (status->cap_inheritable | status->cap_ambient)
         return error_text(error, EPERM, "%s has capabilities to hand down", look->who);
     if (status->no_new_privs != 1)

@@ -24,7 +24,7 @@ struct outside_plan {
     const char *group;
     uint32_t id_base;
     uint32_t command_id;
-    uint64_t capabilities; /* of the command, in all sets but the inheritable and the ambient; joblet-init has none */
+    uint64_t capabilities; /* of the command, and the bounding set of both; joblet-init has none */
     const struct outside_place *places;
     unsigned place_count;
     dev_t work_device;                   /* of its own disk; 0: it has none */

@@ -19,7 +19,7 @@ COLLECT, VERIFY = 1, 2
 STANDARD, BUILD, COLLECT_JOB, VERIFY_JOB, SWEEP = range(1, 6)
 EXITED, STOPPED, SETUP_FAILURE = 1, 5, 8
 ERROR = struct.Struct("=iI192s")
-LIMITS_SIZE = 168
+SPEC_MAGIC, SPEC_VERSION = 0x4350534A, 1
 
 
 def limits(memory=0, timeout_ns=0, cpu=0, processes=0, io_bps=0, open_files=0):
@@ -211,7 +211,7 @@ class Joblet:
             found[data[24:40]] = (phase, kind)
 
     def start_request(self, operation, body, words, environment):
-        fd = spec(words, environment)
+        fd = spec(words, environment, "/" if operation == TOOL_START else "/work")
         try:
             data = self.request(operation, body, [fd])
         finally:
