@@ -263,7 +263,7 @@ static const struct fd_lie {
         FDS(root_is_the_old_root, PLAN_STAGE_PROPAGATION),
         FDS(root_is_another_directory, ANY_STAGE),
         FDS(root_is_a_file, PLAN_STAGE_PROPAGATION),
-        FDS(root_is_not_there, PLAN_STAGE_PROPAGATION),
+        FDS(root_is_not_there, PLAN_STAGE_START),
         FDS(spec_without_seals, PLAN_STAGE_SPEC),
         FDS(spec_without_last_seal, PLAN_STAGE_SPEC),
         FDS(spec_is_plan, PLAN_STAGE_SPEC),
