@@ -86,7 +86,7 @@ static int open_path(const char *path, int flags)
 /* A memory file with the content of @fd, without the seals @left_out. */
 static int copy_unsealed(int fd, int left_out)
 {
-    char bytes[4096];
+    char bytes[2 * sizeof(struct plan)];
     ssize_t size = pread(fd, bytes, sizeof(bytes), 0);
     int copy = memfd_create("copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
