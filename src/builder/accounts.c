@@ -16,9 +16,9 @@
 
 struct accounts {
     const char *path;
-    size_t fields;          /* of a line */
-    const char *fallback;   /* when the base has none */
-    bool used[IDS_MAX];     /* by something in the tree */
+    size_t fields;        /* of a line */
+    const char *fallback; /* when the base has none */
+    bool used[IDS_MAX];   /* by something in the tree */
 };
 
 struct account {
@@ -38,8 +38,9 @@ static bool read_account(char *line, size_t count, struct account *ret_account)
             if ((unsigned char)*c < 0x20 || *c == 0x7f)
                 return false;
     }
-    if (line || !dpkg_name_is_valid(account.fields[0] + (*account.fields[0] == '_'),
-                        strlen(account.fields[0] + (*account.fields[0] == '_'))) ||
+    if (line ||
+            !dpkg_name_is_valid(account.fields[0] + (*account.fields[0] == '_'),
+                    strlen(account.fields[0] + (*account.fields[0] == '_'))) ||
             text_parse_u64(account.fields[2], IDS_MAX - 1, &account.id) < 0)
         return false;
     *ret_account = account;
@@ -73,8 +74,8 @@ static int etc_lower(const struct collect *collect)
 }
 
 /* Adds to @file the lines of the builder root that the runtime needs. */
-static int add_lines(struct collect *collect, const struct accounts *accounts, struct map *base, const struct map *host,
-        FILE *file)
+static int add_lines(
+        struct collect *collect, const struct accounts *accounts, struct map *base, const struct map *host, FILE *file)
 {
     _cleanup_free_ char *text = NULL;
     size_t size;

@@ -1,6 +1,6 @@
-/* Keeps downloaded packages for later builds. Nothing in the cache is trusted: a build wrote it. apt holds each file that it
- * finds there against the index that the distribution signed, by size and digest, before it uses it, and fetches it anew
- * when they differ. So the worst that a build can do here is to waste space, and that is bounded. */
+/* Keeps downloaded packages for later builds. Nothing in the cache is trusted: a build wrote it. apt holds each file
+ * that it finds there against the index that the distribution signed, by size and digest, before it uses it, and
+ * fetches it anew when they differ. So the worst that a build can do here is to waste space, and that is bounded. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -84,8 +84,7 @@ static int keep_file(struct collect *collect, int cache_fd, const char *name, st
     if (size > FILE_SIZE_MAX || room->bytes + size > CACHE_SIZE_MAX || room->files >= CACHE_FILES_MAX)
         return -EFBIG;
     (void)unlinkat(cache_fd, TEMPORARY, 0);
-    _cleanup_close_ int to =
-            openat(cache_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    _cleanup_close_ int to = openat(cache_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     int r = to < 0 ? -errno : copy_bytes(from, to, size);
     if (r == 0 && (fsync(to) < 0 || renameat(cache_fd, TEMPORARY, cache_fd, name) < 0))
         r = -errno;

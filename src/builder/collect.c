@@ -1,7 +1,7 @@
 /* Makes a runtime out of a finished build. Everything that is read was written by something hostile, or by the host's
- * administrator; what is written is ours alone. First the whole tree is thought out (tree.h), then it is copied, checked
- * and listed; at last the host is looked at: were its directories changed while the build lay over them, then what the
- * build saw may be wrong, and nothing of it is used (A13 in the kernel facts). */
+ * administrator; what is written is ours alone. First the whole tree is thought out (tree.h), then it is copied,
+ * checked and listed; at last the host is looked at: were its directories changed while the build lay over them, then
+ * what the build saw may be wrong, and nothing of it is used (A13 in the kernel facts). */
 #include "builder/collect.h"
 
 #include <errno.h>
@@ -165,7 +165,8 @@ static int read_runtime_dir(struct collect *collect)
 static int init(struct collect *collect)
 {
     struct timespec resolution;
-    collect->granularity_ns = clock_getres(CLOCK_REALTIME_COARSE, &resolution) == 0 ? resolution.tv_nsec : NS_PER_S / 100;
+    collect->granularity_ns =
+            clock_getres(CLOCK_REALTIME_COARSE, &resolution) == 0 ? resolution.tv_nsec : NS_PER_S / 100;
     const struct word *limit = words_find(collect->words, WORD_LIMIT);
     collect->limit_bytes = limit ? limit->numbers[0] : 0;
     int r = open_place(collect, RECIPE_MERGED, &collect->merged_fd);
@@ -181,8 +182,10 @@ static int init(struct collect *collect)
         r = read_runtime_dir(collect);
     if (r < 0)
         return r;
-    const int roots[TREE_SOURCES] = {[TREE_BASE] = collect->base_fd, [TREE_MERGED] = collect->merged_fd,
-            [TREE_ISOLATED] = collect->isolated_fd, [TREE_TEXT] = -EBADF};
+    const int roots[TREE_SOURCES] = {[TREE_BASE] = collect->base_fd,
+            [TREE_MERGED] = collect->merged_fd,
+            [TREE_ISOLATED] = collect->isolated_fd,
+            [TREE_TEXT] = -EBADF};
     r = tree_init(&collect->tree, roots, collect->error);
     if (r == 0 && changes_init(&collect->changes) < 0)
         r = error_errno(collect->error, ENOMEM, "what the build changed");
@@ -275,8 +278,13 @@ static const struct {
 
 int collect_run(const struct words *words, char *const *environment, struct error *error)
 {
-    struct collect collect = {.words = words, .error = error, .merged_fd = -EBADF, .base_fd = -EBADF,
-            .isolated_fd = -EBADF, .stage_fd = -EBADF, .root_fd = -EBADF};
+    struct collect collect = {.words = words,
+            .error = error,
+            .merged_fd = -EBADF,
+            .base_fd = -EBADF,
+            .isolated_fd = -EBADF,
+            .stage_fd = -EBADF,
+            .root_fd = -EBADF};
     (void)environment;
     (void)umask(0);
     tell(&collect, 0);

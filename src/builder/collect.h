@@ -56,17 +56,17 @@ struct collect {
 };
 
 /* Each part: 0 or -errno with collect->error. In the order in which collect.c calls them. */
-int packages_read(struct collect *collect);     /* packages.c: database, closure, owners */
-int select_packages(struct collect *collect);   /* select.c: base, files of packages, what was generated for them */
-int select_written(struct collect *collect);    /* written.c: what the build wrote */
-int libraries_add(struct collect *collect);     /* libraries.c: globs, needed libraries */
-int accounts_add(struct collect *collect);      /* accounts.c: users and groups, places for mounts */
-int copy_tree(struct collect *collect);         /* copy.c: onto the disk */
-int libraries_check(struct collect *collect);   /* libraries.c: the programs of "binary" can start */
-int manifest_write(struct collect *collect);    /* manifest_write.c */
-int changes_write(struct collect *collect);     /* changes.c */
-int host_check(struct collect *collect);        /* host.c */
-int cache_fill(struct collect *collect);        /* cache.c */
+int packages_read(struct collect *collect);   /* packages.c: database, closure, owners */
+int select_packages(struct collect *collect); /* select.c: base, files of packages, what was generated for them */
+int select_written(struct collect *collect);  /* written.c: what the build wrote */
+int libraries_add(struct collect *collect);   /* libraries.c: globs, needed libraries */
+int accounts_add(struct collect *collect);    /* accounts.c: users and groups, places for mounts */
+int copy_tree(struct collect *collect);       /* copy.c: onto the disk */
+int libraries_check(struct collect *collect); /* libraries.c: the programs of "binary" can start */
+int manifest_write(struct collect *collect);  /* manifest_write.c */
+int changes_write(struct collect *collect);   /* changes.c */
+int host_check(struct collect *collect);      /* host.c */
+int cache_fill(struct collect *collect);      /* cache.c */
 
 /* The step during which something changed at @ctime_ns; the number of steps when before the first; the last before it
  * when in between. */

@@ -1,4 +1,5 @@
-/* The status file of dpkg, read from a tree that a build could write: any bytes at all. Only what is installed is kept. */
+/* The status file of dpkg, read from a tree that a build could write: any bytes at all. Only what is installed is kept.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -28,8 +29,8 @@ struct dpkg {
     char *text; /* the status file, cut into texts */
     struct dpkg_package *packages;
     uint32_t count;
-    struct map names;           /* of packages, and of what they provide */
-    uint32_t *first;            /* by number of a name: the first package of it, or MAP_NONE */
+    struct map names;              /* of packages, and of what they provide */
+    uint32_t *first;               /* by number of a name: the first package of it, or MAP_NONE */
     struct dpkg_provide *provides; /* chains of providers */
     uint32_t provide_count;
     uint32_t *first_provide; /* by number of a name */

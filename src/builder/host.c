@@ -1,7 +1,7 @@
-/* Was the host changed while the build lay over it? The kernel leaves open what an overlay shows then. Every inode of the
- * directories that count is looked at: whatever happens to a file or a directory, its ctime becomes the time of the kernel,
- * and nobody can set it back. That clock goes in ticks, so what happened right after the start may bear a time of right
- * before it. */
+/* Was the host changed while the build lay over it? The kernel leaves open what an overlay shows then. Every inode of
+ * the directories that count is looked at: whatever happens to a file or a directory, its ctime becomes the time of the
+ * kernel, and nobody can set it back. That clock goes in ticks, so what happened right after the start may bear a time
+ * of right before it. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -39,8 +39,8 @@ static int look(void *context, const char *path, const struct stat *status)
 /* /etc, /usr with what hosts without the merge have beside it, and the package database. */
 static bool counts(const char *layer)
 {
-    static const char *const list[] = {"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-            "/var/lib/dpkg", "/var/lib/rpm"};
+    static const char *const list[] = {
+            "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/var/lib/dpkg", "/var/lib/rpm"};
     for (size_t i = 0; i < ELEMENTS(list); i++)
         if (strcmp(layer, list[i]) == 0)
             return true;
@@ -66,6 +66,7 @@ int host_check(struct collect *collect)
             return error_errno(collect->error, -r, "look for changes of the host in '%s'", layer->path);
     }
     say_count("host-changed", looking.changed);
-    return looking.changed == 0 ? 0
-                                : error_text(collect->error, EAGAIN, "host changed during the build: %.120s", looking.first);
+    return looking.changed == 0
+                   ? 0
+                   : error_text(collect->error, EAGAIN, "host changed during the build: %.120s", looking.first);
 }

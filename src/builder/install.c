@@ -1,7 +1,7 @@
-/* The steps of a build, one after the other, in the builder root. What they execute is hostile and runs with our ids and
- * capabilities, so this process makes itself undumpable first: then nothing without CAP_SYS_PTRACE can trace it, read its
- * memory or reach its descriptors through /proc, also not root of the same user namespace. A step can kill it; that ends
- * the build, and the exit status says so. */
+/* The steps of a build, one after the other, in the builder root. What they execute is hostile and runs with our ids
+ * and capabilities, so this process makes itself undumpable first: then nothing without CAP_SYS_PTRACE can trace it,
+ * read its memory or reach its descriptors through /proc, also not root of the same user namespace. A step can kill it;
+ * that ends the build, and the exit status says so. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
-/* Lines of JSON: one flat object each, written into a file of the staging directory and read back. Texts are bytes (paths
- * of Linux are): a control character is written as "\u00XX", a byte that belongs to no well-formed UTF-8 as "\udcXX", the
- * way Python's surrogateescape has it. So every line is printable UTF-8, and reading gives the same bytes back. */
+/* Lines of JSON: one flat object each, written into a file of the staging directory and read back. Texts are bytes
+ * (paths of Linux are): a control character is written as "\u00XX", a byte that belongs to no well-formed UTF-8 as
+ * "\udcXX", the way Python's surrogateescape has it. So every line is printable UTF-8, and reading gives the same bytes
+ * back. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* Packages of the languages' own managers (pip, npm) in the runtime's tree, from what they left beside their files. Written
- * by anybody: bounded, and only a name and a version are read. */
+/* Packages of the languages' own managers (pip, npm) in the runtime's tree, from what they left beside their files.
+ * Written by anybody: bounded, and only a name and a version are read. */
 #pragma once
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Libraries: those of the recipe's patterns, what programs and libraries of the runtime need by their ELF headers and no
- * package brought, and at last, in the finished tree, that the runtime's own programs can start. */
+/* Libraries: those of the recipe's patterns, what programs and libraries of the runtime need by their ELF headers and
+ * no package brought, and at last, in the finished tree, that the runtime's own programs can start. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +45,15 @@ static int glob_name(struct globbing *globbing, const char *directory, const cha
     return r < 0 ? r : 0;
 }
 
+/* A star goes into directories alone: what links lead to has a name of its own. */
+static bool is_directory(const struct collect *collect, const char *directory, const char *name)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    return snprintf(path, sizeof(path), "%s/%s", directory, name) < PATH_MAX &&
+           root_stat(collect->merged_fd, path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 /* Matches @pattern, component by component, below the canonical @directory. */
 static int glob_below(struct globbing *globbing, const char *directory, const char *pattern)
 {
@@ -76,7 +85,8 @@ static int glob_below(struct globbing *globbing, const char *directory, const ch
     const struct dirent *entry;
     while (r == 0 && (entry = readdir(stream)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-                fnmatch(part, entry->d_name, FNM_PERIOD) == 0)
+                fnmatch(part, entry->d_name, FNM_PERIOD) == 0 &&
+                (pattern[size] == '\0' || is_directory(collect, canonical, entry->d_name)))
             r = glob_name(globbing, canonical, entry->d_name, pattern + size);
     (void)closedir(stream);
     return r;
@@ -87,7 +97,8 @@ static bool may_be_elf(const char *path, const struct tree_entry *entry)
 {
     const char *slash = strrchr(path, '/');
     return S_ISREG(entry->mode) && (entry->source == TREE_MERGED || entry->source == TREE_ISOLATED) &&
-           !entry->is_dropped && entry->size >= 64 && ((entry->mode & 0111) || strstr(slash, ".so") || strstr(slash, ".node"));
+           !entry->is_dropped && entry->size >= 64 &&
+           ((entry->mode & 0111) || strstr(slash, ".so") || strstr(slash, ".node"));
 }
 
 /* What the file needs and the builder root has. What is not there was not there in the build either. */
@@ -140,8 +151,8 @@ struct checking {
     struct collect *collect;
     struct elf_search search;
     struct map seen;
-    const char *program;           /* the word */
-    const char *main_path;         /* its ELF file, whose search path holds for its libraries too */
+    const char *program;   /* the word */
+    const char *main_path; /* its ELF file, whose search path holds for its libraries too */
     const struct elf_file *main;
 };
 
@@ -149,7 +160,8 @@ static bool find_library(const struct checking *checking, const struct elf_file 
         const char *name, char ret_path[PATH_MAX])
 {
     return elf_find_library(&checking->search, file, path, name, ret_path) == 0 ||
-           (checking->main && elf_find_library(&checking->search, checking->main, checking->main_path, name, ret_path) == 0);
+           (checking->main &&
+                   elf_find_library(&checking->search, checking->main, checking->main_path, name, ret_path) == 0);
 }
 
 static int check_elf(struct checking *checking, const char *path);
@@ -162,8 +174,8 @@ static int check_needed(struct checking *checking, const struct elf_file *file, 
         char canonical[PATH_MAX];
         if (!find_library(checking, file, path, file->needed[i], found) ||
                 tree_follow(&checking->collect->tree, found, canonical) != 0)
-            return error_text(checking->collect->error, ENOENT, "'%.60s' needs the library '%.60s', which is not in the runtime",
-                    path, file->needed[i]);
+            return error_text(checking->collect->error, ENOENT,
+                    "'%.60s' needs the library '%.60s', which is not in the runtime", path, file->needed[i]);
         r = check_elf(checking, canonical);
     }
     return r;
@@ -252,7 +264,8 @@ static int check_program(struct checking *checking, const char *name, unsigned d
     char path[PATH_MAX];
     if (!find_program(checking->collect, name, path)) {
         if (depth == 0)
-            return error_text(checking->collect->error, ENOENT, "the program '%.60s' is not in the runtime's PATH", name);
+            return error_text(
+                    checking->collect->error, ENOENT, "the program '%.60s' is not in the runtime's PATH", name);
         return error_text(checking->collect->error, ENOENT, "'%.60s' needs '%.60s', which is not in the runtime",
                 checking->program, name);
     }

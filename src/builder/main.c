@@ -1,6 +1,6 @@
-/* joblet-builder: what runs inside the sandboxes of runtime builds. It is the command of the sandbox, with mapped root's
- * ids and the few capabilities of its type; its arguments are a recipe, its standard output is read by joblet-api
- * (plan/recipe.h). Static, and part of no process of the host. */
+/* joblet-builder: what runs inside the sandboxes of runtime builds. It is the command of the sandbox, with mapped
+ * root's ids and the few capabilities of its type; its arguments are a recipe, its standard output is read by
+ * joblet-api (plan/recipe.h). Static, and part of no process of the host. */
 #include <string.h>
 #include <unistd.h>
 

@@ -158,15 +158,17 @@ int manifest_parse(char *text, size_t size, struct manifest *ret_manifest, struc
     uint64_t number = 1;
     for (; r == 0 && line < end; number++) {
         char *newline = memchr(line, '\n', (size_t)(end - line));
-        r = newline && !memchr(line, '\0', (size_t)(newline - line)) ? add_line(&reading, line, (size_t)(newline - line))
-                                                                     : -EINVAL;
+        r = newline && !memchr(line, '\0', (size_t)(newline - line))
+                    ? add_line(&reading, line, (size_t)(newline - line))
+                    : -EINVAL;
         line = newline ? newline + 1 : end;
     }
     if (r == 0 && reading.part != PART_END)
         r = -EINVAL;
     if (r < 0) {
         manifest_done(&reading.manifest);
-        return error_text(error, -r, "the manifest is damaged in line %llu", (unsigned long long)(number - (number > 1)));
+        return error_text(
+                error, -r, "the manifest is damaged in line %llu", (unsigned long long)(number - (number > 1)));
     }
     *ret_manifest = reading.manifest;
     return 0;

@@ -43,8 +43,8 @@ struct manifest {
     uint32_t room;
 };
 
-/* Takes @text (@size bytes, from malloc; also when it fails). Strict: every line, their order, the totals. 0 (to be ended
- * with manifest_done) or -errno with @error, which names the line. */
+/* Takes @text (@size bytes, from malloc; also when it fails). Strict: every line, their order, the totals. 0 (to be
+ * ended with manifest_done) or -errno with @error, which names the line. */
 int manifest_parse(char *text, size_t size, struct manifest *ret_manifest, struct error *error);
 void manifest_done(struct manifest *manifest);
 /* The entry of @path, or NULL. */

@@ -73,7 +73,8 @@ static void write_packages(struct manifest_writer *writer, const struct collect 
     for (uint32_t i = 0; i < collect->dpkg.count; i++) {
         const struct dpkg_package *package = &collect->dpkg.packages[i];
         if (package->in_closure)
-            manifest_write_package(writer, "apt", package->name, package->version, package->architecture, package->source);
+            manifest_write_package(
+                    writer, "apt", package->name, package->version, package->architecture, package->source);
     }
 }
 

@@ -1,4 +1,5 @@
-/* What joblet-builder can be told to do; each in a file of its own. They print what recipe.h says, but for the last line. */
+/* What joblet-builder can be told to do; each in a file of its own. They print what recipe.h says, but for the last
+ * line. */
 #pragma once
 
 #include "base/error.h"

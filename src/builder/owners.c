@@ -22,8 +22,8 @@ static void find_merged(int root_fd, struct owners *owners)
         char target[PATH_MAX];
         char expected[32];
         (void)snprintf(expected, sizeof(expected), "usr%s", tops[i]);
-        owners->merged[i] = root_read_link(root_fd, tops[i], target) == 0 &&
-                            strcmp(target + (*target == '/'), expected) == 0;
+        owners->merged[i] =
+                root_read_link(root_fd, tops[i], target) == 0 && strcmp(target + (*target == '/'), expected) == 0;
     }
 }
 
@@ -89,7 +89,8 @@ static int read_list(int root_fd, const struct dpkg_package *package, char **ret
     char path[PATH_MAX];
     int r = -ENOENT;
     if (dpkg_name_is_valid(package->architecture, strlen(package->architecture))) {
-        (void)snprintf(path, sizeof(path), "/var/lib/dpkg/info/%.256s:%.256s.list", package->name, package->architecture);
+        (void)snprintf(
+                path, sizeof(path), "/var/lib/dpkg/info/%.256s:%.256s.list", package->name, package->architecture);
         r = root_read_file(root_fd, path, OWNERS_LIST_MAX, ret_text, ret_size);
     }
     if (r == -ENOENT) {

@@ -22,9 +22,9 @@ struct owners {
     struct map paths;
     struct owner *items; /* by number of a path */
     uint32_t room;
-    struct map diverted;          /* paths that dpkg-divert moved */
+    struct map diverted;                 /* paths that dpkg-divert moved */
     struct owners_diversion *diversions; /* by number */
-    bool merged[8];               /* which of the top directories are links into /usr */
+    bool merged[8];                      /* which of the top directories are links into /usr */
     uint64_t bytes;
 };
 
@@ -43,7 +43,8 @@ const struct owner *owners_find(const struct owners *owners, const char *path);
 
 /* Called with each path that the package owns, as dpkg put it (diverted or not). 0: go on. */
 typedef int owners_visit(void *context, const char *path);
-/* Reads the list of one package. A package without one has no files. 0 or what @visit returned, or -errno with @error. */
+/* Reads the list of one package. A package without one has no files. 0 or what @visit returned, or -errno with @error.
+ */
 int owners_list(int root_fd, const struct owners *owners, const struct dpkg_package *package, owners_visit *visit,
         void *context, struct error *error);
 /* When dpkg wrote the list, in nanoseconds: when the package was installed. 0 when there is none. */

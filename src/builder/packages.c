@@ -39,8 +39,8 @@ int packages_read(struct collect *collect)
 {
     const struct word *packager = words_find(collect->words, WORD_PACKAGER);
     if (packager && strcmp(packager->name, "apt") != 0)
-        return error_text(collect->error, EOPNOTSUPP, "runtimes from packages of '%s' are not supported yet: only those of 'apt' are",
-                packager->name);
+        return error_text(collect->error, EOPNOTSUPP,
+                "runtimes from packages of '%s' are not supported yet: only those of 'apt' are", packager->name);
     int r = packager ? read_dpkg(collect) : 0;
     if (r < 0 || !packager)
         return r;

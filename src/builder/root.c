@@ -27,7 +27,8 @@ int root_open_path(int root_fd, const char *path)
 
 int root_open_directory(int root_fd, const char *path)
 {
-    return open_how(root_fd, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+    return open_how(
+            root_fd, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
 int root_open_file(int root_fd, const char *path)

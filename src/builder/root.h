@@ -23,7 +23,7 @@ int root_read_file(int root_fd, const char *path, size_t max, char **ret_text, s
 /* Called for what stands below a directory, a directory before what is in it. 0: go on; 1: do not go into this
  * directory; -errno: end. */
 typedef int root_visit(void *context, const char *path, const struct stat *status);
-/* Walks everything below @path (itself not), on its file system alone when @one_device. Paths are given from the root on.
- * Directories that may not be read (of ids that the sandbox does not have) and what goes away meanwhile (on the host) are
- * passed over. 0; -ELOOP when it is deeper than ROOT_DEPTH_MAX; -ENAMETOOLONG; -errno. */
+/* Walks everything below @path (itself not), on its file system alone when @one_device. Paths are given from the root
+ * on. Directories that may not be read (of ids that the sandbox does not have) and what goes away meanwhile (on the
+ * host) are passed over. 0; -ELOOP when it is deeper than ROOT_DEPTH_MAX; -ENAMETOOLONG; -errno. */
 int root_walk(int root_fd, const char *path, int one_device, root_visit *visit, void *context);

@@ -159,12 +159,12 @@ bool rules_base_stays(const char *path)
 
 bool rules_is_shared(const char *path)
 {
-    static const char *const list[] = {"/", "/*", "/etc/*.d", "/etc/default", "/etc/bash_completion.d", "/etc/X11",
-            "/etc/ssh", "/etc/systemd", "/etc/security", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32",
-            "/usr/lib64", "/usr/libx32", "/usr/libexec", "/usr/local", "/usr/local/*", "/usr/share", "/usr/src",
-            "/usr/games", "/usr/include", "/usr/lib/*-linux-*", "/usr/include/*-linux-*", "/usr/lib/jvm",
-            "/usr/lib/python3", "/usr/lib/python3/dist-packages", "/usr/lib/python3.*/site-packages", "/usr/lib/locale",
-            "/usr/lib/systemd", "/usr/lib/systemd/*", "/usr/share/applications", "/usr/share/icons",
+    static const char *const list[] = {"/", "/*", "/etc/*.d", "/etc/alternatives", "/etc/default",
+            "/etc/bash_completion.d", "/etc/X11", "/etc/ssh", "/etc/systemd", "/etc/security", "/usr/bin", "/usr/sbin",
+            "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/libexec", "/usr/local", "/usr/local/*",
+            "/usr/share", "/usr/src", "/usr/games", "/usr/include", "/usr/lib/*-linux-*", "/usr/include/*-linux-*",
+            "/usr/lib/jvm", "/usr/lib/python3", "/usr/lib/python3/dist-packages", "/usr/lib/python3.*/site-packages",
+            "/usr/lib/locale", "/usr/lib/systemd", "/usr/lib/systemd/*", "/usr/share/applications", "/usr/share/icons",
             "/usr/share/pixmaps", "/usr/share/fonts", "/var/lib", "/var/cache", "/var/log", "/var/spool"};
     return is_listed(path, list, ELEMENTS(list));
 }

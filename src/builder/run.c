@@ -1,6 +1,6 @@
 /* A step must not live on: a daemon that it left could change what the next step or the collecting sees. Since we reap
- * strays (PR_SET_CHILD_SUBREAPER) every process of the step is a descendant of ours, and kill(-1) ends all of them in one
- * go: a fork(2) that races with it fails, because the kernel looks for a pending signal under the same lock. */
+ * strays (PR_SET_CHILD_SUBREAPER) every process of the step is a descendant of ours, and kill(-1) ends all of them in
+ * one go: a fork(2) that races with it fails, because the kernel looks for a pending signal under the same lock. */
 #include "builder/run.h"
 
 #include <errno.h>
@@ -214,7 +214,8 @@ static int judge(const struct running *running, struct error *error)
     const struct run_step *step = running->step;
     int status = running->status;
     bool exited = WIFEXITED(status);
-    say_end(step->name, text_now_unix_ns(), exited ? "exit" : "signal", exited ? WEXITSTATUS(status) : WTERMSIG(status));
+    say_end(step->name, text_now_unix_ns(), exited ? "exit" : "signal",
+            exited ? WEXITSTATUS(status) : WTERMSIG(status));
     if (running->is_late) {
         char limit[TEXT_DURATION_MAX];
         text_format_duration(step->timeout_ns, limit);

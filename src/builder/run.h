@@ -1,5 +1,5 @@
-/* One step of a build: a command of somebody else's in the builder root, beside this process, which it can neither trace
- * nor look into (install.c). */
+/* One step of a build: a command of somebody else's in the builder root, beside this process, which it can neither
+ * trace nor look into (install.c). */
 #pragma once
 
 #include <stdbool.h>

@@ -1,6 +1,6 @@
-/* The lines that joblet-builder prints (plan/recipe.h). They are what a client will see of the build, so nothing in them
- * can move a cursor, break a line or be another line. Kept in a buffer of fixed size; say_flush writes it. Standard
- * output that nobody reads ends the program: there is nothing left to do. */
+/* The lines that joblet-builder prints (plan/recipe.h). They are what a client will see of the build, so nothing in
+ * them can move a cursor, break a line or be another line. Kept in a buffer of fixed size; say_flush writes it.
+ * Standard output that nobody reads ends the program: there is nothing left to do. */
 #pragma once
 
 #include <stddef.h>

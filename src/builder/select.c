@@ -1,5 +1,5 @@
-/* What a runtime is made of that does not depend on what the build wrote: the base root, the files of the packages that it
- * needs, and what maintainer scripts once generated for them, perhaps long ago on the host. */
+/* What a runtime is made of that does not depend on what the build wrote: the base root, the files of the packages that
+ * it needs, and what maintainer scripts once generated for them, perhaps long ago on the host. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +59,14 @@ bool collect_admit(void *context, const char *canonical, struct tree_owner *owne
     return true;
 }
 
+/* For what was not asked for by name: nothing of packages that the runtime does not have. */
+static bool admit_own(void *context, const char *canonical, struct tree_owner *owner)
+{
+    const struct collect *collect = context;
+    const struct owner *found = owners_find(&collect->owners, canonical);
+    return (!found || found->in_closure) && collect_admit(context, canonical, owner);
+}
+
 struct adding {
     struct collect *collect;
     struct tree_owner owner;
@@ -69,8 +77,7 @@ static int add_package_path(void *context, const char *path)
     const struct adding *adding = context;
     if (rules_is_left_out(path, adding->collect->keep))
         return 0;
-    int r = tree_add(
-            &adding->collect->tree, TREE_MERGED, path, adding->owner, collect_admit, adding->collect);
+    int r = tree_add(&adding->collect->tree, TREE_MERGED, path, adding->owner, admit_own, adding->collect);
     return r < 0 ? r : 0;
 }
 
@@ -100,11 +107,12 @@ static int add_alternative(struct collect *collect, const char *name, const char
     int r = tree_resolve(&collect->tree, TREE_MERGED, target, script, canonical);
     if (r != 0 || !tree_find(&collect->tree, canonical))
         return r < 0 ? r : 0;
-    r = tree_add(&collect->tree, TREE_MERGED, public, script, collect_admit, collect);
+    r = tree_add(&collect->tree, TREE_MERGED, public, script, admit_own, collect);
     return r < 0 ? r : 0;
 }
 
-/* The file of one alternative: its status, its public link, then pairs of lines for those that follow it, an empty line. */
+/* The file of one alternative: its status, its public link, then pairs of lines for those that follow it, an empty
+ * line. */
 static int add_alternatives_of(struct collect *collect, const char *name, char *text)
 {
     char *next = text;
@@ -121,8 +129,8 @@ static int add_alternatives_of(struct collect *collect, const char *name, char *
 }
 
 /* @visit gets each name in the directory but "." and "..". 0 also when there is no such directory. */
-static int each_name(int root_fd, const char *path, int (*visit)(void *context, const char *directory, const char *name),
-        void *context)
+static int each_name(int root_fd, const char *path,
+        int (*visit)(void *context, const char *directory, const char *name), void *context)
 {
     int fd = root_open_directory(root_fd, path);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -163,7 +171,7 @@ static int add_unowned(void *context, const char *path, const struct stat *statu
     if (rules_classify(path) != RULES_KEEP || rules_is_left_out(path, collect->keep))
         return 0;
     int r = tree_add(&collect->tree, TREE_MERGED, path, collect_owner_of_time(collect, collect_ctime_ns(status)),
-            collect_admit, collect);
+            admit_own, collect);
     return r < 0 ? r : 0;
 }
 

@@ -1,6 +1,7 @@
-/* Empties a directory that anything may be in: trees deeper than any path, directories without permissions, names of any
- * kind. A directory that is not empty is moved up to the top and emptied there, so there is no recursion, no path and never
- * more than three descriptors, however deep it is. No link is followed; a directory on another mount is not entered. */
+/* Empties a directory that anything may be in: trees deeper than any path, directories without permissions, names of
+ * any kind. A directory that is not empty is moved up to the top and emptied there, so there is no recursion, no path
+ * and never more than three descriptors, however deep it is. No link is followed; a directory on another mount is not
+ * entered. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -65,8 +65,9 @@ static int set(struct tree *tree, const char *path, size_t size, struct tree_ent
         r = map_add(&tree->paths, path, size, &number);
     if (r < 0) {
         free_texts(entry);
-        return r == -E2BIG ? error_text(tree->error, E2BIG, "the runtime would have more than %u files", TREE_ENTRIES_MAX)
-                           : error_errno(tree->error, ENOMEM, "the runtime's tree");
+        return r == -E2BIG
+                       ? error_text(tree->error, E2BIG, "the runtime would have more than %u files", TREE_ENTRIES_MAX)
+                       : error_errno(tree->error, ENOMEM, "the runtime's tree");
     }
     if (number < before)
         free_texts(&tree->entries[number]);
@@ -75,7 +76,8 @@ static int set(struct tree *tree, const char *path, size_t size, struct tree_ent
 }
 
 /* The entry for what @fd (O_PATH) is. 0; 2 when a runtime may not have it; -errno. */
-static int describe(struct tree *tree, const char *path, int fd, const struct stat *status, struct tree_entry *ret_entry)
+static int describe(
+        struct tree *tree, const char *path, int fd, const struct stat *status, struct tree_entry *ret_entry)
 {
     struct tree_entry entry = {
             .mode = status->st_mode & ~(mode_t)(S_ISUID | S_ISGID),
@@ -212,8 +214,8 @@ static int look(struct tree *tree, enum tree_source source, const char *path, st
 }
 
 /* Follows the components of @text from the canonical directory @at on. */
-static int resolve_directory(struct tree *tree, enum tree_source source, const char *text, struct tree_owner owner,
-        char at[PATH_MAX])
+static int resolve_directory(
+        struct tree *tree, enum tree_source source, const char *text, struct tree_owner owner, char at[PATH_MAX])
 {
     char pending[PATH_MAX];
     if (snprintf(pending, sizeof(pending), "%s", text) >= PATH_MAX)
@@ -267,8 +269,8 @@ int tree_resolve(struct tree *tree, enum tree_source source, const char *path, s
     const char *name = slash + 1;
     if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return 1;
-    bool is_same = tree->parent_source == source && strlen(tree->parent) == parent &&
-                   memcmp(tree->parent, path, parent) == 0;
+    bool is_same =
+            tree->parent_source == source && strlen(tree->parent) == parent && memcmp(tree->parent, path, parent) == 0;
     if (!is_same) {
         tree->parent_source = TREE_SOURCES;
         memcpy(tree->parent, path, parent);
@@ -341,8 +343,11 @@ int tree_follow(struct tree *tree, const char *path, char ret_canonical[PATH_MAX
 
 int tree_write(struct tree *tree, const char *path, mode_t mode, const char *text)
 {
-    struct tree_entry entry = {
-            .source = TREE_TEXT, .owner = {ORIGIN_JOBLET, 0}, .mode = mode, .link_count = 1, .text = text ? strdup(text) : NULL};
+    struct tree_entry entry = {.source = TREE_TEXT,
+            .owner = {ORIGIN_JOBLET, 0},
+            .mode = mode,
+            .link_count = 1,
+            .text = text ? strdup(text) : NULL};
     if (text && !entry.text)
         return error_errno(tree->error, ENOMEM, "the runtime's tree");
     entry.size = S_ISREG(mode) && text ? strlen(text) : 0;

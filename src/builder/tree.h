@@ -1,6 +1,6 @@
-/* The runtime's tree as it will be: every entry by its path, where it comes from, whose it is. It is thought out as a whole
- * before anything is copied, so that what is decided late (a link's target, a missing library, an account) needs no look at
- * the disk again, and what is on the disk is written once.
+/* The runtime's tree as it will be: every entry by its path, where it comes from, whose it is. It is thought out as a
+ * whole before anything is copied, so that what is decided late (a link's target, a missing library, an account) needs
+ * no look at the disk again, and what is on the disk is written once.
  *
  * Paths are canonical: every component above the last is a directory of the tree. A path of a source that goes through
  * links is followed within that source, and the links come into the tree, too. */
@@ -70,9 +70,9 @@ void tree_done(struct tree *tree);
 /* The entry of a canonical path, or NULL; dropped ones are not found. */
 struct tree_entry *tree_find(const struct tree *tree, const char *path);
 
-/* Puts what stands at @path of @source into the tree, with the directories above it, in place of what is there. 0; 1 when
- * the source has nothing there; 2 when it is nothing that a runtime may have (told as stripped) or would stand in the place
- * of a directory; -errno with the error. */
+/* Puts what stands at @path of @source into the tree, with the directories above it, in place of what is there. 0; 1
+ * when the source has nothing there; 2 when it is nothing that a runtime may have (told as stripped) or would stand in
+ * the place of a directory; -errno with the error. */
 int tree_put(struct tree *tree, enum tree_source source, const char *path, struct tree_owner owner);
 /* As tree_put for what stands at @from of @source. */
 int tree_put_as(

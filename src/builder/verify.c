@@ -1,6 +1,7 @@
 /* Holds a runtime against its manifest: the manifest against the digest that joblet-api knows, every entry of the tree
- * against its line, nothing missing and nothing more. Files are read by as many threads as there are processors, up to a
- * few: one file each at a time. Read-only: whoever can change the tree while it is read could do so afterwards, too. */
+ * against its line, nothing missing and nothing more. Files are read by as many threads as there are processors, up to
+ * a few: one file each at a time. Read-only: whoever can change the tree while it is read could do so afterwards, too.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -143,10 +144,9 @@ static void check_beside(struct verifying *verifying)
     for (size_t i = 0; i < verifying->manifest.beside_count; i++) {
         const struct manifest_beside *beside = &verifying->manifest.beside[i];
         _cleanup_close_ int fd = root_open_file(verifying->stage_fd, beside->name);
-        const char *wrong = fd < 0 ? "missing"
-                            : digest && buffer
-                                    ? check_content(fd, beside->size, beside->digest, digest, buffer)
-                                    : "cannot be looked at: no memory";
+        const char *wrong = fd < 0             ? "missing"
+                            : digest && buffer ? check_content(fd, beside->size, beside->digest, digest, buffer)
+                                               : "cannot be looked at: no memory";
         if (wrong)
             tell_wrong(verifying, beside->name, wrong);
     }

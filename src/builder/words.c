@@ -8,9 +8,9 @@
 #include "base/fd.h"
 #include "base/text.h"
 
-/* How the arguments of a word read. Each letter is one argument: t a text, n a number, d a timeout, p a phase, l a level,
- * k a name of what is kept, e NAME=VALUE, a an absolute path, h a digest, m a manager; c a count and that many texts,
- * the last letter. Numbers are stored, texts stay where they are. */
+/* How the arguments of a word read. Each letter is one argument: t a text, n a number, d a timeout, p a phase, l a
+ * level, k a name of what is kept, e NAME=VALUE, a an absolute path, h a digest, m a manager; c a count and that many
+ * texts, the last letter. Numbers are stored, texts stay where they are. */
 static const struct {
     const char *name;
     enum word_kind kind;
@@ -39,8 +39,8 @@ static const struct {
 static const struct {
     const char *name;
     unsigned bit;
-} keeps[] = {
-        {"doc", KEEP_DOC}, {"man", KEEP_MAN}, {"locale", KEEP_LOCALE}, {"headers", KEEP_HEADERS}, {"static", KEEP_STATIC}};
+} keeps[] = {{"doc", KEEP_DOC}, {"man", KEEP_MAN}, {"locale", KEEP_LOCALE}, {"headers", KEEP_HEADERS},
+        {"static", KEEP_STATIC}};
 
 static bool is_one_of(const char *text, const char *const *list)
 {

@@ -37,8 +37,8 @@ static bool is_in_base(const struct collect *collect, const char *path)
     return entry && entry->source == TREE_BASE;
 }
 
-/* True when what a package outside of the closure owns is the runtime's all the same: the base has it, and a step of the
- * client's changed it. */
+/* True when what a package outside of the closure owns is the runtime's all the same: the base has it, and a step of
+ * the client's changed it. */
 static bool is_step_of_base(const struct collect *collect, const char *path, struct tree_owner written)
 {
     return written.origin == ORIGIN_STEP && is_in_base(collect, path);
@@ -96,8 +96,8 @@ static bool is_whiteout(const struct stat *status)
 }
 
 /* Of an entry of an upper directory, by what the host has in that place. */
-static enum change_kind kind_of(const struct layer_walk *walk, const char *below, const struct stat *status,
-        bool *ret_same_directory)
+static enum change_kind kind_of(
+        const struct layer_walk *walk, const char *below, const struct stat *status, bool *ret_same_directory)
 {
     struct stat lower;
     bool had = walk->layer && walk->layer->lower_fd >= 0 && root_stat(walk->layer->lower_fd, below, &lower) == 0;
@@ -157,7 +157,8 @@ static int visit_root(void *context, const char *path, const struct stat *status
 
 static int explain(struct collect *collect, int r, const char *what)
 {
-    return r < 0 && collect->error->code == 0 ? error_errno(collect->error, -r, "read what the build wrote: %s", what) : r;
+    return r < 0 && collect->error->code == 0 ? error_errno(collect->error, -r, "read what the build wrote: %s", what)
+                                              : r;
 }
 
 static int visit_runtime(void *context, const char *path, const struct stat *status)
@@ -166,8 +167,7 @@ static int visit_runtime(void *context, const char *path, const struct stat *sta
     size_t size = strlen(collect->runtime_dir);
     if (strcmp(path + size, "/" RECIPE_DIRECTORY_ROOT) == 0)
         return 1;
-    int r = tree_put(
-            &collect->tree, TREE_MERGED, path, collect_owner_of_time(collect, collect_ctime_ns(status)));
+    int r = tree_put(&collect->tree, TREE_MERGED, path, collect_owner_of_time(collect, collect_ctime_ns(status)));
     return r < 0 ? r : 0;
 }
 

@@ -4,8 +4,8 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gelf.h>
 #include <fnmatch.h>
+#include <gelf.h>
 #include <libelf.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -26,8 +26,8 @@ static int open_in_root(int root_fd, const char *path, uint64_t flags)
 {
     if (root_fd == AT_FDCWD)
         return open(path, (int)flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    const struct open_how how = {.flags = flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK,
-            .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    const struct open_how how = {
+            .flags = flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
     return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
 }
 

@@ -36,7 +36,8 @@ void elf_done(struct elf_file *file);
 /* True when the file at @path in the root of @root_fd (AT_FDCWD: ours) is an ELF file for the same machine as @file. */
 bool elf_fits(int root_fd, const char *path, const struct elf_file *file);
 
-/* Reads the list of the root of @root_fd, which must outlive @search. 0 (to be ended with elf_search_done) or -errno with
+/* Reads the list of the root of @root_fd, which must outlive @search. 0 (to be ended with elf_search_done) or -errno
+ * with
  * @error. */
 int elf_search_init(struct elf_search *search, int root_fd, struct error *error);
 void elf_search_done(struct elf_search *search);
