@@ -16,10 +16,12 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "broker/build.h"
 #include "broker/job_private.h"
 #include "broker/outside.h"
-#include "joblog/format.h"
+#include "network/network.h"
 #include "plan/plan.h"
+#include "plan/spec.h"
 
 /* Making a sandbox takes milliseconds; on a host that is out of breath, seconds. */
 #define START_LIMIT_NS 30000000000ULL
@@ -29,9 +31,8 @@
 #define REMOVE_TRIES_MAX 250U
 /* Signalled in one go; a job with more of them gets the rest by its KILL. */
 #define TERMINATE_MAX 4096U
-#define EXIT_KILLED (128 + SIGKILL)
 
-struct job *job_new(struct broker *broker, const uint8_t id[16])
+struct job *job_new(struct broker *broker, uint32_t type, const uint8_t id[16])
 {
     struct job *job = calloc(1, sizeof(*job));
     if (!job)
@@ -42,7 +43,10 @@ struct job *job_new(struct broker *broker, const uint8_t id[16])
     job->cgroups = &broker->cgroups;
     job->init.fd = job->control.fd = -EBADF;
     job->stdout_read = job->stderr_read = -EBADF;
-    job->spec_fd = job->work.fd = -EBADF;
+    job->spec_fd = job->work.fd = job->work.again_fd = -EBADF;
+    job->own_files = (struct files){-EBADF, -EBADF, -EBADF};
+    job->note.type = type;
+    job->note.network_port = NETWORK_PORT_NONE;
     memcpy(job->note.job_id, id, sizeof(job->note.job_id));
     memcpy(job->note.boot_id, broker->boot_id, sizeof(job->note.boot_id));
     text_format_uuid(id, job->uuid);
@@ -54,7 +58,7 @@ struct job *job_new(struct broker *broker, const uint8_t id[16])
     return job;
 }
 
-static void close_source(struct job *job, struct loop_source *source)
+void job_close_source(struct job *job, struct loop_source *source)
 {
     (void)fd_close(loop_remove(job->broker->loop, source));
 }
@@ -63,22 +67,24 @@ void job_free(struct job *job)
 {
     struct broker *broker = job->broker;
     loop_disarm(broker->loop, &job->timer);
-    close_source(job, &job->init);
-    close_source(job, &job->control);
+    job_close_source(job, &job->init);
+    job_close_source(job, &job->control);
     (void)fd_close(job->stdout_read);
     (void)fd_close(job->stderr_read);
     (void)fd_close(job->spec_fd);
     (void)fd_close(job->work.fd);
+    files_close(&job->own_files);
     *(job->previous ? &job->previous->next : &broker->first_job) = job->next;
     *(job->next ? &job->next->previous : &broker->last_job) = job->previous;
     broker->job_count--;
+    build_unref(job->build);
     free(job);
 }
 
 struct job *job_find(struct broker *broker, const uint8_t id[16])
 {
     for (struct job *job = broker->last_job; job; job = job->previous)
-        if (!job->gone && memcmp(job->note.job_id, id, sizeof(job->note.job_id)) == 0)
+        if (!job->gone && !job->is_internal && memcmp(job->note.job_id, id, sizeof(job->note.job_id)) == 0)
             return job;
     return NULL;
 }
@@ -86,9 +92,19 @@ struct job *job_find(struct broker *broker, const uint8_t id[16])
 struct job *job_from(struct broker *broker, uint32_t serial)
 {
     for (struct job *job = broker->first_job; job; job = job->next)
-        if (!job->gone && job->serial >= serial)
+        if (!job->gone && !job->is_internal && job->serial >= serial)
             return job;
     return NULL;
+}
+
+bool job_uses_runtime(const struct broker *broker, const struct store_id *id)
+{
+    for (const struct job *job = broker->first_job; job; job = job->next) {
+        const struct store_id used = {.device = job->note.runtime_device, .inode = job->note.runtime_inode};
+        if (!job->gone && job->phase != CHANNEL_JOB_ENDED && store_id_equal(&used, id))
+            return true;
+    }
+    return false;
 }
 
 void job_forget_all(struct broker *broker)
@@ -106,7 +122,7 @@ static void reply_start(struct job *job, const struct error *error)
         return;
     job->reply_wanted = false;
     struct channel_start_reply reply = {
-            .header = {.operation = CHANNEL_JOB_START, .size = sizeof(reply), .sequence = job->reply_sequence},
+            .header = {.operation = job->reply_operation, .size = sizeof(reply), .sequence = job->reply_sequence},
             .started_unix_ns = job->note.started_unix_ns,
             .limits = job->limits,
     };
@@ -167,7 +183,7 @@ void job_release(struct job *job)
 }
 
 /* Leaves the failure as the job's record, unless joblet-init wrote it, and answers the request. */
-static void fail_start(struct job *job)
+void job_fail_start(struct job *job)
 {
     struct broker *broker = job->broker;
     struct files files;
@@ -186,139 +202,8 @@ static void fail_start(struct job *job)
     reply_start(job, &job->failure);
     disks_give_back(&broker->disks, &job->work);
     job->gone = true;
+    job_type_over(job, /* well= */ false);
     forget(job);
-}
-
-/* --- joblet-init is gone --- */
-
-/* What is known of an end that joblet-init could not record. */
-static void make_record(struct job *job, const struct cgroup_usage *usage, struct record *record)
-{
-    *record = (struct record){.reason = RECORD_REASON_SIGNAL,
-            .exit_code = EXIT_KILLED,
-            .signal = SIGKILL,
-            .started_unix_ns = job->note.started_unix_ns ? job->note.started_unix_ns : job->note.go_unix_ns,
-            .ended_unix_ns = text_now_unix_ns()};
-    memcpy(record->job_id, job->note.job_id, sizeof(record->job_id));
-    if (usage->oom_kills > 0) {
-        record->reason = RECORD_REASON_OUT_OF_MEMORY;
-        (void)error_text(&record->error, ENOMEM, "the job reached its memory limit and was ended");
-    } else if (job->note.stop_wanted) {
-        record->reason = RECORD_REASON_STOPPED;
-    } else {
-        (void)error_text(&record->error, EINTR, "joblet-init was killed from outside");
-    }
-}
-
-static void save_record(struct job *job, const struct files *files, struct record *record)
-{
-    struct stat status;
-    uint64_t left_out = 0;
-    const int pipes[] = {job->stdout_read, job->stderr_read};
-    const uint32_t streams[] = {JOBLOG_STREAM_STDOUT, JOBLOG_STREAM_STDERR};
-    for (unsigned i = 0; i < ELEMENTS(pipes); i++)
-        if (pipes[i] >= 0 && files_drain(files, pipes[i], streams[i], job->note.log_quota_bytes, &left_out) < 0)
-            log_event(LOG_LEVEL_ERROR, "the last output of a job is lost", "job", job->uuid, NULL);
-    if (fstat(files->log_fd, &status) == 0)
-        record->log_bytes = (uint64_t)status.st_size;
-    record->log_left_out_bytes = left_out;
-    int r = record_write(files->record_fd, record);
-    if (r < 0)
-        log_event(LOG_LEVEL_ERROR, "the record of a job cannot be written", "job", job->uuid, "error", strerror(-r),
-                NULL);
-}
-
-/* v1 tells joblet-init of a full group by an event that can come a moment after the kill. The counter is exact. */
-static bool correct_record(const struct cgroup_usage *usage, struct record *record)
-{
-    bool killed = record->reason == RECORD_REASON_SIGNAL && record->signal == SIGKILL;
-    bool child_killed = record->reason == RECORD_REASON_EXITED && record->exit_code == EXIT_KILLED;
-    if (usage->oom_kills == 0 || !(killed || child_killed))
-        return false;
-    record->reason = RECORD_REASON_OUT_OF_MEMORY;
-    record->exit_code = EXIT_KILLED;
-    record->signal = SIGKILL;
-    return true;
-}
-
-static void read_record(struct job *job, const struct cgroup_usage *usage, struct record *ret_record)
-{
-    struct files files;
-    int r = files_open(job->broker->jobs_fd, job->uuid, &files);
-    if (r < 0) {
-        make_record(job, usage, ret_record);
-        (void)error_errno(&ret_record->error, -r, "the job's files are gone");
-        return;
-    }
-    r = record_read(files.record_fd, ret_record);
-    if (r == 0 && memcmp(ret_record->job_id, job->note.job_id, sizeof(job->note.job_id)) == 0) {
-        if (correct_record(usage, ret_record))
-            (void)record_write(files.record_fd, ret_record);
-    } else {
-        make_record(job, usage, ret_record);
-        save_record(job, &files, ret_record);
-    }
-    files_close(&files);
-}
-
-static void end(struct job *job, const struct record *record, const struct cgroup_usage *usage)
-{
-    struct broker *broker = job->broker;
-    job->phase = CHANNEL_JOB_ENDED;
-    job->ended.record = *record;
-    job->ended.cpu_ns = usage->cpu_ns;
-    job->ended.memory_peak_bytes = usage->memory_peak_bytes;
-    job->stdout_read = fd_close(job->stdout_read);
-    job->stderr_read = fd_close(job->stderr_read);
-    log_event(LOG_LEVEL_INFO, "job ended", "job", job->uuid, "reason", record_reason_name(record->reason), "exit_code",
-            LOG_NUMBER(record->exit_code), NULL);
-    if (broker->api.listed)
-        job_send_end(job);
-    broker_job_ended(broker);
-}
-
-/* True when it is known why nothing was executed: joblet-init told, or left it in the record, which it writes first. */
-static bool find_failure(struct job *job)
-{
-    struct files files;
-    struct record record;
-    if (job->failure.code == 0 && files_open(job->broker->jobs_fd, job->uuid, &files) == 0) {
-        if (record_read(files.record_fd, &record) == 0 && record.reason == RECORD_REASON_SETUP_FAILURE)
-            job->failure = record.error;
-        files_close(&files);
-    }
-    return job->failure.code != 0;
-}
-
-/* Nothing of the client's ran: says why, in the order of what knows best. */
-static void explain_failure(struct job *job, const struct cgroup_usage *usage)
-{
-    if (find_failure(job))
-        return;
-    if (usage->oom_kills > 0)
-        (void)error_text(&job->failure, ENOMEM, "the memory limit of %llu bytes is too small to start anything",
-                (unsigned long long)job->limits.memory_bytes);
-    else
-        (void)error_text(&job->failure, ECHILD, "joblet-init ended before the command ran");
-    job->failure.stage = PLAN_STAGE_START;
-}
-
-void job_finish(struct job *job)
-{
-    struct cgroup_usage usage;
-    loop_disarm(job->broker->loop, &job->timer);
-    close_source(job, &job->init);
-    close_source(job, &job->control);
-    cgroup_read_usage(job->cgroups, job->note.group, &usage);
-    if (job->phase == CHANNEL_JOB_STARTING) {
-        explain_failure(job, &usage);
-        fail_start(job);
-        return;
-    }
-    disks_give_back(&job->broker->disks, &job->work);
-    struct record record;
-    read_record(job, &usage, &record);
-    end(job, &record, &usage);
 }
 
 /* --- while it starts --- */
@@ -332,23 +217,28 @@ static void kill_init(struct job *job, int signal)
 static void fail_waiting(struct job *job)
 {
     job->waits_for_disk = false;
-    disks_wait(&job->broker->disks, -1);
+    disks_wait(&job->broker->disks, job->note.type, -1);
     job->failure.stage = PLAN_STAGE_PREPARE;
     loop_disarm(job->broker->loop, &job->timer);
-    fail_start(job);
+    job_fail_start(job);
 }
 
 static void on_start_limit(struct loop_timer *timer)
 {
     struct job *job = LOOP_OWNER(timer, struct job, timer);
     if (job->waits_for_disk) {
-        (void)error_text(&job->failure, ETIMEDOUT, "no disk for /work was ready in time");
+        (void)error_text(&job->failure, ETIMEDOUT, "no disk was ready in time");
         fail_waiting(job);
         return;
     }
     (void)error_text(&job->failure, ETIMEDOUT, "the sandbox was not ready in time");
     job->failure.stage = PLAN_STAGE_START;
     kill_init(job, SIGKILL);
+}
+
+static int write_note(const struct job *job)
+{
+    return job->is_internal ? 0 : files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
 }
 
 static void set_running(struct job *job, int64_t started_unix_ns)
@@ -358,9 +248,10 @@ static void set_running(struct job *job, int64_t started_unix_ns)
     loop_disarm(job->broker->loop, &job->timer);
     job->phase = CHANNEL_JOB_RUNNING;
     job->note.started_unix_ns = started_unix_ns;
-    (void)files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
-    log_event(LOG_LEVEL_INFO, "job started", "job", job->uuid, "pid", LOG_NUMBER(job->note.pid), NULL);
-    if (job->broker->api.listed)
+    (void)write_note(job);
+    log_event(LOG_LEVEL_INFO, "job started", "job", job->uuid, "type", plan_type_name(job->note.type), "pid",
+            LOG_NUMBER(job->note.pid), NULL);
+    if (job->broker->api.listed && !job->is_internal)
         job_send_view(job);
     reply_start(job, NULL);
     if (job->kill_wanted)
@@ -373,11 +264,11 @@ static struct outside_plan outside_plan_of(const struct job *job)
             .cgroups = job->cgroups,
             .group = job->note.group,
             .id_base = job->note.id_base,
-            .command_id = job->broker->config->command_id,
-            .root_device = job->root_device,
-            .root_inode = job->root_inode,
-            .work_device = job->work_device,
-            .work_inode = job->work_inode,
+            .command_id = job->note.type == PLAN_TYPE_STANDARD ? job->broker->config->command_id : 0,
+            .capabilities = plan_type_capabilities(job->note.type),
+            .places = job->places,
+            .place_count = job->place_count,
+            .work_device = job->disk_device,
             .limits = &job->limits,
             .disk = job->broker->disk};
 }
@@ -418,7 +309,7 @@ static int say_go(struct job *job)
     job->note.go_unix_ns = text_now_unix_ns();
     job->note.log_quota_bytes = job->broker->config->log_bytes;
     job_note_groups(job->cgroups, &job->note.groups);
-    int r = files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
+    int r = write_note(job);
     if (r < 0)
         r = error_errno(&job->failure, -r, "write the job's note");
     else if (send(job->control.fd, &go, sizeof(go), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
@@ -516,9 +407,9 @@ static void read_control(struct job *job)
     }
     if (r >= 0)
         return;
-    close_source(job, &job->control);
+    job_close_source(job, &job->control);
     bool is_end = r == -ENODATA || r == -ECONNRESET;
-    if (job->go_sent && job->phase == CHANNEL_JOB_STARTING && !find_failure(job)) {
+    if (job->go_sent && job->phase == CHANNEL_JOB_STARTING && !job_find_failure(job)) {
         /* joblet-init's word is lost, and it did not refuse: from the go on the command may run. */
         set_running(job, text_now_unix_ns());
     } else if (!is_end && job->failure.code == 0) {
@@ -574,7 +465,7 @@ static void launch(struct job *job, int spec_fd)
     if (job->init.fd >= 0) /* cloned but not to be watched: its end is the job's */
         kill_init(job, SIGKILL);
     else
-        fail_start(job);
+        job_fail_start(job);
 }
 
 static void wait_for_disk(struct job *job, int spec_fd)
@@ -583,18 +474,18 @@ static void wait_for_disk(struct job *job, int spec_fd)
     if (job->spec_fd < 0) {
         (void)error_errno(&job->failure, errno, "keep the job's request");
         job->failure.stage = PLAN_STAGE_PREPARE;
-        fail_start(job);
+        job_fail_start(job);
         return;
     }
     job->waits_for_disk = true;
-    disks_wait(&job->broker->disks, 1);
+    disks_wait(&job->broker->disks, job->note.type, 1);
     loop_arm(job->broker->loop, &job->timer, START_LIMIT_NS, on_start_limit);
 }
 
-bool job_resume(struct broker *broker, const struct error *error)
+bool job_resume(struct broker *broker, uint32_t type, const struct error *error)
 {
     struct job *job = broker->first_job;
-    while (job && !job->waits_for_disk)
+    while (job && (!job->waits_for_disk || job->note.type != type))
         job = job->next;
     if (!job)
         return false;
@@ -603,10 +494,10 @@ bool job_resume(struct broker *broker, const struct error *error)
         fail_waiting(job);
         return true;
     }
-    disks_wait(&broker->disks, -1);
-    int r = disks_take(&broker->disks, &job->work, &job->failure);
+    disks_wait(&broker->disks, type, -1);
+    int r = job_type_take_disk(job, &job->failure);
     if (r > 0) {
-        disks_wait(&broker->disks, 1);
+        disks_wait(&broker->disks, type, 1);
         return false;
     }
     job->waits_for_disk = false;
@@ -617,33 +508,58 @@ bool job_resume(struct broker *broker, const struct error *error)
         return true;
     }
     job->failure.stage = PLAN_STAGE_PREPARE;
-    fail_start(job);
+    job_fail_start(job);
     return true;
 }
 
-void job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd)
+int job_check_start(struct broker *broker, const uint8_t id[16], int spec_fd, struct error *error)
 {
-    struct job *job = job_new(broker, start->job_id);
+    static const uint8_t none[16];
+    size_t size;
+    int r = fd_check_sealed(spec_fd, SPEC_SIZE_MAX, &size);
+    if (r < 0)
+        return error_errno(error, -r, "the job's request is not a sealed file of at most %u bytes", SPEC_SIZE_MAX);
+    if (memcmp(id, none, sizeof(none)) == 0)
+        return error_text(error, EINVAL, "a job needs an id");
+    if (job_find(broker, id))
+        return error_text(error, EEXIST, "there is a job with this id");
+    if (broker->shutting_down)
+        return error_text(error, EAGAIN, "the service is shutting down");
+    return 0;
+}
+
+void job_start(struct broker *broker, const struct job_order *order, int spec_fd)
+{
+    struct job *job = job_new(broker, order->type, order->id);
     if (!job) {
-        struct channel_start_reply reply = {.header = start->header};
-        reply.header.size = sizeof(reply);
+        struct channel_start_reply reply = {
+                .header = {.operation = order->operation, .size = sizeof(reply), .sequence = order->sequence}};
         (void)error_text(&reply.error, ENOMEM, "no memory for a job");
         reply.error.stage = PLAN_STAGE_PREPARE;
-        api_send(&broker->api, &reply);
+        if (order->operation != 0)
+            api_send(&broker->api, &reply);
+        job_type_lost(broker, order);
         return;
     }
-    job->limits = start->limits;
-    job->reply_wanted = true;
-    job->reply_sequence = start->header.sequence;
+    job->limits = order->limits;
+    job->runtime = order->runtime;
+    job->build = order->build;
+    build_ref(job->build);
+    if (order->swept)
+        (void)snprintf(job->swept, sizeof(job->swept), "%s", order->swept);
+    job->is_internal = order->operation == 0;
+    job->reply_wanted = !job->is_internal;
+    job->reply_operation = order->operation;
+    job->reply_sequence = order->sequence;
     job->reply_generation = broker->api.generation;
-    int r = disks_take(&broker->disks, &job->work, &job->failure);
+    int r = job_type_take_disk(job, &job->failure);
     if (r > 0) {
         wait_for_disk(job, spec_fd);
     } else if (r == 0) {
         launch(job, spec_fd);
     } else {
         job->failure.stage = PLAN_STAGE_PREPARE;
-        fail_start(job);
+        job_fail_start(job);
     }
 }
 
@@ -686,7 +602,7 @@ void job_kill(struct job *job)
     if (job->phase != CHANNEL_JOB_RUNNING || job->note.stop_wanted)
         return;
     job->note.stop_wanted = 1;
-    (void)files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
+    (void)write_note(job);
     kill_init(job, SIGTERM);
     loop_arm(job->broker->loop, &job->timer, STOP_PATIENCE_NS, on_patience_over);
 }

@@ -2,14 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,12 +18,13 @@
 
 int sandbox_make_private(struct sandbox *sandbox, struct error *error)
 {
-    (void)sandbox;
-    /* The first mount below a shared one would appear on the host; the handed-in root is a clone, and a clone belongs
+    static const int trees[] = {PLAN_FD_ROOT, PLAN_FD_WORK, PLAN_FD_STAGE, PLAN_FD_CACHE};
+    /* The first mount below a shared one would appear on the host; what is handed in are clones, and a clone belongs
      * to the peer group of its original. */
     int r = mount_make_private();
-    if (r == 0)
-        r = mount_make_private_one(PLAN_FD_ROOT);
+    for (size_t i = 0; r == 0 && i < ELEMENTS(trees); i++)
+        if (sandbox->handed[trees[i]].inode != 0)
+            r = mount_make_private_one(trees[i]);
     return r < 0 ? error_errno(error, -r, "make the mount tree private") : 0;
 }
 
@@ -77,25 +75,6 @@ int sandbox_unshare_cgroups(struct sandbox *sandbox, struct error *error)
     if (r < 0)
         return r;
     return unshare(CLONE_NEWCGROUP) < 0 ? error_errno(error, errno, "unshare the cgroup namespace") : 0;
-}
-
-int sandbox_set_network(struct sandbox *sandbox, struct error *error)
-{
-    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-        return error_errno(error, errno, "bring the loopback up");
-
-    /* The network namespace belongs to the host: without these, ports below 1024 and ping are closed to the job (A16).
-     */
-    int r = fd_write_file_at(sandbox->proc_sys_fd, "net/ipv4/ip_unprivileged_port_start", "0");
-    if (r < 0)
-        return error_errno(error, -r, "open the low ports of the network namespace");
-    char range[32];
-    uint32_t base = sandbox->plan.id_base;
-    (void)snprintf(range, sizeof(range), "%u %u", base, base + PLAN_RANGE_SIZE - 1);
-    r = fd_write_file_at(sandbox->proc_sys_fd, "net/ipv4/ping_group_range", range);
-    return r < 0 ? error_errno(error, -r, "open ping in the network namespace") : 0;
 }
 
 int sandbox_set_hostname(struct sandbox *sandbox, struct error *error)
@@ -166,12 +145,12 @@ int sandbox_join_keyring(struct sandbox *sandbox, struct error *error)
 int sandbox_pivot(struct sandbox *sandbox, struct error *error)
 {
     struct statx status;
-    if (statx(PLAN_FD_ROOT, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0)
+    if (statx(sandbox->root_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0)
         return error_errno(error, errno, "look at the new root");
     sandbox->root_mount_id = status.stx_mnt_id;
 
     _cleanup_close_ int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (old_root < 0 || fchdir(PLAN_FD_ROOT) < 0)
+    if (old_root < 0 || fchdir(sandbox->root_fd) < 0)
         return error_errno(error, errno, "change to the new root");
     /* The old root comes to lie on top of the new one, and is taken away from there with all below it. */
     if (syscall(SYS_pivot_root, ".", ".") < 0)
