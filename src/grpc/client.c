@@ -429,8 +429,9 @@ static int flush(struct grpc_client *client)
     }
 }
 
-/* Sends and receives until something happened. 0, -ETIMEDOUT, -EINTR, or another negative: the connection is broken. */
-static int turn(struct grpc_client *client)
+/* Sends and receives until something happened. 0; -EAGAIN: nothing was received for @wait_ms (-1: without end);
+ * -ETIMEDOUT, -EINTR, or another negative: the connection is broken. */
+static int turn(struct grpc_client *client, int wait_ms)
 {
     int r = flush(client);
     if (r < 0)
@@ -452,9 +453,9 @@ static int turn(struct grpc_client *client)
             note_failure(client, reason);
             return -EPIPE;
         }
-        r = wait_for(client, client->fd, reason == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, -1);
-        if (r < 0)
-            return r;
+        r = wait_for(client, client->fd, reason == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, wait_ms);
+        if (r <= 0)
+            return r == 0 ? -EAGAIN : r;
     }
 }
 
@@ -550,7 +551,7 @@ int grpc_client_stream_open(struct grpc_client *client, const char *path, const 
     while (client->request_sent < GRPC_FRAME_HEADER_SIZE + size && !client->is_closed) {
         r = flush(client);
         if (r == 0 && client->request_sent < GRPC_FRAME_HEADER_SIZE + size)
-            r = turn(client);
+            r = turn(client, -1);
         if (r == -ETIMEDOUT) {
             grpc_client_stream_cancel(client);
             return deadline_result(client, ret_result);
@@ -607,6 +608,12 @@ static int closed_result(struct grpc_client *client, struct grpc_result *result)
 int grpc_client_stream_next(
         struct grpc_client *client, const uint8_t **ret_message, size_t *ret_size, struct grpc_result *ret_result)
 {
+    return grpc_client_stream_next_within(client, -1, ret_message, ret_size, ret_result);
+}
+
+int grpc_client_stream_next_within(struct grpc_client *client, int wait_ms, const uint8_t **ret_message,
+        size_t *ret_size, struct grpc_result *ret_result)
+{
     for (;;) {
         int r = decode(client);
         if (r == 1) {
@@ -621,8 +628,8 @@ int grpc_client_stream_next(
         }
         if (client->is_closed)
             return closed_result(client, ret_result);
-        r = turn(client);
-        if (r == -EINTR)
+        r = turn(client, wait_ms);
+        if (r == -EINTR || r == -EAGAIN)
             return r;
         if (r == -ETIMEDOUT) {
             grpc_client_stream_cancel(client);
