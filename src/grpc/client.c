@@ -454,8 +454,10 @@ static int turn(struct grpc_client *client, int wait_ms)
             return -EPIPE;
         }
         r = wait_for(client, client->fd, reason == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, wait_ms);
-        if (r <= 0)
-            return r == 0 ? -EAGAIN : r;
+        if (r < 0)
+            return r;
+        if (r == 0 && wait_ms >= 0)
+            return -EAGAIN;
     }
 }
 
