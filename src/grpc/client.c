@@ -646,6 +646,26 @@ int grpc_client_stream_next_within(struct grpc_client *client, int wait_ms, cons
     }
 }
 
+int grpc_client_stream_wait_writable(struct grpc_client *client, int fd)
+{
+    bool alive = client->http && !client->is_broken && !client->is_closed;
+    for (;;) {
+        /* What TLS holds already makes no descriptor readable. */
+        int r = alive ? turn(client, 0) : -EAGAIN;
+        if (r == -EINTR)
+            return r;
+        alive = alive && (r == 0 || r == -EAGAIN) && !client->is_closed;
+        struct pollfd polls[3] = {{.fd = fd, .events = POLLOUT}, {.fd = client->interrupt_fd, .events = POLLIN},
+                {.fd = alive ? client->fd : -1, .events = POLLIN}};
+        if (poll(polls, ELEMENTS(polls), r == 0 ? 0 : -1) < 0 && errno != EINTR)
+            return -errno;
+        if (polls[1].revents)
+            return -EINTR;
+        if (polls[0].revents)
+            return 0;
+    }
+}
+
 void grpc_client_stream_cancel(struct grpc_client *client)
 {
     if (client->stream_id > 0 && client->http && !client->is_broken && !client->is_closed) {

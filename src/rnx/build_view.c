@@ -18,6 +18,8 @@
 #define WIDTH_DEFAULT 80
 /* Wider lines are of no use, and a buffer must end somewhere. */
 #define WIDTH_MAX 512
+/* A pipe that can be written to takes so much without waiting. */
+#define WRITE_MAX 4096
 
 /* To the line's beginning, and everything from there on away: also the rest of a live line that a terminal has wrapped
  * because it became narrower. */
@@ -114,11 +116,16 @@ static int frame_begin(struct frame *frame)
     return frame->file ? 0 : -ENOMEM;
 }
 
-static int frame_write(struct frame *frame, int fd)
+static int frame_write(struct build_view *view, struct frame *frame)
 {
     int r = fclose(frame->file) == 0 ? 0 : -ENOMEM;
-    if (r == 0 && frame->size > 0)
-        r = output_write_all(fd, frame->data, frame->size);
+    for (size_t written = 0; r == 0 && written < frame->size;) {
+        size_t part = frame->size - written < WRITE_MAX ? frame->size - written : WRITE_MAX;
+        r = view->wait ? view->wait(view->context, view->fd) : 0;
+        if (r == 0)
+            r = output_write_all(view->fd, frame->data + written, part);
+        written += part;
+    }
     free(frame->data);
     return r;
 }
@@ -138,7 +145,7 @@ static int frame_end_with_line(struct build_view *view, struct frame *frame)
     (void)fputc('\n', frame->file);
     if (view->mode == BUILD_VIEW_LIVE && view->phase > 0)
         draw(view, frame->file, terminal_width(view->fd));
-    return frame_write(frame, view->fd);
+    return frame_write(view, frame);
 }
 
 /* Copies @text as output_text writes it; what does not fit is left out. */
@@ -171,7 +178,7 @@ int build_view_tick(struct build_view *view)
     if (width != view->width)
         (void)fputs(ERASE, frame.file);
     draw(view, frame.file, width);
-    return frame_write(&frame, view->fd);
+    return frame_write(view, &frame);
 }
 
 int build_view_phase(struct build_view *view, int32_t number, int32_t total, const char *name, const char *message)
@@ -261,5 +268,5 @@ int build_view_end(struct build_view *view, bool failed)
         (void)fprintf(frame.file, "%s%s\n", any ? "" : "\nThe log's last lines:\n", line);
         any = true;
     }
-    return frame_write(&frame, view->fd);
+    return frame_write(view, &frame);
 }

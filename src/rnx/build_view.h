@@ -25,6 +25,9 @@ struct build_view {
     enum build_view_mode mode;
     bool verbose; /* debug lines too; each line stays */
     int fd;
+    /* Called before each write: waits until @fd takes something. 0 or -errno. NULL = the write itself waits. */
+    int (*wait)(void *context, int fd);
+    void *context;
     int64_t start_ns; /* monotonic */
     int64_t drawn_ns; /* the last frame */
     int width;        /* of the terminal then; 0 = no live line is there */

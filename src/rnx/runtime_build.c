@@ -89,6 +89,12 @@ static int take(struct build_view *view, Joblet__BuildRuntimeProgress *progress,
     return r;
 }
 
+/* Who stops reading what we write must not end the build: the server ends it when it hears nothing from us. */
+static int wait_writable(void *context, int fd)
+{
+    return grpc_client_stream_wait_writable(context, fd);
+}
+
 /* Shows the stream to its end. 0 with *kept, which stays NULL when no result came; -EINTR; -EREMOTEIO with @ret_result;
  * -EBADMSG; another -errno when the output cannot be written. */
 static int watch(
@@ -194,6 +200,8 @@ static int build(const struct rnx *rnx, struct rpc *rpc, const char *text, const
     struct build_view view;
     Joblet__BuildRuntimeProgress *kept = NULL;
     build_view_init(&view, mode, build_options.verbose, STDOUT_FILENO);
+    view.wait = wait_writable;
+    view.context = rpc->client;
     r = watch(rpc, &view, &kept, &result);
     /* Before anything that may wait, such as a terminal that is held. */
     grpc_client_stream_cancel(rpc->client);

@@ -324,6 +324,37 @@ class Endless(Directory):
         return process
 
 
+class HeldOutput(Directory):
+    """A reader that stops for longer than the server waits for a sign of life."""
+
+    def test_the_build_goes_on(self):
+        impatient = stand_in.StandIn(pb2, base.pb2_grpc, base.certificates, options=[
+            ("grpc.keepalive_time_ms", 500), ("grpc.keepalive_timeout_ms", 500), ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0)])
+        self.addCleanup(impatient.stop)
+        ended = threading.Event()
+
+        def flood(request, context):
+            context.add_callback(ended.set)
+            for number in range(3000):
+                yield log("info", "%05d " % number + "x" * 4000)
+            time.sleep(4)
+            yield built()
+
+        impatient.answers = {"BuildRuntime": flood, "ListRuntimes": pb2.ListRuntimesResponse()}
+        path = os.path.join(base.work, "impatient.yml")
+        stand_in.write_config(path, {"a": base.node(address="127.0.0.1:%d" % impatient.port)})
+        process = subprocess.Popen([RNX, "--config", path, "runtime", "build", self.directory], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, cwd=base.work, env=environment())
+        self.assertEqual(os.read(process.stdout.fileno(), 1), b"[")
+        self.assertFalse(ended.wait(3), "the server gave up")
+        out, err = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, err), (0, b""))
+        lines = ("[" + out.decode()).split("\n")
+        self.assertEqual([line[7:12] for line in lines[:3000]], ["%05d" % number for number in range(3000)])
+        self.assertEqual("\n".join(lines[3000:]), BUILT)
+
+
 class Cancel(Endless):
     def test_interrupt(self):
         for flags in ([], ["--json"]):
