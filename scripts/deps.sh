@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 build=(gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev libnghttp2-dev libssl-dev libuv1-dev
-    libsqlite3-dev libyaml-dev libjansson-dev libseccomp-dev libelf-dev libcmocka-dev git ca-certificates)
+    libsqlite3-dev libyaml-dev libjansson-dev libseccomp-dev libelf-dev libnftables-dev libcmocka-dev git ca-certificates)
 # openssl, iproute2, procps: used by the demo and by the base root. e2fsprogs: formats the /work of jobs.
 run=(openssl e2fsprogs iproute2 procps bash coreutils grep sed mawk findutils tar gzip util-linux)
 tests=(clang clang-format clang-tidy cppcheck libclang-rt-14-dev libcap2-bin busybox-static shellcheck python3 python3-grpcio

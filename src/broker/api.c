@@ -69,6 +69,13 @@ static int make_settings(const struct broker *broker, struct error *error)
     settings.tmp_bytes = config->tmp_bytes;
     settings.log_bytes = config->log_bytes;
     settings.cpus = broker->cgroups.cpus;
+    settings.build_memory_bytes = config->build_memory_bytes;
+    settings.build_timeout_ns = config->build_timeout_ns;
+    settings.build_disk_bytes = broker->build_disk_bytes;
+    settings.runtime_bytes = config->runtime_bytes;
+    settings.cache_bytes = config->cache_bytes;
+    settings.build_processes = config->build_processes;
+    settings.max_builds = config->max_builds;
     settings.max_concurrent_jobs = slots_capacity(broker->slots);
     settings.on_shutdown_stop = config->on_shutdown == CONFIG_ON_SHUTDOWN_STOP;
     settings.max_receive_bytes = config->max_receive_bytes;
@@ -93,13 +100,20 @@ static int open_database(const struct broker *broker, struct error *error)
     return fd;
 }
 
-/* A prefix of an earlier version has none yet. */
-static int open_runtimes(const struct broker *broker, struct error *error)
+/* The lines of the configuration as texts that end with NUL. */
+static int make_build_environment(const struct config *config)
 {
-    if (mkdirat(broker->prefix_fd, "runtimes", 0755) < 0 && errno != EEXIST)
-        return error_errno(error, errno, "make '%s/runtimes'", broker->prefix);
-    int fd = openat(broker->prefix_fd, "runtimes", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? error_errno(error, errno, "open '%s/runtimes'", broker->prefix) : fd;
+    size_t size = strlen(config->build_environment);
+    char *texts = strdup(config->build_environment);
+    if (!texts)
+        return -ENOMEM;
+    for (size_t i = 0; i < size; i++)
+        if (texts[i] == '\n')
+            texts[i] = '\0';
+    int fd = fd_new_sealed("build environment", texts, size);
+    explicit_bzero(texts, size);
+    free(texts);
+    return fd;
 }
 
 int api_prepare(struct api *api, struct broker *broker, const char *path, struct error *error)
@@ -113,10 +127,7 @@ int api_prepare(struct api *api, struct broker *broker, const char *path, struct
     api->database_fd = open_database(broker, error);
     if (api->database_fd < 0)
         return api->database_fd;
-    api->runtimes_fd = open_runtimes(broker, error);
-    if (api->runtimes_fd < 0)
-        return api->runtimes_fd;
-    api->build_environment_fd = fd_new_sealed("build environment", "", 0);
+    api->build_environment_fd = make_build_environment(broker->config);
     if (api->build_environment_fd < 0)
         return error_errno(error, -api->build_environment_fd, "hand over the environment of builds");
     api->settings_fd = make_settings(broker, error);
@@ -145,7 +156,7 @@ static void forget_queue(struct api *api)
 void api_done(struct api *api)
 {
     int *const fds[] = {&api->exec_fd, &api->listen_fd, &api->database_fd, &api->settings_fd, &api->pem_fds[0],
-            &api->pem_fds[1], &api->pem_fds[2], &api->runtimes_fd, &api->build_environment_fd};
+            &api->pem_fds[1], &api->pem_fds[2], &api->build_environment_fd};
     for (unsigned i = 0; i < ELEMENTS(fds); i++)
         *fds[i] = fd_close(*fds[i]);
     forget_queue(api);
@@ -183,7 +194,7 @@ __attribute__((noreturn)) static void run_child(const struct api *api, int chann
             [SETTINGS_FD_CERT] = api->pem_fds[0],
             [SETTINGS_FD_KEY] = api->pem_fds[1],
             [SETTINGS_FD_CA] = api->pem_fds[2],
-            [SETTINGS_FD_RUNTIMES] = api->runtimes_fd,
+            [SETTINGS_FD_RUNTIMES] = broker->store.fd,
             [SETTINGS_FD_BUILD_ENVIRONMENT] = api->build_environment_fd,
     };
     char name[] = "joblet-api";

@@ -32,10 +32,9 @@ struct api {
     struct broker *broker;
     int exec_fd; /* O_PATH of joblet-api */
     int listen_fd;
-    int database_fd; /* PREFIX/state/db */
-    int settings_fd; /* sealed: struct settings */
-    int pem_fds[3];  /* sealed: certificate, key, authority */
-    int runtimes_fd;
+    int database_fd;          /* PREFIX/state/db */
+    int settings_fd;          /* sealed: struct settings */
+    int pem_fds[3];           /* sealed: certificate, key, authority */
     int build_environment_fd; /* sealed: settings.h */
 
     uint32_t generation; /* counts the processes; 0: none yet */

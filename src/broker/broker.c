@@ -18,6 +18,7 @@
 #include "broker/launch.h"
 #include "broker/world.h"
 #include "kernel/landlock.h"
+#include "network/network.h"
 
 /* For streams to end by themselves; with jobs to stop, joblet-api does that first. */
 #define SHUTDOWN_LIMIT_NS 15000000000ULL
@@ -32,17 +33,23 @@ static void on_stop_limit(struct loop_timer *timer)
     loop_end(broker->loop);
 }
 
-static bool has_running(const struct broker *broker)
+/* True for what does not outlive us: all jobs when it is configured so, and in any case what belongs to builds. */
+static bool ends_with_us(const struct broker *broker, const struct job *job)
+{
+    return broker->config->on_shutdown == CONFIG_ON_SHUTDOWN_STOP || job->note.type != PLAN_TYPE_STANDARD;
+}
+
+static bool has_to_end(const struct broker *broker)
 {
     for (const struct job *job = broker->first_job; job; job = job->next)
-        if (job->phase != CHANNEL_JOB_ENDED && !job->gone)
+        if (job->phase != CHANNEL_JOB_ENDED && !job->gone && ends_with_us(broker, job))
             return true;
     return false;
 }
 
 void broker_job_ended(struct broker *broker)
 {
-    if (broker->shutting_down && broker->api.process.fd < 0 && !has_running(broker))
+    if (broker->shutting_down && broker->api.process.fd < 0 && !has_to_end(broker))
         loop_end(broker->loop);
 }
 
@@ -50,9 +57,10 @@ void broker_job_ended(struct broker *broker)
  * start. */
 void broker_api_ended(struct broker *broker)
 {
-    if (broker->config->on_shutdown == CONFIG_ON_SHUTDOWN_STOP && has_running(broker)) {
+    if (has_to_end(broker)) {
         for (struct job *job = broker->first_job; job; job = job->next)
-            job_kill(job);
+            if (ends_with_us(broker, job))
+                job_kill(job);
         loop_arm(broker->loop, &broker->shutdown_timer, STOP_LIMIT_NS, on_stop_limit);
         return;
     }
@@ -130,17 +138,33 @@ static int look_at_host(struct broker *broker, struct error *error)
     return cgroup_host_open(name, &broker->cgroups, error);
 }
 
-static int open_init(struct broker *broker, struct error *error)
+/* A descriptor (O_PATH) or -errno with @error. */
+static int open_program(const char *name, struct error *error)
 {
     char path[WORLD_PATH_MAX];
-    int r = world_find_program("joblet-init", path, error);
+    int r = world_find_program(name, path, error);
     if (r < 0)
         return r;
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return error_errno(error, errno, "open '%s'", path);
-    broker->init_fd = fd_move_above(fd, LAUNCH_FDS);
-    return broker->init_fd < 0 ? error_errno(error, -broker->init_fd, "open '%s'", path) : 0;
+    fd = fd_move_above(fd, LAUNCH_FDS);
+    return fd < 0 ? error_errno(error, -fd, "open '%s'", path) : fd;
+}
+
+static int open_programs(struct broker *broker, struct error *error)
+{
+    struct error missing = {0};
+    broker->init_fd = open_program("joblet-init", error);
+    if (broker->init_fd < 0)
+        return broker->init_fd;
+    /* Jobs without a runtime need none. */
+    broker->builder_fd = open_program("joblet-builder", &missing);
+    if (broker->builder_fd < 0) {
+        broker->builder_fd = -EBADF;
+        log_event(LOG_LEVEL_WARN, "nothing can be built", "reason", missing.text, NULL);
+    }
+    return 0;
 }
 
 static int prepare_api(struct broker *broker, struct error *error)
@@ -155,6 +179,23 @@ static int prepare_disks(struct broker *broker, struct error *error)
     char path[WORLD_PATH_MAX];
     int r = world_find_program("joblet-scratch", path, error);
     return r < 0 ? r : disks_prepare(&broker->disks, broker, path, error);
+}
+
+/* A host that cannot have it has jobs all the same. */
+static void open_network(struct broker *broker)
+{
+    const struct network_options options = {
+            .prefix_fd = broker->prefix_fd, .run_fd = broker->run_fd, .cidr = broker->config->build_cidr};
+    if (network_open(&options, &broker->network, &broker->network_error) < 0)
+        log_event(LOG_LEVEL_WARN, "builds have no network", "reason", broker->network_error.text, NULL);
+}
+
+/* What an earlier joblet left of it goes, unless one of its builds is still there. */
+static void reconcile_network(struct broker *broker)
+{
+    struct error error = {0};
+    if (broker->network && network_reconcile(broker->network, &error) < 0)
+        log_event(LOG_LEVEL_ERROR, "the network of earlier builds cannot be removed", "error", error.text, NULL);
 }
 
 static int make_parts(struct broker *broker, struct error *error)
@@ -176,7 +217,9 @@ static int start(struct broker *broker, struct error *error)
     if (r == 0)
         r = make_parts(broker, error);
     if (r == 0)
-        r = open_init(broker, error);
+        r = open_programs(broker, error);
+    if (r == 0)
+        r = world_open_store(broker, error);
     if (r == 0)
         r = prepare_disks(broker, error);
     if (r == 0)
@@ -188,9 +231,13 @@ static int start(struct broker *broker, struct error *error)
     if (r == 0)
         r = disks_start(&broker->disks, error);
     if (r == 0)
+        open_network(broker);
+    if (r == 0)
         r = job_adopt_all(broker, error);
     if (r < 0)
         return r;
+    reconcile_network(broker);
+    sweep_scan(&broker->sweep);
     broker->api.listen_fd = world_listen(broker, error);
     if (broker->api.listen_fd < 0)
         return broker->api.listen_fd;
@@ -200,9 +247,11 @@ static int start(struct broker *broker, struct error *error)
 static void finish(struct broker *broker)
 {
     bool empty = !broker->first_job;
+    broker->shutting_down = true;
     if (broker->loop && broker->signals.ready)
         (void)fd_close(loop_remove(broker->loop, &broker->signals));
     job_forget_all(broker);
+    sweep_done(&broker->sweep);
     api_done(&broker->api);
     disks_done(&broker->disks);
     while (broker->foreign) {
@@ -221,7 +270,12 @@ static void finish(struct broker *broker)
         cgroup_host_done(&broker->cgroups);
     slots_free(broker->slots);
     loop_free(broker->loop);
+    if (broker->network)
+        network_done(broker->network);
+    store_done(&broker->store);
     (void)fd_close(broker->init_fd);
+    (void)fd_close(broker->builder_fd);
+    (void)fd_close(broker->cache_fd);
     (void)fd_close(broker->jobs_fd);
     (void)fd_close(broker->run_fd);
     (void)fd_close(broker->prefix_fd);
@@ -258,17 +312,20 @@ int broker_run(const char *given_prefix)
             .jobs_fd = -EBADF,
             .run_fd = -EBADF,
             .init_fd = -EBADF,
+            .builder_fd = -EBADF,
+            .cache_fd = -EBADF,
+            .store = {.fd = -EBADF},
             .signals = {.fd = -EBADF},
             .api = {.exec_fd = -EBADF,
                     .listen_fd = -EBADF,
                     .database_fd = -EBADF,
                     .settings_fd = -EBADF,
                     .pem_fds = {-EBADF, -EBADF, -EBADF},
-                    .runtimes_fd = -EBADF,
                     .build_environment_fd = -EBADF,
                     .process = {.fd = -EBADF},
                     .channel = {.fd = -EBADF}},
             .disks = {.exec_fd = -EBADF, .process = {.fd = -EBADF}, .channel = {.fd = -EBADF}}};
+    broker.sweep.broker = &broker;
     int r = start(&broker, &error);
     if (r < 0) {
         broker.exit_status = fail(&error);

@@ -9,11 +9,15 @@
 #include "broker/disks.h"
 #include "broker/loop.h"
 #include "broker/slots.h"
+#include "broker/store.h"
+#include "broker/sweep.h"
 #include "config/config.h"
 #include "kernel/cgroup.h"
 #include "kernel/procstatus.h"
 
 struct job;
+struct build;
+struct network;
 
 /* Hosts of adopted jobs that an earlier joblet, started in another group, put elsewhere. */
 struct foreign_host {
@@ -36,12 +40,24 @@ struct broker {
     dev_t disk;       /* whole block device of the jobs' files; 0 = not known */
     bool oom_lowered; /* our oom_score_adj is below 0, children set theirs back */
     int prefix_fd;
-    int jobs_fd; /* PREFIX/state/jobs */
-    int run_fd;  /* the directory of pid, lock and address */
-    int init_fd; /* O_PATH of joblet-init */
+    int jobs_fd;               /* PREFIX/state/jobs */
+    int run_fd;                /* the directory of pid, lock and address */
+    int init_fd;               /* O_PATH of joblet-init */
+    int builder_fd;            /* O_PATH of joblet-builder; -EBADF: it is not installed, and nothing is built */
+    int cache_fd;              /* PREFIX/cache/apt, downloads for builds; -EBADF: there is none */
+    uint64_t build_disk_bytes; /* as configured, or less where there is not so much */
 
     struct api api;
     struct disks disks;
+
+    struct network *network;    /* of builds; NULL: there can be none */
+    struct error network_error; /* why */
+    struct loop_timer network_timer;
+
+    struct store store;
+    struct store_id absent[2]; /* directories that no build sees: the prefix, and /opt/joblet when that is another */
+    struct sweep sweep;
+    struct build *first_build;
 
     struct job *first_job; /* in the order of their serials */
     struct job *last_job;

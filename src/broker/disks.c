@@ -83,7 +83,7 @@ static void kill_process(const struct disks *disks)
 
 static void send_message(struct disks *disks, const struct scratch_message *message)
 {
-    int r = disks->channel.fd < 0 ? -EPIPE : scratch_send(disks->channel.fd, message, -EBADF);
+    int r = disks->channel.fd < 0 ? -EPIPE : scratch_send(disks->channel.fd, message, NULL, 0);
     /* A peer that is gone is seen by its process; one that does not hear us is of no use. */
     if (r == 0 || r == -EPIPE)
         return;
@@ -93,15 +93,34 @@ static void send_message(struct disks *disks, const struct scratch_message *mess
 
 static void resume_all(struct disks *disks, const struct error *error)
 {
-    while (disks->waiting > 0 && job_resume(disks->broker, error))
+    while (disks->waiting > 0 && job_resume(disks->broker, PLAN_TYPE_STANDARD, error))
         ;
+}
+
+static void resume_builds(struct disks *disks, const struct error *error)
+{
+    while (disks->builds_waiting > 0 && job_resume(disks->broker, PLAN_TYPE_BUILD, error))
+        ;
+}
+
+/* Each build that waits has one ready, or on its way. */
+static void ask_for_builds(struct disks *disks)
+{
+    const struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_BUILD_WANTED};
+    while (disks->mode == DISKS_ON_DISK && disks->build_count + disks->builds_asked < disks->builds_waiting) {
+        disks->builds_asked++;
+        send_message(disks, &message);
+    }
 }
 
 /* Grants for as long as there are both. */
 static void serve_waiting(struct disks *disks)
 {
-    while (disks->waiting > 0 && (disks->first || disks->mode == DISKS_IN_MEMORY) && job_resume(disks->broker, NULL))
+    while (disks->waiting > 0 && (disks->first || disks->mode == DISKS_IN_MEMORY) &&
+            job_resume(disks->broker, PLAN_TYPE_STANDARD, NULL))
         ;
+    if (disks->first_build || disks->mode == DISKS_IN_MEMORY)
+        resume_builds(disks, NULL);
 }
 
 static void retry_later(struct disks *disks)
@@ -115,8 +134,9 @@ static void retry_later(struct disks *disks)
     loop_arm(disks->broker->loop, &disks->timer, disks->backoff_ns, on_start_due);
     if (disks->failures >= FAILURES_MAX) {
         struct error error = {0};
-        (void)error_text(&error, EAGAIN, "the size of /work cannot be kept: joblet-scratch ends again and again");
+        (void)error_text(&error, EAGAIN, "the size of a disk cannot be kept: joblet-scratch ends again and again");
         resume_all(disks, &error);
+        resume_builds(disks, &error);
     }
 }
 
@@ -133,6 +153,7 @@ static void on_process_gone(struct loop_source *source, uint32_t events)
             info.si_code == CLD_EXITED ? "exit_code" : "signal", LOG_NUMBER(info.si_status), NULL);
     /* What lies ready here stays good without it. */
     disks->mode = DISKS_UNKNOWN;
+    disks->builds_asked = 0;
     retry_later(disks);
 }
 
@@ -143,6 +164,7 @@ static void on_state(struct disks *disks, const struct scratch_message *message)
     disks->mode = message->on_disk ? DISKS_ON_DISK : DISKS_IN_MEMORY;
     disks->bytes = message->bytes;
     disks->inodes = message->inodes;
+    disks->reason = message->error;
     if (message->on_disk)
         log_event(LOG_LEVEL_INFO, "/work of jobs lies on disk", "bytes", LOG_NUMBER(message->bytes), "inodes",
                 LOG_NUMBER(message->inodes), NULL);
@@ -150,7 +172,8 @@ static void on_state(struct disks *disks, const struct scratch_message *message)
         log_event(LOG_LEVEL_WARN, "/work of jobs lies in memory, within the job's memory limit", "reason",
                 message->error.text, NULL);
     if (disks->waiting > 0 && message->on_disk)
-        disks_wait(disks, 0);
+        disks_wait(disks, PLAN_TYPE_STANDARD, 0);
+    ask_for_builds(disks);
 }
 
 static int on_ready(struct disks *disks, const struct scratch_message *message, int *fd)
@@ -164,7 +187,39 @@ static int on_ready(struct disks *disks, const struct scratch_message *message, 
     return 0;
 }
 
-static int on_message(struct disks *disks, const struct scratch_message *message, int *fd)
+static int on_build_ready(struct disks *disks, const struct scratch_message *message, int fds[SCRATCH_FDS_MAX])
+{
+    if (disks->builds_asked == 0 || fds[0] < 0 || fds[1] < 0)
+        return -EPROTO;
+    struct disks_ready *ready = malloc(sizeof(*ready));
+    if (!ready)
+        return -ENOMEM;
+    *ready = (struct disks_ready){.next = disks->first_build,
+            .id = message->id,
+            .generation = disks->generation,
+            .fd = TAKE_FD(fds[0]),
+            .again_fd = TAKE_FD(fds[1]),
+            .bytes = message->bytes,
+            .inodes = message->inodes};
+    disks->first_build = ready;
+    disks->build_count++;
+    disks->builds_asked--;
+    return 0;
+}
+
+static int on_build_trouble(struct disks *disks, const struct scratch_message *message)
+{
+    struct error error = message->error;
+    if (disks->builds_asked == 0)
+        return -EPROTO;
+    disks->builds_asked--;
+    (void)error_prefix(&error, "there is no disk for a build");
+    if (disks->builds_waiting > 0)
+        (void)job_resume(disks->broker, PLAN_TYPE_BUILD, &error);
+    return 0;
+}
+
+static int on_message(struct disks *disks, const struct scratch_message *message, int fds[SCRATCH_FDS_MAX])
 {
     struct error error = message->error;
     switch (message->kind) {
@@ -174,11 +229,15 @@ static int on_message(struct disks *disks, const struct scratch_message *message
         on_state(disks, message);
         return 0;
     case SCRATCH_READY:
-        return disks->mode == DISKS_ON_DISK ? on_ready(disks, message, fd) : -EPROTO;
+        return disks->mode == DISKS_ON_DISK ? on_ready(disks, message, &fds[0]) : -EPROTO;
     case SCRATCH_TROUBLE:
         (void)error_prefix(&error, "the size of /work cannot be kept");
         resume_all(disks, &error);
         return 0;
+    case SCRATCH_BUILD_READY:
+        return on_build_ready(disks, message, fds);
+    case SCRATCH_BUILD_TROUBLE:
+        return on_build_trouble(disks, message);
     default:
         return -EPROTO;
     }
@@ -190,12 +249,14 @@ static void on_channel(struct loop_source *source, uint32_t events)
     (void)events;
     for (unsigned i = 0; i < MESSAGES_PER_TURN; i++) {
         struct scratch_message message = {0};
-        _cleanup_close_ int fd = -EBADF;
-        int r = scratch_receive(source->fd, /* wait= */ 0, &message, &fd);
+        int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF};
+        int r = scratch_receive(source->fd, /* wait= */ 0, &message, fds);
         if (r == -EAGAIN)
             break;
         if (r == 0)
-            r = on_message(disks, &message, &fd);
+            r = on_message(disks, &message, fds);
+        for (unsigned at = 0; at < SCRATCH_FDS_MAX; at++)
+            (void)fd_close(fds[at]);
         if (r < 0) {
             (void)fd_close(loop_remove(disks->broker->loop, source));
             kill_process(disks);
@@ -241,6 +302,8 @@ static void send_setup(struct disks *disks)
             .kind = SCRATCH_SETUP,
             .bytes = config->work_bytes,
             .inodes = inodes_for(config->work_bytes),
+            .build_bytes = disks->broker->build_disk_bytes,
+            .build_inodes = inodes_for(disks->broker->build_disk_bytes),
             .owner = config->disk_id_start + config->command_id,
             .log_level = config->log_level,
             .log_format = config->log_format};
@@ -298,6 +361,13 @@ void disks_done(struct disks *disks)
         free(ready);
     }
     disks->last = NULL;
+    while (disks->first_build) {
+        struct disks_ready *ready = disks->first_build;
+        disks->first_build = ready->next;
+        (void)fd_close(ready->fd);
+        (void)fd_close(ready->again_fd);
+        free(ready);
+    }
     disks->exec_fd = fd_close(disks->exec_fd);
     if (!loop)
         return;
@@ -314,8 +384,13 @@ void disks_done(struct disks *disks)
 
 /* --- for jobs --- */
 
-void disks_wait(struct disks *disks, int more)
+void disks_wait(struct disks *disks, uint32_t type, int more)
 {
+    if (type == PLAN_TYPE_BUILD) {
+        disks->builds_waiting = (unsigned)((int)disks->builds_waiting + more);
+        ask_for_builds(disks);
+        return;
+    }
     struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_WANTED};
     disks->waiting = (unsigned)((int)disks->waiting + more);
     message.count = disks->waiting;
@@ -325,16 +400,16 @@ void disks_wait(struct disks *disks, int more)
 
 /* A file grows as it is written to, so all limits together may be more than there is. What a single job may use is to
  * be there when it starts. */
-static int check_space(const struct disks *disks, struct error *error)
+static int check_space(const struct disks *disks, const char *what, uint64_t bytes, struct error *error)
 {
     struct statvfs space;
     if (fstatvfs(disks->broker->prefix_fd, &space) < 0)
         return error_errno(error, errno, "look at the space of the prefix's file system");
     uint64_t free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
-    if (free_bytes < disks->bytes)
+    if (free_bytes < bytes)
         return error_text(error, ENOSPC,
-                "the size of /work cannot be kept: it is %llu MiB and the file system of '%.60s' has %llu MiB left",
-                (unsigned long long)disks->bytes >> 20, disks->broker->prefix, (unsigned long long)free_bytes >> 20);
+                "the size of %s cannot be kept: it is %llu MiB and the file system of '%.60s' has %llu MiB left", what,
+                (unsigned long long)bytes >> 20, disks->broker->prefix, (unsigned long long)free_bytes >> 20);
     return 0;
 }
 
@@ -342,13 +417,13 @@ int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *
 {
     const uint64_t bytes = disks->broker->config->work_bytes;
     if (disks->mode == DISKS_IN_MEMORY) {
-        *ret_grant = (struct disk_grant){.bytes = bytes, .inodes = inodes_for(bytes), .fd = -EBADF};
+        *ret_grant = (struct disk_grant){.bytes = bytes, .inodes = inodes_for(bytes), .fd = -EBADF, .again_fd = -EBADF};
         return 0;
     }
     struct disks_ready *ready = disks->first;
     if (!ready)
         return 1;
-    int r = check_space(disks, error);
+    int r = check_space(disks, "/work", disks->bytes, error);
     if (r < 0)
         return r;
     disks->first = ready->next;
@@ -360,7 +435,8 @@ int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *
             .id = ready->id,
             .bytes = disks->bytes,
             .inodes = disks->inodes,
-            .fd = ready->fd};
+            .fd = ready->fd,
+            .again_fd = -EBADF};
     const struct scratch_message message = {
             .magic = SCRATCH_MAGIC, .kind = SCRATCH_TAKEN, .id = ready->id, .count = disks->waiting};
     if (ready->generation == disks->generation)
@@ -369,10 +445,35 @@ int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *
     return 0;
 }
 
+int disks_take_build(struct disks *disks, struct disk_grant *ret_grant, struct error *error)
+{
+    struct disks_ready *ready = disks->first_build;
+    if (disks->mode == DISKS_IN_MEMORY)
+        return error_text(error, ENOTSUP, "a build needs a disk of its own: %s", disks->reason.text);
+    if (!ready)
+        return 1;
+    int r = check_space(disks, "a build's disk (runtime.buildDiskSize)", disks->broker->build_disk_bytes, error);
+    if (r < 0)
+        return r;
+    disks->first_build = ready->next;
+    disks->build_count--;
+    *ret_grant = (struct disk_grant){.is_held = true,
+            .on_disk = true,
+            .generation = ready->generation,
+            .id = ready->id,
+            .bytes = ready->bytes,
+            .inodes = ready->inodes,
+            .fd = ready->fd,
+            .again_fd = ready->again_fd};
+    free(ready);
+    return 0;
+}
+
 void disks_give_back(struct disks *disks, struct disk_grant *grant)
 {
     const struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_RETURNED, .id = grant->id};
     grant->fd = fd_close(grant->fd);
+    grant->again_fd = fd_close(grant->again_fd);
     if (grant->is_held && grant->generation == disks->generation)
         send_message(disks, &message);
     grant->is_held = false;

@@ -1,6 +1,7 @@
-/* Disks for the /work of jobs, from joblet-scratch: its life, and the few that lie ready here so that a start need not
- * wait. Nothing here blocks. Without loop devices or ext4 on this host, found by trying at the start, /work lies in
- * memory, within the job's memory limit: the size holds in either case. */
+/* Disks for the /work of jobs and for builds, from joblet-scratch: its life, and the few that lie ready here so that a
+ * start need not wait. Nothing here blocks. Without loop devices or ext4 on this host, found by trying at the start,
+ * /work lies in memory, within the job's memory limit: the size holds in either case. A build cannot do without: what
+ * it writes has no place in memory. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,7 +13,7 @@
 
 struct broker;
 
-/* What a job has for its /work. */
+/* What a job has for its /work, or a build for all that it writes. */
 struct disk_grant {
     bool is_held;
     bool on_disk; /* false: a file system in memory, made by joblet-init */
@@ -20,7 +21,8 @@ struct disk_grant {
     uint64_t id;
     uint64_t bytes;
     uint64_t inodes;
-    int fd; /* the detached mount, until the job has it; -EBADF */
+    int fd;       /* the detached mount, until the job has it; -EBADF */
+    int again_fd; /* build: another one, until the collect has it; -EBADF */
 };
 
 struct disks_ready {
@@ -28,6 +30,9 @@ struct disks_ready {
     uint64_t id;
     uint32_t generation;
     int fd;
+    int again_fd; /* of a build; these are also not all of one size */
+    uint64_t bytes;
+    uint64_t inodes;
 };
 
 enum disks_mode { DISKS_UNKNOWN, DISKS_ON_DISK, DISKS_IN_MEMORY };
@@ -52,6 +57,12 @@ struct disks {
     struct disks_ready *first;
     struct disks_ready *last;
     unsigned waiting; /* jobs */
+
+    struct error reason; /* DISKS_IN_MEMORY: what this host does not have */
+    struct disks_ready *first_build;
+    unsigned build_count;  /* that lie ready */
+    unsigned builds_asked; /* and are not answered */
+    unsigned builds_waiting;
 };
 
 /* Opens joblet-scratch at @path. 0 or -errno with @error. */
@@ -64,7 +75,9 @@ void disks_done(struct disks *disks);
 /* Takes one for a job. 0; 1: there is none now, job_resume comes (the caller counts itself in with disks_wait); -errno
  * with @error. */
 int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *error);
-/* A job more, or less, that waits. */
-void disks_wait(struct disks *disks, int more);
+/* The same for a build. */
+int disks_take_build(struct disks *disks, struct disk_grant *ret_grant, struct error *error);
+/* A job more, or less, of @type (enum plan_type), that waits. */
+void disks_wait(struct disks *disks, uint32_t type, int more);
 /* The job is gone with all its mounts. Nothing when @grant is not held. */
 void disks_give_back(struct disks *disks, struct disk_grant *grant);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #include "joblog/format.h"
 
 #define RUN_MAGIC 0x4e55524aU /* "JRUN" */
-#define RUN_VERSION 2U
+#define RUN_VERSION 3U
 #define GROUPS_MAGIC 0x5052474aU /* "JGRP" */
 #define GROUPS_FILE "groups"
 #define NAME_MAX_OURS 64U
@@ -88,6 +89,22 @@ int files_make(int jobs_fd, const char *id, gid_t gid, struct files *ret_files, 
         files_close(&files);
         (void)remove_directory(jobs_fd, making);
         return error_errno(error, -r, "make the job's files");
+    }
+    *ret_files = files;
+    return 0;
+}
+
+int files_make_nameless(struct files *ret_files, struct error *error)
+{
+    struct files files = {-EBADF, -EBADF, -EBADF};
+    int *const fds[] = {&files.log_fd, &files.index_fd, &files.record_fd};
+    for (unsigned i = 0; i < ELEMENTS(fds); i++) {
+        *fds[i] = memfd_create(job_files[i], MFD_CLOEXEC);
+        if (*fds[i] < 0) {
+            int code = errno;
+            files_close(&files);
+            return error_errno(error, code, "make the files of a job of our own");
+        }
     }
     *ret_files = files;
     return 0;

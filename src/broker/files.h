@@ -23,6 +23,10 @@ void files_close(struct files *files);
 /* Makes the directory @id below @jobs_fd and its three files, owned by root and the group @gid. 0; -EEXIST with @error
  * when there is one; -errno with @error, and then nothing is left. */
 int files_make(int jobs_fd, const char *id, gid_t gid, struct files *ret_files, struct error *error);
+/* The same without a directory and without names, in memory: for what joblet starts for itself. 0 or -errno with
+ * @error.
+ */
+int files_make_nameless(struct files *ret_files, struct error *error);
 /* Opens them again, for reading and writing. 0 or -errno. */
 int files_open(int jobs_fd, const char *id, struct files *ret_files);
 /* Removes the files and the directory. 0 also when it is not there; -errno. */
@@ -53,6 +57,10 @@ struct run_note {
     int64_t go_unix_ns;      /* when joblet said go */
     int64_t started_unix_ns; /* when the command ran; 0: not known yet */
     uint64_t log_quota_bytes;
+    uint64_t runtime_device; /* of the runtime's directory that is its root */
+    uint64_t runtime_inode;  /* 0: it has none */
+    uint32_t type;           /* enum plan_type */
+    uint32_t network_port;   /* of a build; NETWORK_PORT_NONE */
     uint32_t timeout_set;
     uint32_t stop_wanted; /* a KILL was asked for */
     char group[CGROUP_NAME_MAX];

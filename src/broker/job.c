@@ -16,10 +16,13 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "broker/build.h"
 #include "broker/job_private.h"
 #include "broker/outside.h"
 #include "joblog/format.h"
+#include "network/network.h"
 #include "plan/plan.h"
+#include "plan/spec.h"
 
 /* Making a sandbox takes milliseconds; on a host that is out of breath, seconds. */
 #define START_LIMIT_NS 30000000000ULL
@@ -31,7 +34,7 @@
 #define TERMINATE_MAX 4096U
 #define EXIT_KILLED (128 + SIGKILL)
 
-struct job *job_new(struct broker *broker, const uint8_t id[16])
+struct job *job_new(struct broker *broker, uint32_t type, const uint8_t id[16])
 {
     struct job *job = calloc(1, sizeof(*job));
     if (!job)
@@ -42,7 +45,10 @@ struct job *job_new(struct broker *broker, const uint8_t id[16])
     job->cgroups = &broker->cgroups;
     job->init.fd = job->control.fd = -EBADF;
     job->stdout_read = job->stderr_read = -EBADF;
-    job->spec_fd = job->work.fd = -EBADF;
+    job->spec_fd = job->work.fd = job->work.again_fd = -EBADF;
+    job->own_files = (struct files){-EBADF, -EBADF, -EBADF};
+    job->note.type = type;
+    job->note.network_port = NETWORK_PORT_NONE;
     memcpy(job->note.job_id, id, sizeof(job->note.job_id));
     memcpy(job->note.boot_id, broker->boot_id, sizeof(job->note.boot_id));
     text_format_uuid(id, job->uuid);
@@ -69,16 +75,18 @@ void job_free(struct job *job)
     (void)fd_close(job->stderr_read);
     (void)fd_close(job->spec_fd);
     (void)fd_close(job->work.fd);
+    files_close(&job->own_files);
     *(job->previous ? &job->previous->next : &broker->first_job) = job->next;
     *(job->next ? &job->next->previous : &broker->last_job) = job->previous;
     broker->job_count--;
+    build_unref(job->build);
     free(job);
 }
 
 struct job *job_find(struct broker *broker, const uint8_t id[16])
 {
     for (struct job *job = broker->last_job; job; job = job->previous)
-        if (!job->gone && memcmp(job->note.job_id, id, sizeof(job->note.job_id)) == 0)
+        if (!job->gone && !job->is_internal && memcmp(job->note.job_id, id, sizeof(job->note.job_id)) == 0)
             return job;
     return NULL;
 }
@@ -86,9 +94,19 @@ struct job *job_find(struct broker *broker, const uint8_t id[16])
 struct job *job_from(struct broker *broker, uint32_t serial)
 {
     for (struct job *job = broker->first_job; job; job = job->next)
-        if (!job->gone && job->serial >= serial)
+        if (!job->gone && !job->is_internal && job->serial >= serial)
             return job;
     return NULL;
+}
+
+bool job_uses_runtime(const struct broker *broker, const struct store_id *id)
+{
+    for (const struct job *job = broker->first_job; job; job = job->next) {
+        const struct store_id used = {.device = job->note.runtime_device, .inode = job->note.runtime_inode};
+        if (!job->gone && job->phase != CHANNEL_JOB_ENDED && store_id_equal(&used, id))
+            return true;
+    }
+    return false;
 }
 
 void job_forget_all(struct broker *broker)
@@ -106,7 +124,7 @@ static void reply_start(struct job *job, const struct error *error)
         return;
     job->reply_wanted = false;
     struct channel_start_reply reply = {
-            .header = {.operation = CHANNEL_JOB_START, .size = sizeof(reply), .sequence = job->reply_sequence},
+            .header = {.operation = job->reply_operation, .size = sizeof(reply), .sequence = job->reply_sequence},
             .started_unix_ns = job->note.started_unix_ns,
             .limits = job->limits,
     };
@@ -186,6 +204,7 @@ static void fail_start(struct job *job)
     reply_start(job, &job->failure);
     disks_give_back(&broker->disks, &job->work);
     job->gone = true;
+    job_type_over(job, /* well= */ false);
     forget(job);
 }
 
@@ -241,10 +260,20 @@ static bool correct_record(const struct cgroup_usage *usage, struct record *reco
     return true;
 }
 
+/* Those with names, or our own. */
+static int open_files(struct job *job, struct files *ret_files)
+{
+    if (!job->is_internal)
+        return files_open(job->broker->jobs_fd, job->uuid, ret_files);
+    *ret_files = job->own_files;
+    job->own_files = (struct files){-EBADF, -EBADF, -EBADF};
+    return ret_files->record_fd < 0 ? -ENOENT : 0;
+}
+
 static void read_record(struct job *job, const struct cgroup_usage *usage, struct record *ret_record)
 {
     struct files files;
-    int r = files_open(job->broker->jobs_fd, job->uuid, &files);
+    int r = open_files(job, &files);
     if (r < 0) {
         make_record(job, usage, ret_record);
         (void)error_errno(&ret_record->error, -r, "the job's files are gone");
@@ -272,9 +301,13 @@ static void end(struct job *job, const struct record *record, const struct cgrou
     job->stderr_read = fd_close(job->stderr_read);
     log_event(LOG_LEVEL_INFO, "job ended", "job", job->uuid, "reason", record_reason_name(record->reason), "exit_code",
             LOG_NUMBER(record->exit_code), NULL);
-    if (broker->api.listed)
+    if (broker->api.listed && !job->is_internal)
         job_send_end(job);
+    job_type_over(job, record->reason == RECORD_REASON_EXITED && record->exit_code == 0);
     broker_job_ended(broker);
+    if (job->is_internal)
+        job_release(job);
+    sweep_next(&broker->sweep);
 }
 
 /* True when it is known why nothing was executed: joblet-init told, or left it in the record, which it writes first. */
@@ -332,7 +365,7 @@ static void kill_init(struct job *job, int signal)
 static void fail_waiting(struct job *job)
 {
     job->waits_for_disk = false;
-    disks_wait(&job->broker->disks, -1);
+    disks_wait(&job->broker->disks, job->note.type, -1);
     job->failure.stage = PLAN_STAGE_PREPARE;
     loop_disarm(job->broker->loop, &job->timer);
     fail_start(job);
@@ -342,13 +375,18 @@ static void on_start_limit(struct loop_timer *timer)
 {
     struct job *job = LOOP_OWNER(timer, struct job, timer);
     if (job->waits_for_disk) {
-        (void)error_text(&job->failure, ETIMEDOUT, "no disk for /work was ready in time");
+        (void)error_text(&job->failure, ETIMEDOUT, "no disk was ready in time");
         fail_waiting(job);
         return;
     }
     (void)error_text(&job->failure, ETIMEDOUT, "the sandbox was not ready in time");
     job->failure.stage = PLAN_STAGE_START;
     kill_init(job, SIGKILL);
+}
+
+static int write_note(const struct job *job)
+{
+    return job->is_internal ? 0 : files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
 }
 
 static void set_running(struct job *job, int64_t started_unix_ns)
@@ -358,9 +396,10 @@ static void set_running(struct job *job, int64_t started_unix_ns)
     loop_disarm(job->broker->loop, &job->timer);
     job->phase = CHANNEL_JOB_RUNNING;
     job->note.started_unix_ns = started_unix_ns;
-    (void)files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
-    log_event(LOG_LEVEL_INFO, "job started", "job", job->uuid, "pid", LOG_NUMBER(job->note.pid), NULL);
-    if (job->broker->api.listed)
+    (void)write_note(job);
+    log_event(LOG_LEVEL_INFO, "job started", "job", job->uuid, "type", plan_type_name(job->note.type), "pid",
+            LOG_NUMBER(job->note.pid), NULL);
+    if (job->broker->api.listed && !job->is_internal)
         job_send_view(job);
     reply_start(job, NULL);
     if (job->kill_wanted)
@@ -373,11 +412,11 @@ static struct outside_plan outside_plan_of(const struct job *job)
             .cgroups = job->cgroups,
             .group = job->note.group,
             .id_base = job->note.id_base,
-            .command_id = job->broker->config->command_id,
-            .root_device = job->root_device,
-            .root_inode = job->root_inode,
-            .work_device = job->work_device,
-            .work_inode = job->work_inode,
+            .command_id = job->note.type == PLAN_TYPE_STANDARD ? job->broker->config->command_id : 0,
+            .capabilities = plan_type_capabilities(job->note.type),
+            .places = job->places,
+            .place_count = job->place_count,
+            .work_device = job->disk_device,
             .limits = &job->limits,
             .disk = job->broker->disk};
 }
@@ -418,7 +457,7 @@ static int say_go(struct job *job)
     job->note.go_unix_ns = text_now_unix_ns();
     job->note.log_quota_bytes = job->broker->config->log_bytes;
     job_note_groups(job->cgroups, &job->note.groups);
-    int r = files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
+    int r = write_note(job);
     if (r < 0)
         r = error_errno(&job->failure, -r, "write the job's note");
     else if (send(job->control.fd, &go, sizeof(go), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
@@ -587,14 +626,14 @@ static void wait_for_disk(struct job *job, int spec_fd)
         return;
     }
     job->waits_for_disk = true;
-    disks_wait(&job->broker->disks, 1);
+    disks_wait(&job->broker->disks, job->note.type, 1);
     loop_arm(job->broker->loop, &job->timer, START_LIMIT_NS, on_start_limit);
 }
 
-bool job_resume(struct broker *broker, const struct error *error)
+bool job_resume(struct broker *broker, uint32_t type, const struct error *error)
 {
     struct job *job = broker->first_job;
-    while (job && !job->waits_for_disk)
+    while (job && (!job->waits_for_disk || job->note.type != type))
         job = job->next;
     if (!job)
         return false;
@@ -603,10 +642,10 @@ bool job_resume(struct broker *broker, const struct error *error)
         fail_waiting(job);
         return true;
     }
-    disks_wait(&broker->disks, -1);
-    int r = disks_take(&broker->disks, &job->work, &job->failure);
+    disks_wait(&broker->disks, type, -1);
+    int r = job_type_take_disk(job, &job->failure);
     if (r > 0) {
-        disks_wait(&broker->disks, 1);
+        disks_wait(&broker->disks, type, 1);
         return false;
     }
     job->waits_for_disk = false;
@@ -621,22 +660,47 @@ bool job_resume(struct broker *broker, const struct error *error)
     return true;
 }
 
-void job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd)
+int job_check_start(struct broker *broker, const uint8_t id[16], int spec_fd, struct error *error)
 {
-    struct job *job = job_new(broker, start->job_id);
+    static const uint8_t none[16];
+    size_t size;
+    int r = fd_check_sealed(spec_fd, SPEC_SIZE_MAX, &size);
+    if (r < 0)
+        return error_errno(error, -r, "the job's request is not a sealed file of at most %u bytes", SPEC_SIZE_MAX);
+    if (memcmp(id, none, sizeof(none)) == 0)
+        return error_text(error, EINVAL, "a job needs an id");
+    if (job_find(broker, id))
+        return error_text(error, EEXIST, "there is a job with this id");
+    if (broker->shutting_down)
+        return error_text(error, EAGAIN, "the service is shutting down");
+    return 0;
+}
+
+void job_start(struct broker *broker, const struct job_order *order, int spec_fd)
+{
+    struct job *job = job_new(broker, order->type, order->id);
     if (!job) {
-        struct channel_start_reply reply = {.header = start->header};
-        reply.header.size = sizeof(reply);
+        struct channel_start_reply reply = {
+                .header = {.operation = order->operation, .size = sizeof(reply), .sequence = order->sequence}};
         (void)error_text(&reply.error, ENOMEM, "no memory for a job");
         reply.error.stage = PLAN_STAGE_PREPARE;
-        api_send(&broker->api, &reply);
+        if (order->operation != 0)
+            api_send(&broker->api, &reply);
+        job_type_lost(broker, order);
         return;
     }
-    job->limits = start->limits;
-    job->reply_wanted = true;
-    job->reply_sequence = start->header.sequence;
+    job->limits = order->limits;
+    job->runtime = order->runtime;
+    job->build = order->build;
+    build_ref(job->build);
+    if (order->swept)
+        (void)snprintf(job->swept, sizeof(job->swept), "%s", order->swept);
+    job->is_internal = order->operation == 0;
+    job->reply_wanted = !job->is_internal;
+    job->reply_operation = order->operation;
+    job->reply_sequence = order->sequence;
     job->reply_generation = broker->api.generation;
-    int r = disks_take(&broker->disks, &job->work, &job->failure);
+    int r = job_type_take_disk(job, &job->failure);
     if (r > 0) {
         wait_for_disk(job, spec_fd);
     } else if (r == 0) {
@@ -686,7 +750,7 @@ void job_kill(struct job *job)
     if (job->phase != CHANNEL_JOB_RUNNING || job->note.stop_wanted)
         return;
     job->note.stop_wanted = 1;
-    (void)files_write_run(job->broker->jobs_fd, job->uuid, &job->note);
+    (void)write_note(job);
     kill_init(job, SIGTERM);
     loop_arm(job->broker->loop, &job->timer, STOP_PATIENCE_NS, on_patience_over);
 }

@@ -18,9 +18,13 @@
 #include "broker/disks.h"
 #include "broker/files.h"
 #include "broker/loop.h"
+#include "broker/outside.h"
+#include "broker/store.h"
 #include "channel/message.h"
+#include "plan/plan.h"
 
 struct broker;
+struct build;
 
 struct job {
     struct job *previous;
@@ -29,6 +33,10 @@ struct job {
     uint32_t serial;
     uint32_t phase; /* enum channel_job_phase */
     char uuid[TEXT_UUID_MAX];
+    bool is_internal;               /* of our own: joblet-api neither sees it nor hears of it */
+    struct channel_runtime runtime; /* standard: its root, or empty; verify */
+    struct build *build;            /* build, collect: counted; NULL when an earlier joblet began it */
+    char swept[STORE_NAME_MAX];     /* sweep: below the store */
 
     struct channel_limits limits;
     bool has_slot;
@@ -36,7 +44,8 @@ struct job {
     const struct cgroup_host *cgroups;
     bool has_groups;
     bool has_files;
-    struct run_note note; /* id, group, pid, start time ... */
+    struct files own_files; /* internal */
+    struct run_note note;   /* id, type, group, pid, start time ... */
 
     struct loop_source init; /* pidfd of joblet-init */
     bool init_is_child;
@@ -50,15 +59,15 @@ struct job {
     unsigned remove_tries;
 
     bool waits_for_disk;
-    int spec_fd; /* only while it waits */
-    struct disk_grant work;
+    int spec_fd;            /* only while it waits */
+    struct disk_grant work; /* standard; that of a build is the build's */
 
-    dev_t root_device;
-    ino_t root_inode;
-    dev_t work_device; /* of /work on disk */
-    ino_t work_inode;
+    struct outside_place places[OUTSIDE_PLACES_MAX];
+    unsigned place_count;
+    dev_t disk_device; /* of its own disk, or 0 */
 
     bool reply_wanted; /* the start request is not answered yet */
+    uint16_t reply_operation;
     uint32_t reply_sequence;
     uint32_t reply_generation; /* of the joblet-api that asked */
     struct error failure;
@@ -67,15 +76,31 @@ struct job {
     struct channel_job_ended ended;
 };
 
-/* Starts a job for the request @start; the spec's descriptor is borrowed. The reply comes by itself, also for an error.
- */
-void job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd);
+/* What is to be started. */
+struct job_order {
+    uint32_t type;      /* enum plan_type */
+    uint16_t operation; /* the request that is answered; 0: nobody's, the job is internal */
+    uint32_t sequence;
+    uint8_t id[16];
+    struct channel_limits limits;   /* settled */
+    struct channel_runtime runtime; /* standard, verify */
+    struct build *build;            /* build, collect */
+    const char *swept;              /* sweep: the name of a directory of the store */
+};
 
-/* The first job that waits for a disk goes on: it takes one, or fails with @error when that is not NULL. False when
- * none waits. */
-bool job_resume(struct broker *broker, const struct error *error);
+/* What every start has to keep to: a new id, and a request in a sealed file. 0 or -errno with @error. */
+int job_check_start(struct broker *broker, const uint8_t id[16], int spec_fd, struct error *error);
+/* Starts a job; the spec's descriptor is borrowed. The reply comes by itself, also for an error. */
+void job_start(struct broker *broker, const struct job_order *order, int spec_fd);
 
-/* NULL when there is none. */
+/* The first job of @type that waits for a disk goes on: it takes one, or fails with @error when that is not NULL. False
+ * when none waits. */
+bool job_resume(struct broker *broker, uint32_t type, const struct error *error);
+
+/* True when a job that has not ended has this runtime as its root, or looks at it. */
+bool job_uses_runtime(const struct broker *broker, const struct store_id *id);
+
+/* These two pass over what is internal. NULL when there is none. */
 struct job *job_find(struct broker *broker, const uint8_t id[16]);
 /* The first job with a serial of at least @serial, or NULL. */
 struct job *job_from(struct broker *broker, uint32_t serial);

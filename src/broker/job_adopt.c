@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "broker/job_private.h"
+#include "network/network.h"
 #include "plan/plan.h"
 
 /* Before anything is served, so waiting is allowed: processes that were just killed, until their groups are empty. */
@@ -84,7 +85,7 @@ static void adopt_slot(struct job *job)
 
 static void adopt(struct broker *broker, const char *uuid, const struct run_note *note)
 {
-    struct job *job = job_new(broker, note->job_id);
+    struct job *job = job_new(broker, note->type, note->job_id);
     if (!job)
         return;
     job->note = *note;
@@ -93,6 +94,7 @@ static void adopt(struct broker *broker, const char *uuid, const struct run_note
     job->phase = CHANNEL_JOB_RUNNING;
     int pidfd = open_init(job);
     if (pidfd < 0) {
+        job->note.network_port = NETWORK_PORT_NONE; /* it went with the namespace */
         log_event(LOG_LEVEL_INFO, "a job ended while joblet was away", "job", uuid, NULL);
         /* Whatever is left of it (a killed process 1 takes the rest along) ends before its groups are read. */
         (void)cgroup_kill(job->cgroups, job->note.group);
@@ -100,11 +102,15 @@ static void adopt(struct broker *broker, const char *uuid, const struct run_note
         return;
     }
     adopt_slot(job);
+    if (job->note.network_port != NETWORK_PORT_NONE &&
+            (!broker->network || network_adopt(broker->network, job->note.network_port) < 0))
+        job->note.network_port = NETWORK_PORT_NONE;
     job->stdout_read = take_pipe(pidfd, PLAN_FD_STDOUT_READ);
     job->stderr_read = take_pipe(pidfd, PLAN_FD_STDERR_READ);
     int r = job_watch(job, pidfd, -EBADF);
     log_event(r < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "job adopted", "job", uuid, "pid", LOG_NUMBER(note->pid), NULL);
-    if (note->stop_wanted) {
+    /* A build is nothing without what its joblet knew of it. */
+    if (note->stop_wanted || note->type != PLAN_TYPE_STANDARD) {
         job->note.stop_wanted = 0;
         job_kill(job);
     }

@@ -3,12 +3,50 @@
 
 #include "broker/context.h"
 #include "broker/job.h"
+#include "broker/launch.h"
+#include "broker/slots.h"
 
 /* A new job in the broker's list, or NULL without memory. */
-struct job *job_new(struct broker *broker, const uint8_t id[16]);
+struct job *job_new(struct broker *broker, uint32_t type, const uint8_t id[16]);
 /* Closes all descriptors and takes the job off the list. Its slot and groups must be given back, or be meant to stay.
  */
 void job_free(struct job *job);
+
+/* What a start holds only until joblet-init has it. */
+struct making {
+    struct launch launch;
+    struct files files;
+    struct slot slot;
+    int null_fd;
+    int plan_fd;
+    int control[2];
+    int out[2];
+    int err[2];
+    int root_fd;
+    int work_fd;
+    int stage_fd;
+    int cache_fd;
+    int link_fd;
+    struct plan_network network;
+    int oom_fd;
+    int cgroup_fd;
+    int tasks[CGROUP_HIERARCHIES_MAX];
+    int task_count;
+};
+
+/* What differs between the types of sandboxes (job_type.c). */
+/* 0; 1: it waits for a disk, and is counted in; -errno with @error. */
+int job_type_take_disk(struct job *job, struct error *error);
+/* The detached mounts and other descriptors that it is made of, and what the look from outside must find. 0 or -errno
+ * with @error. */
+int job_type_make(struct job *job, struct making *making, struct error *error);
+/* Those fields of the plan that are not the same for all. */
+void job_type_fill_plan(const struct job *job, const struct making *making, struct plan *plan);
+/* It ended, with 0 or otherwise, or could not start. */
+void job_type_over(struct job *job, bool well);
+
+/* The same of a job that there was no memory for. */
+void job_type_lost(struct broker *broker, const struct job_order *order);
 
 /* Makes slot, groups, files and plan, and clones joblet-init. 0 or -errno with @error, its stage set. */
 int job_launch(struct job *job, int spec_fd, struct error *error);

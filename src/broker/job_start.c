@@ -3,35 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "broker/build.h"
 #include "broker/job_private.h"
-#include "broker/launch.h"
-#include "kernel/mount.h"
 #include "plan/plan.h"
 
 /* Of a file system in memory: one inode for so many bytes, and never fewer than this. */
 #define BYTES_PER_INODE 4096U
 #define INODES_MIN 1024U
 #define SHM_BYTES_MAX (64ULL << 20)
-
-/* What a start holds only until joblet-init has it. */
-struct making {
-    struct launch launch;
-    struct files files;
-    int null_fd;
-    int plan_fd;
-    int control[2];
-    int out[2];
-    int err[2];
-    int root_fd;
-    int oom_fd;
-    int cgroup_fd;
-    int tasks[CGROUP_HIERARCHIES_MAX];
-    int task_count;
-};
 
 static void making_init(struct making *making)
 {
@@ -42,6 +24,10 @@ static void making_init(struct making *making)
             .out = {-EBADF, -EBADF},
             .err = {-EBADF, -EBADF},
             .root_fd = -EBADF,
+            .work_fd = -EBADF,
+            .stage_fd = -EBADF,
+            .cache_fd = -EBADF,
+            .link_fd = -EBADF,
             .oom_fd = -EBADF,
             .cgroup_fd = -EBADF};
     for (unsigned i = 0; i < LAUNCH_FDS; i++)
@@ -51,7 +37,8 @@ static void making_init(struct making *making)
 static void making_done(struct making *making)
 {
     int *const fds[] = {&making->null_fd, &making->plan_fd, &making->control[0], &making->control[1], &making->out[0],
-            &making->out[1], &making->err[0], &making->err[1], &making->root_fd, &making->oom_fd, &making->cgroup_fd};
+            &making->out[1], &making->err[0], &making->err[1], &making->root_fd, &making->work_fd, &making->stage_fd,
+            &making->cache_fd, &making->link_fd, &making->oom_fd, &making->cgroup_fd};
     for (unsigned i = 0; i < ELEMENTS(fds); i++)
         *fds[i] = fd_close(*fds[i]);
     for (int i = 0; i < making->task_count; i++)
@@ -72,7 +59,7 @@ static int make_groups(struct job *job, struct making *making, struct error *err
             .processes = job->limits.processes,
             .cpus = job->limits.cpus,
             .io_bps = job->limits.io_bps,
-            .disks = {job->broker->disk, job->work_device}};
+            .disks = {job->broker->disk, job->disk_device}};
     const char *group = job->note.group;
     int r = cgroup_make(job->cgroups, group, &limits, error);
     if (r < 0)
@@ -90,61 +77,21 @@ static int make_groups(struct job *job, struct making *making, struct error *err
     return making->oom_fd < 0 && (making->oom_fd != -ENOENT || error->code != 0) ? making->oom_fd : 0;
 }
 
-/* The base root as a mount of its own, with the job's ids for the owners on disk. */
-static int make_root(struct job *job, const struct slot *slot, struct making *making, struct error *error)
-{
-    struct stat status;
-    making->root_fd = mount_clone(job->broker->prefix_fd, "base");
-    if (making->root_fd < 0)
-        return error_errno(
-                error, -making->root_fd, "open the base root '%s/base' (run 'joblet setup')", job->broker->prefix);
-    if (fstat(making->root_fd, &status) < 0 || !S_ISDIR(status.st_mode))
-        return error_text(error, ENOTDIR, "the base root '%s/base' is not a directory", job->broker->prefix);
-    if (status.st_uid != job->broker->config->disk_id_start)
-        return error_text(error, EPERM, "the base root belongs to id %u, not to diskIdStart %u", status.st_uid,
-                job->broker->config->disk_id_start);
-    job->root_device = status.st_dev;
-    job->root_inode = status.st_ino;
-    int r = mount_set_attributes(making->root_fd,
-            MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, slot->disk_fd);
-    return r < 0 ? error_errno(error, -r, "map the owners of the base root") : 0;
-}
-
-/* The disk for /work as this job sees it: with its ids for the owners. */
-static int make_work(struct job *job, const struct slot *slot, struct error *error)
-{
-    struct stat status;
-    if (!job->work.on_disk)
-        return 0;
-    int r = mount_set_attributes(job->work.fd, MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, slot->disk_fd);
-    if (r < 0)
-        return error_errno(error, -r, "map the owners of the disk for /work");
-    if (fstat(job->work.fd, &status) < 0)
-        return error_errno(error, errno, "look at the disk for /work");
-    job->work_device = status.st_dev;
-    job->work_inode = status.st_ino;
-    return 0;
-}
-
-static int make_plan(const struct job *job, const struct slot *slot, struct making *making, struct error *error)
+static int make_plan(const struct job *job, struct making *making, struct error *error)
 {
     const struct config *config = job->broker->config;
     struct plan plan;
     memset(&plan, 0, sizeof(plan)); /* also what lies between the members: it leaves the process */
     plan.magic = PLAN_MAGIC;
     plan.version = PLAN_VERSION;
-    plan.type = PLAN_TYPE_STANDARD;
+    plan.type = job->note.type;
     memcpy(plan.job_id, job->note.job_id, sizeof(plan.job_id));
-    plan.id_base = slot->base;
-    plan.command_id = config->command_id;
+    plan.id_base = making->slot.base;
     plan.cgroup_tasks = (uint32_t)making->task_count;
     plan.cgroup_unshare = making->task_count > 0;
     plan.cgroup_oom_eventfd = making->oom_fd >= 0;
     plan.landlock_abi = job->broker->landlock_abi;
     plan.open_files = job->limits.open_files;
-    plan.work_on_disk = job->work.on_disk;
-    plan.work_bytes = job->work.bytes;
-    plan.work_inodes = job->work.inodes;
     plan.tmp_bytes = config->tmp_bytes;
     plan.tmp_inodes = inodes_for(config->tmp_bytes);
     plan.shm_bytes = config->tmp_bytes < SHM_BYTES_MAX ? config->tmp_bytes : SHM_BYTES_MAX;
@@ -153,6 +100,7 @@ static int make_plan(const struct job *job, const struct slot *slot, struct maki
     plan.memory_bytes = job->limits.memory_bytes;
     plan.cpu_percent = job->limits.cpu_percent;
     plan.processes = job->limits.processes;
+    job_type_fill_plan(job, making, &plan);
     int r = plan_check(&plan, error);
     if (r < 0)
         return r;
@@ -173,13 +121,13 @@ static int make_pipes(struct making *making, struct error *error)
     return 0;
 }
 
-static void place(const struct job *job, struct making *making, const struct slot *slot, int spec_fd)
+static void place(const struct job *job, struct making *making, int spec_fd)
 {
     int *fds = making->launch.fds;
     fds[0] = fds[1] = fds[2] = making->null_fd;
     fds[PLAN_FD_PLAN] = making->plan_fd;
     fds[PLAN_FD_CONTROL] = making->control[1];
-    fds[PLAN_FD_USERNS] = slot->join_fd;
+    fds[PLAN_FD_USERNS] = making->slot.join_fd;
     fds[PLAN_FD_ROOT] = making->root_fd;
     fds[PLAN_FD_SPEC] = spec_fd;
     fds[PLAN_FD_LOG] = making->files.log_fd;
@@ -190,12 +138,16 @@ static void place(const struct job *job, struct making *making, const struct slo
     fds[PLAN_FD_STDERR_READ] = making->err[0];
     fds[PLAN_FD_STDERR_WRITE] = making->err[1];
     fds[PLAN_FD_OOM] = making->oom_fd;
-    fds[PLAN_FD_WORK] = job->work.fd;
+    fds[PLAN_FD_WORK] = making->work_fd;
+    fds[PLAN_FD_PROGRAM] = job->note.type == PLAN_TYPE_STANDARD ? -EBADF : job->broker->builder_fd;
+    fds[PLAN_FD_STAGE] = making->stage_fd;
+    fds[PLAN_FD_CACHE] = making->cache_fd;
+    fds[PLAN_FD_HOST_LINK] = making->link_fd;
     for (int i = 0; i < making->task_count; i++)
         fds[PLAN_FD_CGROUP_FIRST + i] = making->tasks[i];
 }
 
-static int clone_init(struct job *job, const struct slot *slot, struct making *making, int spec_fd, struct error *error)
+static int clone_init(struct job *job, struct making *making, int spec_fd, struct error *error)
 {
     char variable[sizeof("JOB_ID=") + TEXT_UUID_MAX];
     (void)snprintf(variable, sizeof(variable), "JOB_ID=%s", job->uuid);
@@ -206,13 +158,12 @@ static int clone_init(struct job *job, const struct slot *slot, struct making *m
     launch->cgroup_fd = making->cgroup_fd;
     launch->new_cgroup_namespace = making->task_count == 0;
     launch->reset_oom_score = job->broker->oom_lowered;
-    place(job, making, slot, spec_fd);
+    place(job, making, spec_fd);
     pid_t pid;
     int pidfd;
     int r = launch_init(launch, &pid, &pidfd, error);
     if (r < 0)
         return r;
-    job->work.fd = fd_close(job->work.fd);
     job->note.pid = pid;
     job->init_is_child = true;
     r = job_watch(job, pidfd, TAKE_FD(making->control[0]));
@@ -223,42 +174,58 @@ static int clone_init(struct job *job, const struct slot *slot, struct making *m
     return 0;
 }
 
-static int prepare(struct job *job, struct slot *slot, struct making *making, struct error *error)
+static int take_slot(struct job *job, struct slot *ret_slot, struct error *error)
+{
+    int r = job->build ? build_take_slot(job->build, ret_slot, error) : slots_take(job->broker->slots, ret_slot, error);
+    if (r < 0)
+        return r;
+    job->has_slot = !job->build;
+    job->slot_index = ret_slot->index;
+    job->note.id_base = ret_slot->base;
+    return 0;
+}
+
+static int make_files(struct job *job, struct making *making, struct error *error)
 {
     struct broker *broker = job->broker;
-    int r = slots_take(broker->slots, slot, error);
+    if (!job->is_internal) {
+        int r = files_make(broker->jobs_fd, job->uuid, broker->config->api_gid, &making->files, error);
+        job->has_files = r == 0;
+        return r;
+    }
+    int r = files_make_nameless(&making->files, error);
     if (r < 0)
         return r;
-    job->has_slot = true;
-    job->slot_index = slot->index;
-    job->note.id_base = slot->base;
-    r = files_make(broker->jobs_fd, job->uuid, broker->config->api_gid, &making->files, error);
-    if (r < 0)
-        return r;
-    job->has_files = true;
-    return make_pipes(making, error);
+    job->own_files = (struct files){fcntl(making->files.log_fd, F_DUPFD_CLOEXEC, 0),
+            fcntl(making->files.index_fd, F_DUPFD_CLOEXEC, 0), fcntl(making->files.record_fd, F_DUPFD_CLOEXEC, 0)};
+    return 0;
+}
+
+static int prepare(struct job *job, struct making *making, struct error *error)
+{
+    int r = take_slot(job, &making->slot, error);
+    if (r == 0)
+        r = make_files(job, making, error);
+    return r == 0 ? make_pipes(making, error) : r;
 }
 
 int job_launch(struct job *job, int spec_fd, struct error *error)
 {
-    struct slot slot;
     struct making making;
     making_init(&making);
     uint32_t stage = PLAN_STAGE_PREPARE;
-    int r = prepare(job, &slot, &making, error);
+    int r = prepare(job, &making, error);
     if (r == 0)
-        r = make_root(job, &slot, &making, error);
-    if (r == 0)
-        r = make_work(job, &slot, error);
+        r = job_type_make(job, &making, error);
     if (r == 0) {
         stage = PLAN_STAGE_CGROUP;
         r = make_groups(job, &making, error);
     }
     if (r == 0)
-        r = make_plan(job, &slot, &making, error);
+        r = make_plan(job, &making, error);
     if (r == 0) {
         stage = PLAN_STAGE_CLONE;
-        r = clone_init(job, &slot, &making, spec_fd, error);
+        r = clone_init(job, &making, spec_fd, error);
     }
     making_done(&making);
     if (r < 0)

@@ -5,14 +5,13 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "broker/build.h"
 #include "broker/context.h"
+#include "broker/host_state.h"
 #include "broker/job.h"
+#include "broker/limits.h"
 #include "plan/plan.h"
 #include "plan/spec.h"
-
-#define CPU_PERCENT_MAX 10000U
-#define PROCESSES_MAX 4194304U /* what a kernel's pid_max can be */
-#define TIMEOUT_MAX_NS (365ULL * 24 * 3600 * 1000000000)
 
 enum phase { PHASE_NEW, PHASE_GREETED };
 
@@ -52,7 +51,7 @@ static void send_missed_ends(struct broker *broker)
 {
     broker->api.listed = true;
     for (struct job *job = broker->first_job; job; job = job->next)
-        if (job->phase == CHANNEL_JOB_ENDED && !job->gone)
+        if (job->phase == CHANNEL_JOB_ENDED && !job->gone && !job->is_internal)
             job_send_end(job);
 }
 
@@ -65,6 +64,7 @@ static void apply_list(struct broker *broker, struct channel_received *message)
     if (job) {
         reply.next = job->serial + 1;
         reply.phase = job->phase;
+        reply.type = job->note.type;
         reply.started_unix_ns = job->note.started_unix_ns;
         memcpy(reply.job_id, job->note.job_id, sizeof(reply.job_id));
     }
@@ -75,67 +75,12 @@ static void apply_list(struct broker *broker, struct channel_received *message)
         send_missed_ends(broker);
 }
 
-/* One limit: 0 becomes the default; above the ceiling is an error. */
-static int settle(const char *name, uint64_t *value, uint64_t preset, uint64_t ceiling, struct error *error)
-{
-    if (*value == 0)
-        *value = preset;
-    if (ceiling > 0 && *value > ceiling)
-        return error_text(error, EINVAL, "%s of %llu is above this host's maximum of %llu", name,
-                (unsigned long long)*value, (unsigned long long)ceiling);
-    return 0;
-}
-
-static int check_cpus(const struct broker *broker, const struct channel_limits *limits, struct error *error)
-{
-    int cpu = cpulist_first_outside(&limits->cpus, &broker->cgroups.cpus);
-    return cpu < 0 ? 0 : error_text(error, EINVAL, "CPU %d is none of this host's", cpu);
-}
-
-static int settle_limits(const struct broker *broker, struct channel_limits *limits, struct error *error)
-{
-    const struct config *config = broker->config;
-    uint64_t cpu_percent = limits->cpu_percent;
-    uint64_t processes = limits->processes;
-    uint64_t open_files = limits->open_files;
-    if (limits->reserved != 0 || (open_files > 0 && open_files < PLAN_OPEN_FILES_MIN))
-        return error_text(error, EINVAL, "the limits hold %u open files or what is no limit", limits->open_files);
-    int r = settle(
-            "memory limit", &limits->memory_bytes, config->default_memory_bytes, config->max_memory_bytes, error);
-    if (r == 0)
-        r = settle("CPU limit", &cpu_percent, config->default_cpu_limit,
-                config->max_cpu_limit ? config->max_cpu_limit : CPU_PERCENT_MAX, error);
-    if (r == 0)
-        r = settle("process limit", &processes, config->default_processes,
-                config->max_processes ? config->max_processes : PROCESSES_MAX, error);
-    if (r == 0)
-        r = settle("open files limit", &open_files, broker->default_open_files, broker->max_open_files, error);
-    if (r == 0)
-        r = settle("I/O limit", &limits->io_bps, config->default_io_bps, config->max_io_bps, error);
-    if (r == 0)
-        r = check_cpus(broker, limits, error);
-    if (r == 0)
-        r = settle("timeout", &limits->timeout_ns, config->job_timeout_ns, TIMEOUT_MAX_NS, error);
-    limits->cpu_percent = (uint32_t)cpu_percent;
-    limits->processes = (uint32_t)processes;
-    limits->open_files = (uint32_t)open_files;
-    return r;
-}
-
 static int check_start(struct broker *broker, struct channel_job_start *start, int spec_fd, struct error *error)
 {
-    static const uint8_t none[16];
-    size_t size;
-    int r = fd_check_sealed(spec_fd, SPEC_SIZE_MAX, &size);
-    if (r < 0)
-        return error_errno(error, -r, "the job's request is not a sealed file of at most %u bytes", SPEC_SIZE_MAX);
-    if (memcmp(start->job_id, none, sizeof(none)) == 0)
-        return error_text(error, EINVAL, "a job needs an id");
-    if (job_find(broker, start->job_id))
-        return error_text(error, EEXIST, "there is a job with this id");
-    if (broker->shutting_down)
-        return error_text(error, EAGAIN, "the service is shutting down");
-    return settle_limits(broker, &start->limits, error);
+    int r = job_check_start(broker, start->job_id, spec_fd, error);
+    if (r == 0)
+        r = store_check_operand(&start->runtime, /* may_be_empty= */ true, error);
+    return r == 0 ? limits_settle_job(broker, &start->limits, error) : r;
 }
 
 static void apply_start(struct broker *broker, struct channel_received *message)
@@ -147,8 +92,15 @@ static void apply_start(struct broker *broker, struct channel_received *message)
     if (check_start(broker, &start, message->fds[0], &reply.error) < 0) {
         reply.error.stage = PLAN_STAGE_PREPARE;
         api_send(&broker->api, &reply);
-    } else
-        job_start(broker, &start, message->fds[0]);
+        return;
+    }
+    struct job_order order = {.type = PLAN_TYPE_STANDARD,
+            .operation = CHANNEL_JOB_START,
+            .sequence = start.header.sequence,
+            .limits = start.limits,
+            .runtime = start.runtime};
+    memcpy(order.id, start.job_id, sizeof(order.id));
+    job_start(broker, &order, message->fds[0]);
 }
 
 static int signal_job(struct job *job, const struct channel_job_signal *request, struct error *error)
@@ -217,6 +169,47 @@ static void apply_look(struct broker *broker, struct channel_received *message)
     api_send(&broker->api, &reply);
 }
 
+static void apply_build(struct broker *broker, struct channel_received *message)
+{
+    struct channel_build_start request;
+    memcpy(&request, message->bytes, sizeof(request));
+    build_start(broker, &request, message->fds[0]);
+}
+
+static void apply_tool(struct broker *broker, struct channel_received *message)
+{
+    struct channel_tool_start request;
+    memcpy(&request, message->bytes, sizeof(request));
+    build_start_tool(broker, &request, message->fds[0]);
+}
+
+static void apply_publish(struct broker *broker, struct channel_received *message)
+{
+    struct channel_build_publish request;
+    struct error error = {0};
+    memcpy(&request, message->bytes, sizeof(request));
+    (void)build_publish(broker, &request, &error);
+    reply_error(broker, &request.header, &error);
+}
+
+static void apply_remove_runtime(struct broker *broker, struct channel_received *message)
+{
+    struct channel_runtime_remove request;
+    struct error error = {0};
+    memcpy(&request, message->bytes, sizeof(request));
+    (void)build_remove_runtime(broker, &request, &error);
+    reply_error(broker, &request.header, &error);
+}
+
+static void apply_host_state(struct broker *broker, struct channel_received *message)
+{
+    struct channel_host_reply reply;
+    host_state_read(broker->prefix_fd, &reply);
+    reply.header = message->header;
+    reply.header.size = sizeof(reply);
+    api_send(&broker->api, &reply);
+}
+
 static const struct operation operations[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_HELLO] = {PHASE_NEW, 1, 1, apply_hello, sizeof(struct channel_hello_reply)},
         [CHANNEL_LIST_JOBS] = {PHASE_GREETED, 20000, 20000, apply_list, sizeof(struct channel_job_reply)},
@@ -225,6 +218,11 @@ static const struct operation operations[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_JOB_RELEASE] = {PHASE_GREETED, 20000, 20000, apply_release, sizeof(struct channel_reply)},
         [CHANNEL_JOB_REMOVE] = {PHASE_GREETED, 20000, 20000, apply_remove, sizeof(struct channel_reply)},
         [CHANNEL_JOB_LOOK] = {PHASE_GREETED, 500, 500, apply_look, sizeof(struct channel_look_reply)},
+        [CHANNEL_BUILD_START] = {PHASE_GREETED, 20, 100, apply_build, sizeof(struct channel_start_reply)},
+        [CHANNEL_TOOL_START] = {PHASE_GREETED, 50, 200, apply_tool, sizeof(struct channel_start_reply)},
+        [CHANNEL_BUILD_PUBLISH] = {PHASE_GREETED, 20, 100, apply_publish, sizeof(struct channel_reply)},
+        [CHANNEL_RUNTIME_REMOVE] = {PHASE_GREETED, 50, 200, apply_remove_runtime, sizeof(struct channel_reply)},
+        [CHANNEL_HOST_STATE] = {PHASE_GREETED, 20, 100, apply_host_state, sizeof(struct channel_host_reply)},
 };
 
 /* True when the operation may be done now; it then costs a token. */
@@ -244,7 +242,11 @@ static bool take_token(struct api_bucket *bucket, const struct operation *operat
     return true;
 }
 
-/* Any reply has an error, all but the start's at the same place, so that one function can refuse all of them. */
+/* Any reply has an error, all but those of starts at the same place, so that one function can refuse all of them. */
+_Static_assert(sizeof(struct channel_start_reply) != sizeof(struct channel_reply) &&
+                       sizeof(struct channel_start_reply) != sizeof(struct channel_look_reply) &&
+                       sizeof(struct channel_start_reply) != sizeof(struct channel_host_reply),
+        "a start's reply is known by its size");
 static void reply_busy(struct broker *broker, const struct channel_header *request, uint16_t size)
 {
     uint8_t bytes[CHANNEL_MESSAGE_MAX] = {0};
@@ -253,7 +255,7 @@ static void reply_busy(struct broker *broker, const struct channel_header *reque
     header.size = size;
     (void)error_text(&error, EAGAIN, "too many requests of this kind, try again later");
     memcpy(bytes, &header, sizeof(header));
-    if (request->operation == CHANNEL_JOB_START)
+    if (size == sizeof(struct channel_start_reply))
         memcpy(bytes + offsetof(struct channel_start_reply, error), &error, sizeof(error));
     else
         memcpy(bytes + offsetof(struct channel_reply, error), &error, sizeof(error));

@@ -23,9 +23,10 @@ struct seen {
 struct look {
     const struct outside_plan *plan;
     const char *who;
-    uint32_t id;         /* inside */
-    uint32_t inner_pid;  /* 0: any but 1 */
-    uint32_t parent_pid; /* 0: not looked at */
+    uint32_t id;           /* inside */
+    uint64_t capabilities; /* permitted and effective; the bounding set is the plan's for both */
+    uint32_t inner_pid;    /* 0: any but 1 */
+    uint32_t parent_pid;   /* 0: not looked at */
 };
 
 static int check_ids(const struct look *look, const struct procstatus *status, struct error *error)
@@ -41,9 +42,14 @@ static int check_ids(const struct look *look, const struct procstatus *status, s
 
 static int check_rights(const struct look *look, const struct procstatus *status, struct error *error)
 {
-    if (status->cap_inheritable | status->cap_permitted | status->cap_effective | status->cap_bounding |
-            status->cap_ambient)
-        return error_text(error, EPERM, "%s has capabilities", look->who);
+    if (status->cap_permitted != look->capabilities || status->cap_effective != look->capabilities ||
+            status->cap_bounding != look->plan->capabilities)
+        return error_text(error, EPERM, "%s has the capabilities %#llx bounded by %#llx, not %#llx by %#llx", look->who,
+                (unsigned long long)(status->cap_permitted | status->cap_effective),
+                (unsigned long long)status->cap_bounding, (unsigned long long)look->capabilities,
+                (unsigned long long)look->plan->capabilities);
+    if (status->cap_inheritable | status->cap_ambient)
+        return error_text(error, EPERM, "%s has capabilities to hand down", look->who);
     if (status->no_new_privs != 1)
         return error_text(error, EPERM, "%s may gain privileges", look->who);
     if (status->seccomp != 2)
@@ -92,26 +98,19 @@ static int check_namespaces(
     return 0;
 }
 
-static int check_root(const struct look *look, int proc_fd, struct error *error)
+/* The root, the disk and whatever else this job was given, and no other. */
+static int check_places(const struct look *look, int proc_fd, struct error *error)
 {
-    struct stat status;
-    if (fstatat(proc_fd, "root/.", &status, 0) < 0)
-        return error_errno(error, errno, "look at the root of %s", look->who);
-    if (status.st_dev != look->plan->root_device || status.st_ino != look->plan->root_inode)
-        return error_text(error, EPERM, "the root of %s is not the base root", look->who);
-    return 0;
-}
-
-/* The disk that this job was given, and no other. */
-static int check_work(const struct look *look, int proc_fd, struct error *error)
-{
-    struct stat status;
-    if (look->plan->work_device == 0)
-        return 0;
-    if (fstatat(proc_fd, "root/work", &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_errno(error, errno, "look at /work of %s", look->who);
-    if (status.st_dev != look->plan->work_device || status.st_ino != look->plan->work_inode)
-        return error_text(error, EPERM, "/work of %s is not the disk that was given to it", look->who);
+    for (unsigned i = 0; i < look->plan->place_count; i++) {
+        const struct outside_place *place = &look->plan->places[i];
+        char path[64];
+        struct stat status;
+        (void)snprintf(path, sizeof(path), "root/%s", place->path);
+        if (fstatat(proc_fd, path, &status, AT_SYMLINK_NOFOLLOW) < 0)
+            return error_errno(error, errno, "look at '/%s' of %s", place->path, look->who);
+        if (status.st_dev != place->device || (place->inode != 0 && status.st_ino != place->inode))
+            return error_text(error, EPERM, "'/%s' of %s is not what was given to it", place->path, look->who);
+    }
     return 0;
 }
 
@@ -131,9 +130,7 @@ static int check_process(const struct look *look, int proc_fd, struct seen *ret_
     if (r == 0)
         r = check_namespaces(look, &ret_seen->namespaces, error);
     if (r == 0)
-        r = check_root(look, proc_fd, error);
-    if (r == 0)
-        r = check_work(look, proc_fd, error);
+        r = check_places(look, proc_fd, error);
     if (r < 0)
         return r;
     r = cgroup_check_member(look->plan->cgroups, look->plan->group, proc_fd);
@@ -289,8 +286,11 @@ static int check_both(const struct outside_plan *plan, pid_t init_pid, pid_t com
         struct channel_kernel_view *view, struct error *error)
 {
     const struct look init = {.plan = plan, .who = "joblet-init", .id = PLAN_SUPERVISOR_ID, .inner_pid = 1};
-    const struct look command = {
-            .plan = plan, .who = "the command's process", .id = plan->command_id, .parent_pid = (uint32_t)init_pid};
+    const struct look command = {.plan = plan,
+            .who = "the command's process",
+            .id = plan->command_id,
+            .capabilities = plan->capabilities,
+            .parent_pid = (uint32_t)init_pid};
     struct seen of_init;
     struct seen of_command;
     _cleanup_close_ int init_fd = procstatus_open(init_pid);

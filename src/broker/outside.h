@@ -10,23 +10,31 @@
 #include "kernel/cgroup.h"
 #include "kernel/procstatus.h"
 
+/* A directory that both processes must see at @path below their root ("." is the root). */
+struct outside_place {
+    const char *path;
+    dev_t device;
+    ino_t inode; /* 0: any of the device */
+};
+#define OUTSIDE_PLACES_MAX 3U
+
 struct outside_plan {
     const struct procstatus_namespaces *own; /* joblet's, to differ from */
     const struct cgroup_host *cgroups;
     const char *group;
     uint32_t id_base;
     uint32_t command_id;
-    dev_t root_device; /* of the base root's directory */
-    ino_t root_inode;
-    dev_t work_device; /* of what is mounted at /work; 0: it is made by joblet-init */
-    ino_t work_inode;
+    uint64_t capabilities; /* of the command, and the bounding set of both; joblet-init has none */
+    const struct outside_place *places;
+    unsigned place_count;
+    dev_t work_device;                   /* of its own disk; 0: it has none */
     const struct channel_limits *limits; /* that the kernel has to have, as it says itself */
     dev_t disk;                          /* of the limit of disk traffic, beside work_device */
 };
 
 /* Checks both processes: ids, groups, the five capability sets, no-new-privileges, filter, id maps, namespaces (not
- * ours, and the same for both), root, /work, control groups, parenthood, and each limit read back. 0, the start time of
- * joblet-init and what was seen, or -errno with @error, its stage set. */
+ * ours, and the same for both), root and other places, control groups, parenthood, and each limit read back. 0, the
+ * start time of joblet-init and what was seen, or -errno with @error, its stage set. */
 int outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,
         struct channel_kernel_view *ret_view, struct error *error);
 

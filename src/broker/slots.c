@@ -125,6 +125,19 @@ int slots_adopt(struct slots *slots, uint32_t base, uint32_t *ret_index)
     return 0;
 }
 
+int slots_look(const struct slots *slots, uint32_t index, struct slot *ret_slot)
+{
+    if (index >= slots->count || !slots->entries[index].taken || slots->entries[index].join_fd < 0)
+        return -EINVAL;
+    const struct entry *entry = &slots->entries[index];
+    *ret_slot = (struct slot){.index = index,
+            .base = slots->start + index * RANGE_SIZE,
+            .generation = entry->generation,
+            .join_fd = entry->join_fd,
+            .disk_fd = entry->disk_fd};
+    return 0;
+}
+
 void slots_give(struct slots *slots, uint32_t index)
 {
     assert(index < slots->count && slots->entries[index].taken);

@@ -1,6 +1,7 @@
 /* Id ranges for running jobs. A slot is a range of 65,536 host ids and two user namespaces over it: "join", which the
- * job enters, and "disk", which is only the idmap of what lies on disk (A9). A slot is used by one job at a time, last
- * given back first taken, and its namespaces are made on first use and kept. */
+ * job enters, and "disk", which is only the idmap of what lies on disk (A9). A slot is used by one job at a time (or by
+ * a build's jobs, one after the other), last given back first taken, and its namespaces are made on first use and kept.
+ */
 #pragma once
 
 #include <stdint.h>
@@ -27,6 +28,8 @@ int slots_take(struct slots *slots, struct slot *ret_slot, struct error *error);
 /* Takes the slot whose range starts at @base, for a job that runs in it already. 0; -ENOENT: no range of ours starts
  * there; -EBUSY: taken. */
 int slots_adopt(struct slots *slots, uint32_t base, uint32_t *ret_index);
+/* The slot @index, which is taken, once more: for a second job with its ids. 0 or -EINVAL. */
+int slots_look(const struct slots *slots, uint32_t index, struct slot *ret_slot);
 /* Gives it back. Nothing may run with its ids any more. */
 void slots_give(struct slots *slots, uint32_t index);
 

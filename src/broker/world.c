@@ -13,11 +13,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "broker/context.h"
 #include "broker/launch.h"
@@ -30,6 +32,7 @@
 #define OOM_SCORE "-900"
 #define JOB_OPEN_FILES_MAX 1048576U
 #define LISTEN_BACKLOG 1024
+#define BUILD_DISK_MIN (64ULL << 20)
 /* A joblet-api of a joblet that was killed may hold the port until it has noticed. */
 #define BIND_TRIES 250
 #define BIND_PAUSE_NS 20000000L
@@ -91,6 +94,68 @@ int world_open(struct broker *broker, struct error *error)
     int size = snprintf(text, sizeof(text), "%d\n", getpid());
     r = fd_replace_file_at(broker->run_fd, PID_FILE, text, (size_t)size, 0644);
     return r < 0 ? error_errno(error, -r, "write the pid file") : 0;
+}
+
+/* The downloads of builds belong to the ids on disk: only sandboxes read and write them. */
+static int open_cache(struct broker *broker, struct error *error)
+{
+    uint32_t owner = broker->config->disk_id_start;
+    if (broker->config->cache_bytes == 0)
+        return 0;
+    if ((mkdirat(broker->prefix_fd, "cache", 0755) < 0 && errno != EEXIST) ||
+            (mkdirat(broker->prefix_fd, "cache/apt", 0755) < 0 && errno != EEXIST))
+        return error_errno(error, errno, "make '%s/cache/apt'", broker->prefix);
+    _cleanup_close_ int cache_fd = openat(broker->prefix_fd, "cache", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int fd =
+            cache_fd < 0 ? -EBADF : openat(cache_fd, "apt", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return error_errno(error, errno, "open '%s/cache/apt'", broker->prefix);
+    if ((status.st_uid != owner || status.st_gid != owner) && fchown(fd, owner, owner) < 0)
+        return error_errno(error, errno, "set the owner of '%s/cache/apt'", broker->prefix);
+    broker->cache_fd = TAKE_FD(fd);
+    return 0;
+}
+
+static void find_absent(struct broker *broker)
+{
+    struct stat status;
+    if (fstat(broker->prefix_fd, &status) == 0)
+        broker->absent[0] = (struct store_id){.device = status.st_dev, .inode = status.st_ino};
+    if (stat(CONFIG_PREFIX_DEFAULT, &status) == 0 && S_ISDIR(status.st_mode))
+        broker->absent[1] = (struct store_id){.device = status.st_dev, .inode = status.st_ino};
+    if (store_id_equal(&broker->absent[0], &broker->absent[1]))
+        broker->absent[1] = (struct store_id){0};
+}
+
+/* A limit that the host cannot keep is none: the disk of a build is never larger than what is free now, but for a
+ * quarter that is left to others. */
+static void size_build_disk(struct broker *broker)
+{
+    struct statvfs space;
+    uint64_t bytes = broker->config->build_disk_bytes;
+    if (fstatvfs(broker->prefix_fd, &space) == 0) {
+        uint64_t most = (uint64_t)space.f_bavail * space.f_frsize / 4 * 3;
+        most -= most % (1U << 20);
+        if (most < bytes && most >= BUILD_DISK_MIN) {
+            log_event(LOG_LEVEL_WARN, "the disk of a build is smaller than configured, for lack of space", "MiB",
+                    LOG_NUMBER(most >> 20), NULL);
+            bytes = most;
+        }
+    }
+    broker->build_disk_bytes = bytes;
+}
+
+int world_open_store(struct broker *broker, struct error *error)
+{
+    int r = store_open(&broker->store, broker->prefix_fd, broker->config->disk_id_start, error);
+    if (r == 0)
+        r = open_cache(broker, error);
+    if (r < 0)
+        return r;
+    find_absent(broker);
+    size_build_disk(broker);
+    return 0;
 }
 
 void world_close(struct broker *broker)

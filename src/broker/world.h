@@ -8,6 +8,9 @@ struct broker;
 /* Opens the directories of the prefix, takes its lock (a second joblet is refused) and writes the pid file. 0 or -errno
  * with @error. */
 int world_open(struct broker *broker, struct error *error);
+/* Opens the store of runtimes and the cache of downloads, made where they are missing, and finds out how large the disk
+ * of a build can be and what no build may see. 0 or -errno with @error. */
+int world_open_store(struct broker *broker, struct error *error);
 /* Removes the pid file. */
 void world_close(struct broker *broker);
 

@@ -20,9 +20,16 @@ static const struct {
         [CHANNEL_JOB_RELEASE] = {sizeof(struct channel_job_id), 0},
         [CHANNEL_JOB_REMOVE] = {sizeof(struct channel_job_id), 0},
         [CHANNEL_JOB_LOOK] = {sizeof(struct channel_job_id), 0},
+        [CHANNEL_BUILD_START] = {sizeof(struct channel_build_start), 1},
+        [CHANNEL_TOOL_START] = {sizeof(struct channel_tool_start), 1},
+        [CHANNEL_BUILD_PUBLISH] = {sizeof(struct channel_build_publish), 0},
+        [CHANNEL_RUNTIME_REMOVE] = {sizeof(struct channel_runtime_remove), 0},
+        [CHANNEL_HOST_STATE] = {sizeof(struct channel_header), 0},
 };
 
 _Static_assert(sizeof(struct channel_start_reply) <= CHANNEL_MESSAGE_MAX, "channel_start_reply fits a message");
+_Static_assert(sizeof(struct channel_host_reply) <= CHANNEL_MESSAGE_MAX, "channel_host_reply fits a message");
+_Static_assert(sizeof(struct channel_tool_start) <= CHANNEL_MESSAGE_MAX, "channel_tool_start fits a message");
 _Static_assert(sizeof(struct channel_job_reply) <= CHANNEL_MESSAGE_MAX, "channel_job_reply fits a message");
 
 uint16_t channel_request_size(uint16_t operation)

@@ -411,9 +411,13 @@ int config_load(const char *prefix, struct config **ret_config, struct error *er
     return r;
 }
 
-/* A PEM text as a literal block: indented, ended by a line break. */
+/* A text of lines as a literal block: indented, ended by a line break. */
 static void write_block(FILE *file, const char *text)
 {
+    if (!*text) {
+        (void)fputs("\"\"\n", file);
+        return;
+    }
     (void)fputs("|\n", file);
     while (*text) {
         size_t length = strcspn(text, "\n");
@@ -490,8 +494,10 @@ void config_free(struct config *config)
         return;
     if (config->server_key)
         explicit_bzero(config->server_key, strlen(config->server_key));
+    if (config->build_environment)
+        explicit_bzero(config->build_environment, strlen(config->build_environment));
     char *texts[] = {config->version, config->address, config->node_id, config->server_cert, config->server_key,
-            config->ca_cert};
+            config->ca_cert, config->build_environment, config->build_hidden, config->build_shown, config->build_cidr};
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         free(texts[i]);
     free(config);

@@ -15,6 +15,10 @@
 #define CONFIG_FILE "config/joblet-config.yml"
 #define CONFIG_FILE_SIZE_MAX (1U << 20)
 
+/* Of runtime.hide and runtime.show: as many paths, each with its NUL. */
+#define CONFIG_PATHS_MAX 8U
+#define CONFIG_PATH_MAX 128U
+
 enum config_on_shutdown { CONFIG_ON_SHUTDOWN_KEEP, CONFIG_ON_SHUTDOWN_STOP };
 
 struct config {
@@ -50,6 +54,21 @@ struct config {
     uint64_t work_bytes; /* workSize, 256 */
     uint64_t tmp_bytes;  /* tmpSize, 64 */
     uint64_t log_bytes;  /* logSize, 1024: quota of one job's log, 0 = none */
+
+    /* runtime: */
+    uint64_t build_memory_bytes; /* buildMemoryLimit, in the file MiB, 4096; 0 = none */
+    uint64_t build_timeout_ns;   /* buildTimeout, 1h: of a whole build */
+    uint32_t build_processes;    /* buildProcessLimit, 4096 */
+    uint64_t build_disk_bytes;   /* buildDiskSize, in the file MiB, 16384: all that a build writes */
+    uint64_t runtime_bytes;      /* runtimeSize, in the file MiB, 8192: the largest finished runtime */
+    uint32_t max_builds;         /* maxBuilds, 4: at the same time */
+    uint64_t cache_bytes;        /* cacheSize, in the file MiB, 4096: packages kept for later builds; 0 = none */
+    char *build_environment;     /* environment: lines NAME=VALUE, each ended by a line break; a secret */
+    char *build_hidden;          /* hide: lines, each an absolute path of at most CONFIG_PATH_MAX */
+    char *build_shown;           /* show: the same */
+
+    /* network: */
+    char *build_cidr; /* buildCidr: "10.1.0.0/16", or "": a free one is chosen */
 
     /* grpc: */
     uint32_t max_receive_bytes;      /* maxRecvMsgSize, 134217728 */

@@ -16,6 +16,7 @@
 
 #define PEM_SIZE_MAX (64U << 10)
 #define MIB_MAX (1ULL << 24)
+#define ENVIRONMENT_SIZE_MAX (16U << 10)
 
 /* The kinds of values. */
 
@@ -93,6 +94,142 @@ static void describe_pem(const struct config_field *field, char *ret_text, size_
 {
     (void)field;
     (void)snprintf(ret_text, size, "a PEM text (\"-----BEGIN ...\") of at most 64 KiB");
+}
+
+/* Calls @check with each line of @text that is not empty. 0, or the first error of it. */
+static int check_lines(const char *text, int (*check)(const char *line))
+{
+    unsigned count = 0;
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        _cleanup_free_ char *line = text_dup_bounded(text, length);
+        if (!line)
+            return -ENOMEM;
+        int r = length > 0 ? check(line) : 0;
+        explicit_bzero(line, length);
+        if (r < 0)
+            return r;
+        count += length > 0;
+        text += length + (text[length] == '\n');
+    }
+    return (int)count;
+}
+
+/* @text without its empty lines and with a line break at the end of each. */
+static int copy_lines(const char *text, char **target)
+{
+    size_t size = strlen(text);
+    char *copy = calloc(1, size + 2);
+    if (!copy)
+        return -ENOMEM;
+    size_t used = 0;
+    for (const char *at = text; *at; at++)
+        if (*at != '\n' || (used > 0 && copy[used - 1] != '\n'))
+            copy[used++] = *at;
+    if (used > 0 && copy[used - 1] != '\n')
+        copy[used] = '\n';
+    free(*target);
+    *target = copy;
+    return 0;
+}
+
+static int check_variable(const char *line)
+{
+    const char *equals = strchr(line, '=');
+    _cleanup_free_ char *name = equals ? text_dup_bounded(line, (size_t)(equals - line)) : NULL;
+    if (!name)
+        return equals ? -ENOMEM : -EINVAL;
+    for (const char *at = equals; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            return -EINVAL;
+    return text_is_environment_name(name) ? 0 : -EINVAL;
+}
+
+static int read_environment(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    if (strlen(text) > ENVIRONMENT_SIZE_MAX)
+        return -ERANGE;
+    int r = check_lines(text, check_variable);
+    return r < 0 ? r : copy_lines(text, target);
+}
+
+static void describe_environment(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "lines of NAME=VALUE, together at most 16 KiB");
+}
+
+/* Absolute, and in the one spelling of it. */
+static int check_path(const char *line)
+{
+    if (line[0] != '/' || line[1] == '\0' || strlen(line) >= CONFIG_PATH_MAX)
+        return -EINVAL;
+    for (const char *at = line; *at; at += strcspn(at, "/")) {
+        at++;
+        size_t length = strcspn(at, "/");
+        if (length == 0 || strncmp(at, ".", length) == 0 || strncmp(at, "..", length) == 0)
+            return -EINVAL;
+        for (size_t i = 0; i < length; i++)
+            if ((unsigned char)at[i] < ' ' || at[i] == 0x7f)
+                return -EINVAL;
+    }
+    return 0;
+}
+
+static int read_paths(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    int r = check_lines(text, check_path);
+    if (r < 0 || r > (int)CONFIG_PATHS_MAX)
+        return r < 0 ? r : -ERANGE;
+    return copy_lines(text, target);
+}
+
+static void describe_paths(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "at most %u lines, each an absolute path of at most %u bytes", CONFIG_PATHS_MAX,
+            CONFIG_PATH_MAX - 1);
+}
+
+static bool is_private(uint32_t address, uint64_t length)
+{
+    static const struct {
+        uint32_t address;
+        uint32_t length;
+    } rows[] = {{0x0a000000, 8}, {0xac100000, 12}, {0xc0a80000, 16}};
+    for (size_t i = 0; i < ELEMENTS(rows); i++)
+        if (length >= rows[i].length && (address ^ rows[i].address) >> (32 - rows[i].length) == 0)
+            return true;
+    return false;
+}
+
+/* "" or a private network of IPv4, without bits behind the prefix. */
+static int read_cidr(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    char address_text[INET_ADDRSTRLEN];
+    struct in_addr address;
+    uint64_t length;
+    const char *slash = strchr(text, '/');
+    if (!*text)
+        return read_copy(text, 0, target);
+    if (!slash || (size_t)(slash - text) >= sizeof(address_text))
+        return -EINVAL;
+    memcpy(address_text, text, (size_t)(slash - text));
+    address_text[slash - text] = '\0';
+    if (inet_pton(AF_INET, address_text, &address) != 1 || text_parse_u64(slash + 1, 30, &length) < 0 || length < 8)
+        return -EINVAL;
+    if (ntohl(address.s_addr) & (UINT32_MAX >> length) || !is_private(ntohl(address.s_addr), length))
+        return -EINVAL;
+    return read_copy(text, INET_ADDRSTRLEN + 3, target);
+}
+
+static void describe_cidr(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "empty or a private IPv4 network like 10.90.0.0/24, from /8 to /30");
 }
 
 static int read_number(const struct config_field *field, const char *text, uint64_t *ret_value)
@@ -289,6 +426,10 @@ static const struct config_kind kind_version = {read_version, describe_version, 
 static const struct config_kind kind_address = {read_address, describe_address, write_text, .quoted = true};
 static const struct config_kind kind_uuid = {read_uuid, describe_uuid, write_text, .quoted = true};
 static const struct config_kind kind_pem = {read_pem, describe_pem, write_text, .secret = true, .block = true};
+static const struct config_kind kind_environment = {
+        read_environment, describe_environment, write_text, .secret = true, .block = true};
+static const struct config_kind kind_paths = {read_paths, describe_paths, write_text, .block = true};
+static const struct config_kind kind_cidr = {read_cidr, describe_cidr, write_text, .quoted = true};
 static const struct config_kind kind_u16 = {read_u16, describe_number, write_u16};
 static const struct config_kind kind_u32 = {read_u32, describe_number, write_u32};
 static const struct config_kind kind_mib = {read_mib, describe_mib, write_mib};
@@ -343,6 +484,28 @@ const struct config_field config_fields[] = {
                 "/tmp of a job, MiB; counts as the job's memory."},
         {"filesystem", "logSize", &kind_mib, AT(log_bytes), 0, MIB_MAX, "1024",
                 "Kept of one job's output, MiB, 0 = all."},
+
+        {"runtime", "buildMemoryLimit", &kind_mib, AT(build_memory_bytes), 0, MIB_MAX, "4096",
+                "Of a build that asks for none, and the most it may have; MiB, 0 = no limit."},
+        {"runtime", "buildTimeout", &kind_duration, AT(build_timeout_ns), 1000 * MS, 365 * DAY, "1h",
+                "Of a whole build."},
+        {"runtime", "buildProcessLimit", &kind_u32, AT(build_processes), 16, 4194304, "4096", "Of a build."},
+        {"runtime", "buildDiskSize", &kind_mib, AT(build_disk_bytes), 64, MIB_MAX, "16384",
+                "All that a build writes, MiB; taken as it is used, and gone with the build."},
+        {"runtime", "runtimeSize", &kind_mib, AT(runtime_bytes), 1, MIB_MAX, "8192",
+                "The largest finished runtime, MiB."},
+        {"runtime", "maxBuilds", &kind_u32, AT(max_builds), 1, 64, "4", "At the same time."},
+        {"runtime", "cacheSize", &kind_mib, AT(cache_bytes), 0, MIB_MAX, "4096",
+                "Downloaded packages kept for later builds, MiB, 0 = none."},
+        {"runtime", "environment", &kind_environment, AT(build_environment), 0, 0, "",
+                "For builds: lines NAME=VALUE after a '|', for proxies and package indexes. Not shown in logs."},
+        {"runtime", "hide", &kind_paths, AT(build_hidden), 0, 0, "",
+                "What builds must not see of the host's software: lines of absolute paths after a '|'."},
+        {"runtime", "show", &kind_paths, AT(build_shown), 0, 0, "",
+                "Files that builds need although not everybody may read them, in the same form."},
+
+        {"network", "buildCidr", &kind_cidr, AT(build_cidr), 0, 0, "",
+                "Addresses of builds, such as 10.90.0.0/24; empty: a range that is free on this host."},
 
         {"grpc", "maxRecvMsgSize", &kind_u32, AT(max_receive_bytes), 65536, 1U << 30, "134217728", "Bytes."},
         {"grpc", "maxSendMsgSize", &kind_u32, AT(max_send_bytes), 65536, 1U << 30, "134217728", "Bytes."},

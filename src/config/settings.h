@@ -65,6 +65,7 @@ struct settings {
     uint64_t build_timeout_ns; /* of the whole build, never 0 */
     uint64_t build_disk_bytes; /* never 0 */
     uint64_t runtime_bytes;    /* of a finished runtime, never 0 */
+    uint64_t cache_bytes;      /* of downloads that are kept for later builds; 0 = there are none */
     uint32_t build_processes;  /* never 0 */
     uint32_t max_builds;       /* at the same time; further ones wait */
     char runtimes_path[256];   /* absolute path of SETTINGS_FD_RUNTIMES, for Landlock */

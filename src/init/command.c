@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +15,11 @@
 
 #include "base/fd.h"
 #include "init/control.h"
+#include "plan/recipe.h"
 #include "sandbox/sandbox.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define RUNTIMES "/opt/joblet/runtimes"
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_EXECUTABLE 126
 
@@ -33,48 +36,95 @@ void command_fail(struct sandbox *sandbox, const struct error *error)
 }
 
 /* The names that only we set: what the client sent under them is left out. */
-enum { TRUSTED_COUNT = 7, TRUSTED_TEXT_MAX = 96 };
+enum { TRUSTED_MAX = 16, TRUSTED_TEXT_MAX = 256 };
 
 struct environment {
-    char trusted[TRUSTED_COUNT][TRUSTED_TEXT_MAX];
+    char trusted[TRUSTED_MAX][TRUSTED_TEXT_MAX];
+    size_t trusted_count;
     char *command; /* "JOB_COMMAND=..." */
     char **texts;
 };
 
-static bool is_trusted_name(const char *text)
+static void trust(struct environment *environment, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void trust(struct environment *environment, const char *format, ...)
 {
-    static const char *const names[] = {
-            "JOB_ID=", "JOB_TYPE=", "JOBLET_CHROOT=", "TMPDIR=", "JOB_COMMAND=", "JOB_MAX_CPU=", "JOB_MAX_MEMORY="};
-    for (size_t i = 0; i < ELEMENTS(names); i++)
-        if (strncmp(text, names[i], strlen(names[i])) == 0)
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(environment->trusted[environment->trusted_count++], TRUSTED_TEXT_MAX, format, arguments);
+    va_end(arguments);
+}
+
+static bool is_trusted_name(const struct environment *environment, const char *text)
+{
+    for (size_t i = 0; i < environment->trusted_count; i++) {
+        size_t length = strcspn(environment->trusted[i], "=") + 1;
+        if (strncmp(text, environment->trusted[i], length) == 0)
+            return true;
+    }
+    return environment->command && strncmp(text, "JOB_COMMAND=", strlen("JOB_COMMAND=")) == 0;
+}
+
+/* What a build's scripts are promised. */
+static void trust_runtime(struct environment *environment, const struct sandbox *sandbox)
+{
+    const struct plan_build *build = &sandbox->plan.build;
+    trust(environment, "BUILD_ID=%s", sandbox->job_id);
+    trust(environment, "RUNTIME_TYPE=%s", build->language);
+    trust(environment, "RUNTIME_NAME=%s", build->name);
+    trust(environment, "RUNTIME_VERSION=%s", build->version);
+    trust(environment, "RUNTIME_DIR=" RUNTIMES "/%s/%s", build->name, build->version);
+    trust(environment, "ISOLATED_DIR=" RUNTIMES "/%s/%s/" RECIPE_DIRECTORY_ROOT, build->name, build->version);
+}
+
+static void trust_names(struct environment *environment, const struct sandbox *sandbox)
+{
+    const struct plan *plan = &sandbox->plan;
+    trust(environment, "JOB_ID=%s", sandbox->job_id);
+    trust(environment, "JOB_TYPE=%s", plan_type_name(plan->type));
+    trust(environment, "JOBLET_CHROOT=true");
+    trust(environment, "TMPDIR=/tmp/job-%s", sandbox->job_id);
+    trust(environment, "JOB_MAX_CPU=%" PRIu32, plan->cpu_percent);
+    trust(environment, "JOB_MAX_MEMORY=%" PRIu64, plan->memory_bytes >> 20);
+    if (plan->type == PLAN_TYPE_BUILD)
+        trust_runtime(environment, sandbox);
+}
+
+static bool has_name(char *const environment[], const char *name)
+{
+    for (size_t i = 0; environment[i]; i++)
+        if (strncmp(environment[i], name, strlen(name)) == 0)
             return true;
     return false;
 }
 
 static int build_environment(const struct sandbox *sandbox, struct environment *environment)
 {
-    const struct plan *plan = &sandbox->plan;
+    static char home[] = "HOME=/root";
+    static char path[] = "PATH=" DEFAULT_PATH;
+    const bool is_standard = sandbox->plan.type == PLAN_TYPE_STANDARD;
+    char **sent = sandbox->spec.environment;
     size_t count = 0;
-    while (sandbox->spec.environment[count])
+    while (sent[count])
         count++;
-    environment->texts = calloc(count + TRUSTED_COUNT + 1, sizeof(char *));
-    if (!environment->texts || asprintf(&environment->command, "JOB_COMMAND=%s", sandbox->spec.arguments[0]) < 0)
+    /* The command, HOME, PATH and the end. */
+    environment->texts = calloc(count + TRUSTED_MAX + 4, sizeof(char *));
+    if (!environment->texts ||
+            (is_standard && asprintf(&environment->command, "JOB_COMMAND=%s", sandbox->spec.arguments[0]) < 0))
         return -ENOMEM;
+    trust_names(environment, sandbox);
     size_t used = 0;
     for (size_t i = 0; i < count; i++)
-        if (!is_trusted_name(sandbox->spec.environment[i]))
-            environment->texts[used++] = sandbox->spec.environment[i];
-
-    char(*text)[TRUSTED_TEXT_MAX] = environment->trusted;
-    (void)snprintf(text[0], TRUSTED_TEXT_MAX, "JOB_ID=%s", sandbox->job_id);
-    (void)snprintf(text[1], TRUSTED_TEXT_MAX, "JOB_TYPE=standard");
-    (void)snprintf(text[2], TRUSTED_TEXT_MAX, "JOBLET_CHROOT=true");
-    (void)snprintf(text[3], TRUSTED_TEXT_MAX, "TMPDIR=/tmp/job-%s", sandbox->job_id);
-    (void)snprintf(text[4], TRUSTED_TEXT_MAX, "JOB_MAX_CPU=%" PRIu32, plan->cpu_percent);
-    (void)snprintf(text[5], TRUSTED_TEXT_MAX, "JOB_MAX_MEMORY=%" PRIu64, plan->memory_bytes >> 20);
-    for (size_t i = 0; i < TRUSTED_COUNT - 1; i++)
-        environment->texts[used++] = text[i];
-    environment->texts[used] = environment->command;
+        if (!is_trusted_name(environment, sent[i]))
+            environment->texts[used++] = sent[i];
+    for (size_t i = 0; i < environment->trusted_count; i++)
+        environment->texts[used++] = environment->trusted[i];
+    if (is_standard)
+        environment->texts[used++] = environment->command;
+    if (!is_standard && !has_name(sent, "HOME="))
+        environment->texts[used++] = home;
+    if (!is_standard && !has_name(sent, "PATH="))
+        environment->texts[used++] = path;
     return 0;
 }
 
@@ -158,6 +208,12 @@ __attribute__((noreturn)) static void execute(struct sandbox *sandbox)
         give_up(sandbox, &failure);
     }
     reset_signals();
+    if (sandbox->plan.type != PLAN_TYPE_STANDARD) {
+        (void)execveat(PLAN_FD_PROGRAM, "", spec->arguments, environment.texts, AT_EMPTY_PATH);
+        (void)error_errno(&failure.error, errno, "execute the program of '%s'", plan_type_name(sandbox->plan.type));
+        failure.error.stage = PLAN_STAGE_EXEC;
+        give_up(sandbox, &failure);
+    }
     int code = ENOENT;
     if (strchr(name, '/')) {
         code = try_exec(name, spec->arguments, environment.texts);

@@ -37,6 +37,9 @@ int mount_clone(int dir_fd, const char *path)
 int mount_set_attributes(int mount_fd, uint64_t attributes, int userns_fd)
 {
     struct mount_attr set = {.attr_set = attributes};
+    /* One of several: the kernel wants the field cleared. */
+    if (attributes & MOUNT_ATTR__ATIME)
+        set.attr_clr = MOUNT_ATTR__ATIME;
     if (attributes & MOUNT_ATTR_IDMAP)
         set.userns_fd = (uint64_t)userns_fd;
     return mount_setattr(mount_fd, "", AT_EMPTY_PATH, &set, sizeof(set)) < 0 ? -errno : 0;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -46,6 +47,21 @@ static bool next_number(const char **at, uint64_t *number)
     return *end == '\0';
 }
 
+/* "254:0" */
+static bool next_device(const char **at, dev_t *device)
+{
+    char field[32];
+    char *end;
+    if (!next_field(at, field, sizeof(field)))
+        return false;
+    unsigned long major_number = strtoul(field, &end, 10);
+    if (*end != ':')
+        return false;
+    unsigned long minor_number = strtoul(end + 1, &end, 10);
+    *device = makedev((unsigned)major_number, (unsigned)minor_number);
+    return *end == '\0';
+}
+
 int mountinfo_next(const char **text, struct mountinfo *ret_line)
 {
     const char *at = *text;
@@ -53,7 +69,7 @@ int mountinfo_next(const char **text, struct mountinfo *ret_line)
         return 0;
     char field[MOUNTINFO_FIELD_MAX];
     struct mountinfo *line = ret_line;
-    if (!next_number(&at, &line->id) || !next_number(&at, &line->parent_id) || !next_field(&at, field, sizeof(field)) ||
+    if (!next_number(&at, &line->id) || !next_number(&at, &line->parent_id) || !next_device(&at, &line->device) ||
             !next_field(&at, line->root, sizeof(line->root)) || !next_field(&at, line->target, sizeof(line->target)) ||
             !next_field(&at, line->options, sizeof(line->options)))
         return -EBADMSG;

@@ -3,12 +3,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define MOUNTINFO_FIELD_MAX 512U
 
 struct mountinfo {
     uint64_t id;
     uint64_t parent_id;
+    dev_t device; /* of the file system */
     char root[MOUNTINFO_FIELD_MAX];    /* the directory or file of the file system that is mounted */
     char target[MOUNTINFO_FIELD_MAX];  /* where, seen from the reader's root */
     char options[MOUNTINFO_FIELD_MAX]; /* of this mount: "ro,nosuid,..." */

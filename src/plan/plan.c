@@ -1,9 +1,7 @@
 #include "plan/plan.h"
 
-#include <errno.h>
 #include <linux/capability.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "base/fd.h"
 
@@ -78,40 +76,4 @@ uint64_t plan_type_capabilities(uint32_t type)
     default:
         return 0;
     }
-}
-
-bool plan_name_is_valid(const char *text, size_t size)
-{
-    static const char first[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    static const char others[] = "abcdefghijklmnopqrstuvwxyz0123456789.+_-";
-    size_t length = strnlen(text, size);
-    return length > 0 && length < size && strspn(text, first) > 0 && strspn(text, others) == length;
-}
-
-int plan_check(const struct plan *plan, struct error *error)
-{
-    if (plan->magic != PLAN_MAGIC || plan->version != PLAN_VERSION)
-        return error_text(error, EINVAL, "plan is %#x version %u, not %#x version %u", plan->magic, plan->version,
-                PLAN_MAGIC, PLAN_VERSION);
-    if (plan->type != PLAN_TYPE_STANDARD)
-        return error_text(error, EINVAL, "plan has type %u, not a known one", plan->type);
-    if (plan->id_base < PLAN_RANGE_SIZE || plan->id_base % PLAN_RANGE_SIZE != 0 ||
-            plan->id_base > UINT32_MAX - 2 * PLAN_RANGE_SIZE + 1)
-        return error_text(error, EINVAL, "plan has id range %u, not a multiple of 65536 above 0", plan->id_base);
-    if (plan->command_id < 1 || plan->command_id >= PLAN_SUPERVISOR_ID)
-        return error_text(error, EINVAL, "plan has command id %u, not 1 to 65534", plan->command_id);
-    if (plan->cgroup_tasks > PLAN_FD_CGROUP_MAX || plan->cgroup_unshare > 1 || plan->cgroup_oom_eventfd > 1)
-        return error_text(error, EINVAL, "plan has cgroup fields out of range");
-    if ((plan->cgroup_tasks > 0) != (plan->cgroup_unshare == 1))
-        return error_text(error, EINVAL, "plan attaches to %u groups but unshare is %u", plan->cgroup_tasks,
-                plan->cgroup_unshare);
-    if (plan->landlock_abi < 1 || plan->open_files < PLAN_OPEN_FILES_MIN || plan->work_on_disk > 1)
-        return error_text(
-                error, EINVAL, "plan has Landlock ABI %u, %u open files", plan->landlock_abi, plan->open_files);
-    if (plan->work_bytes == 0 || plan->work_inodes == 0 || plan->tmp_bytes == 0 || plan->tmp_inodes == 0 ||
-            plan->shm_bytes == 0 || plan->processes == 0)
-        return error_text(error, EINVAL, "plan leaves a size or the process limit open");
-    if (plan->work_bytes > PLAN_SIZE_MAX || plan->tmp_bytes > PLAN_SIZE_MAX || plan->shm_bytes > PLAN_SIZE_MAX)
-        return error_text(error, EINVAL, "plan has a size above %llu bytes", PLAN_SIZE_MAX);
-    return 0;
 }

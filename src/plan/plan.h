@@ -125,7 +125,7 @@ enum plan_fd {
 #define PLAN_VERSION_TEXT_MAX 33U
 #define PLAN_PATH_MAX 128U
 #define PLAN_PATHS_MAX 8U
-#define PLAN_ROUTES_MAX 64U
+#define PLAN_ROUTES_MAX 256U
 #define PLAN_RESOLVERS_MAX 3U
 
 /* IPv4, host byte order. */

@@ -14,12 +14,15 @@
 #define READ_RIGHTS (LANDLOCK_EXECUTE | LANDLOCK_READ_FILE | LANDLOCK_READ_DIR | LANDLOCK_REFER)
 /* All but device nodes: the job could not make them anyway, and the proof tells the domain by this refusal. */
 #define WRITE_RIGHTS (~(uint64_t)(LANDLOCK_MAKE_CHAR | LANDLOCK_MAKE_BLOCK))
+#define PROGRAM_RIGHTS (LANDLOCK_EXECUTE | LANDLOCK_READ_FILE)
 #define DEVICE_RIGHTS (LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_TRUNCATE | LANDLOCK_IOCTL_DEV)
 
-static const struct {
+struct rule {
     const char *path;
     uint64_t rights;
-} rules[] = {
+};
+
+static const struct rule standard_rules[] = {
         {"/", READ_RIGHTS},
         {"/work", WRITE_RIGHTS},
         {"/tmp", WRITE_RIGHTS},
@@ -34,6 +37,34 @@ static const struct {
         {"/dev/tty", DEVICE_RIGHTS},
 };
 
+/* The mounts say what can be written; as in a standard job, no device node can be made and nothing outside is reached.
+ */
+static const struct rule other_rules[] = {{"/", WRITE_RIGHTS}};
+
+static int allow_paths(int ruleset, uint32_t abi, const struct rule rules[], size_t count, struct error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        _cleanup_close_ int fd = open(rules[i].path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+        int r = fd < 0 ? -errno : landlock_allow(ruleset, abi, fd, rules[i].rights);
+        if (r < 0)
+            return error_errno(error, -r, "allow '%s' by Landlock", rules[i].path);
+    }
+    return 0;
+}
+
+static int allow(const struct sandbox *sandbox, int ruleset, struct error *error)
+{
+    uint32_t abi = sandbox->plan.landlock_abi;
+    if (sandbox->plan.type == PLAN_TYPE_STANDARD)
+        return allow_paths(ruleset, abi, standard_rules, ELEMENTS(standard_rules), error);
+    int r = allow_paths(ruleset, abi, other_rules, ELEMENTS(other_rules), error);
+    if (r < 0)
+        return r;
+    /* The program lies on the host's file system, below nothing that is in reach: its inode is the rule. */
+    r = landlock_allow(ruleset, abi, PLAN_FD_PROGRAM, PROGRAM_RIGHTS);
+    return r < 0 ? error_errno(error, -r, "allow the program by Landlock") : 0;
+}
+
 int sandbox_set_landlock(struct sandbox *sandbox, struct error *error)
 {
     uint32_t abi = sandbox->plan.landlock_abi;
@@ -45,13 +76,10 @@ int sandbox_set_landlock(struct sandbox *sandbox, struct error *error)
     _cleanup_close_ int ruleset = landlock_new_ruleset(abi);
     if (ruleset < 0)
         return error_errno(error, -ruleset, "make a Landlock ruleset of ABI %u", abi);
-    for (size_t i = 0; i < ELEMENTS(rules); i++) {
-        _cleanup_close_ int fd = open(rules[i].path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-        int r = fd < 0 ? -errno : landlock_allow(ruleset, abi, fd, rules[i].rights);
-        if (r < 0)
-            return error_errno(error, -r, "allow '%s' by Landlock", rules[i].path);
-    }
-    int r = landlock_enforce(ruleset);
+    int r = allow(sandbox, ruleset, error);
+    if (r < 0)
+        return r;
+    r = landlock_enforce(ruleset);
     return r < 0 ? error_errno(error, -r, "enforce Landlock") : 0;
 }
 
@@ -65,8 +93,8 @@ static int set_filter(const struct sock_filter *program, unsigned short length, 
 
 int sandbox_set_command_filter(struct sandbox *sandbox, struct error *error)
 {
-    (void)sandbox;
-    return set_filter(filter_command_program, filter_command_length, error);
+    return sandbox->plan.type == PLAN_TYPE_BUILD ? set_filter(filter_build_program, filter_build_length, error)
+                                                 : set_filter(filter_command_program, filter_command_length, error);
 }
 
 int sandbox_set_filter(struct sandbox *sandbox, struct error *error)

@@ -10,11 +10,10 @@
 #include "kernel/capability.h"
 #include "sandbox/sandbox.h"
 
-int sandbox_drop_bounding(struct sandbox *sandbox, struct error *error)
+int sandbox_limit_bounding(struct sandbox *sandbox, struct error *error)
 {
-    (void)sandbox;
-    int r = capability_drop_bounding();
-    return r < 0 ? error_errno(error, -r, "empty the bounding set") : 0;
+    int r = capability_limit_bounding(plan_type_capabilities(sandbox->plan.type));
+    return r < 0 ? error_errno(error, -r, "limit the bounding set") : 0;
 }
 
 int sandbox_drop_groups(struct sandbox *sandbox, struct error *error)
@@ -35,12 +34,13 @@ int sandbox_set_ids(struct sandbox *sandbox, struct error *error)
     return 0;
 }
 
-int sandbox_drop_capabilities(struct sandbox *sandbox, struct error *error)
+/* What is left is the command's, and lies unused until the command's process takes its id, which is the namespace's
+ * root: that makes it effective. joblet-init drops it right after the fork. */
+int sandbox_limit_capabilities(struct sandbox *sandbox, struct error *error)
 {
-    (void)sandbox;
     /* The change of ids did not clear them: the old id was not the namespace's root (A2). */
-    int r = capability_clear();
-    return r < 0 ? error_errno(error, -r, "clear the capability sets") : 0;
+    int r = capability_set(plan_type_capabilities(sandbox->plan.type), 0);
+    return r < 0 ? error_errno(error, -r, "limit the capability sets") : 0;
 }
 
 int sandbox_drop_ambient(struct sandbox *sandbox, struct error *error)
@@ -77,6 +77,8 @@ unsigned sandbox_list_fds(const struct sandbox *sandbox, int ret_fds[SANDBOX_FDS
         ret_fds[count] = kept[count];
     if (sandbox->plan.cgroup_oom_eventfd)
         ret_fds[count++] = PLAN_FD_OOM;
+    if (sandbox->plan.type != PLAN_TYPE_STANDARD)
+        ret_fds[count++] = PLAN_FD_PROGRAM;
     return count;
 }
 

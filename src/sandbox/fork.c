@@ -1,5 +1,5 @@
-/* Reading what the client sent, and the two processes that come of one. Both have no right left; they part in what they
- * keep open: the command's process its three standard descriptors and its end of the pair, joblet-init the rest. */
+/* Reading what the client sent, and the two processes that come of one. Neither has a right that works; they part in what
+ * they keep open: the command's process its three standard descriptors and its end of the pair, joblet-init the rest. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "kernel/capability.h"
 #include "sandbox/sandbox.h"
 
 int sandbox_read_spec(struct sandbox *sandbox, struct error *error)
@@ -22,8 +23,12 @@ static int become_command(struct sandbox *sandbox, int pair_fd, struct error *er
 {
     sandbox->is_command = true;
     sandbox->command_fd = pair_fd; /* a failure is told through it */
+    /* A command that is ours is executed through its descriptor. */
+    bool has_program = sandbox->plan.type != PLAN_TYPE_STANDARD;
     if (dup3(pair_fd, SANDBOX_COMMAND_FD, O_CLOEXEC) < 0 || dup2(PLAN_FD_STDOUT_WRITE, STDOUT_FILENO) < 0 ||
-            dup2(PLAN_FD_STDERR_WRITE, STDERR_FILENO) < 0 || close_range(PLAN_FD_CONTROL + 1, ~0U, 0) < 0)
+            dup2(PLAN_FD_STDERR_WRITE, STDERR_FILENO) < 0 ||
+            close_range(PLAN_FD_CONTROL + 1, PLAN_FD_PROGRAM - 1, 0) < 0 ||
+            close_range(has_program ? PLAN_FD_PROGRAM + 1 : PLAN_FD_PROGRAM, ~0U, 0) < 0)
         return error_errno(error, errno, "set up the command's descriptors");
     sandbox->command_fd = SANDBOX_COMMAND_FD;
     sandbox->signal_fd = -EBADF;
@@ -34,7 +39,11 @@ static int become_command(struct sandbox *sandbox, int pair_fd, struct error *er
 
 static int stay_init(struct error *error)
 {
-    static const int not_ours[] = {PLAN_FD_SPEC, PLAN_FD_STDOUT_WRITE, PLAN_FD_STDERR_WRITE};
+    static const int not_ours[] = {PLAN_FD_SPEC, PLAN_FD_STDOUT_WRITE, PLAN_FD_STDERR_WRITE, PLAN_FD_PROGRAM};
+    /* Before the ids: whatever an id does to the sets, nothing is left of them. */
+    int r = capability_clear();
+    if (r < 0)
+        return error_errno(error, -r, "clear the capability sets of joblet-init");
     for (size_t i = 0; i < ELEMENTS(not_ours); i++)
         (void)close(not_ours[i]);
     /* The saved ids were there for the command's process: with them the command could signal this one. */

@@ -21,12 +21,13 @@
 
 int sandbox_make_private(struct sandbox *sandbox, struct error *error)
 {
-    (void)sandbox;
-    /* The first mount below a shared one would appear on the host; the handed-in root is a clone, and a clone belongs
+    static const int trees[] = {PLAN_FD_ROOT, PLAN_FD_WORK, PLAN_FD_STAGE, PLAN_FD_CACHE};
+    /* The first mount below a shared one would appear on the host; what is handed in are clones, and a clone belongs
      * to the peer group of its original. */
     int r = mount_make_private();
-    if (r == 0)
-        r = mount_make_private_one(PLAN_FD_ROOT);
+    for (size_t i = 0; r == 0 && i < ELEMENTS(trees); i++)
+        if (sandbox->handed[trees[i]].inode != 0)
+            r = mount_make_private_one(trees[i]);
     return r < 0 ? error_errno(error, -r, "make the mount tree private") : 0;
 }
 
@@ -166,12 +167,12 @@ int sandbox_join_keyring(struct sandbox *sandbox, struct error *error)
 int sandbox_pivot(struct sandbox *sandbox, struct error *error)
 {
     struct statx status;
-    if (statx(PLAN_FD_ROOT, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0)
+    if (statx(sandbox->root_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0)
         return error_errno(error, errno, "look at the new root");
     sandbox->root_mount_id = status.stx_mnt_id;
 
     _cleanup_close_ int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (old_root < 0 || fchdir(PLAN_FD_ROOT) < 0)
+    if (old_root < 0 || fchdir(sandbox->root_fd) < 0)
         return error_errno(error, errno, "change to the new root");
     /* The old root comes to lie on top of the new one, and is taken away from there with all below it. */
     if (syscall(SYS_pivot_root, ".", ".") < 0)

@@ -30,26 +30,53 @@ static bool ids_are(const uint32_t ids[4], uint32_t id, uint32_t saved)
     return ids[0] == id && ids[1] == id && ids[2] == saved && ids[3] == id;
 }
 
-/* Ids, groups, the five capability sets, no-new-privileges, seccomp. @saved: the saved ids, which joblet-init keeps
- * until the fork. */
-static int prove_status(int proc_fd, uint32_t id, uint32_t saved, uint32_t filters, struct error *error)
+/* What differs between the two processes. */
+struct expected {
+    uint32_t id;
+    uint32_t saved; /* the saved ids, which joblet-init keeps until the fork */
+    uint32_t filters;
+    uint64_t permitted; /* the bounding set too */
+    uint64_t effective;
+};
+
+static int prove_capabilities(const struct procstatus *status, const struct expected *expected, struct error *error)
 {
+    const struct {
+        const char *name;
+        uint64_t found;
+        uint64_t wanted;
+    } sets[] = {
+            {"inheritable", status->cap_inheritable, 0},
+            {"permitted", status->cap_permitted, expected->permitted},
+            {"effective", status->cap_effective, expected->effective},
+            {"bounding", status->cap_bounding, expected->permitted},
+            {"ambient", status->cap_ambient, 0},
+    };
+    for (size_t i = 0; i < ELEMENTS(sets); i++)
+        if (sets[i].found != sets[i].wanted)
+            return error_text(error, EPROTO, "the %s set holds %#llx, not %#llx", sets[i].name,
+                    (unsigned long long)sets[i].found, (unsigned long long)sets[i].wanted);
+    return 0;
+}
+
+/* Ids, groups, the five capability sets, no-new-privileges, seccomp. */
+static int prove_status(int proc_fd, const struct expected *expected, struct error *error)
+{
+    const uint32_t id = expected->id;
+    const uint32_t filters = expected->filters;
     struct procstatus status;
     int r = procstatus_read(proc_fd, &status, error);
     if (r < 0)
         return r;
-    if (!ids_are(status.uid, id, saved) || !ids_are(status.gid, id, saved))
+    if (!ids_are(status.uid, id, expected->saved) || !ids_are(status.gid, id, expected->saved))
         return error_text(error, EPROTO, "the ids are %u %u %u %u and %u %u %u %u, not %u", status.uid[0],
                 status.uid[1], status.uid[2], status.uid[3], status.gid[0], status.gid[1], status.gid[2], status.gid[3],
                 id);
     if (status.group_count != 0)
         return error_text(error, EPROTO, "there are %u supplementary groups", status.group_count);
-    const uint64_t sets[] = {status.cap_inheritable, status.cap_permitted, status.cap_effective, status.cap_bounding,
-            status.cap_ambient};
-    static const char *const names[] = {"inheritable", "permitted", "effective", "bounding", "ambient"};
-    for (size_t i = 0; i < ELEMENTS(sets); i++)
-        if (sets[i] != 0)
-            return error_text(error, EPROTO, "the %s set holds %#llx", names[i], (unsigned long long)sets[i]);
+    r = prove_capabilities(&status, expected, error);
+    if (r < 0)
+        return r;
     if (status.no_new_privs != 1)
         return error_text(error, EPROTO, "no-new-privileges is not set");
     if (status.seccomp != (filters ? 2U : 0U) || status.seccomp_filters != filters)
@@ -205,7 +232,7 @@ static int prove_fds(const int wanted[], unsigned count, struct error *error)
 }
 
 /* What joblet handed in is of the right kind: a directory of the host among them would be a way back. */
-static int prove_kinds(struct error *error)
+static int prove_kinds(const struct sandbox *sandbox, struct error *error)
 {
     static const struct {
         int fd;
@@ -220,8 +247,10 @@ static int prove_kinds(struct error *error)
             {PLAN_FD_STDOUT_WRITE, S_IFIFO, O_WRONLY},
             {PLAN_FD_STDERR_READ, S_IFIFO, O_RDONLY},
             {PLAN_FD_STDERR_WRITE, S_IFIFO, O_WRONLY},
+            {PLAN_FD_PROGRAM, S_IFREG, -1},
     };
-    for (size_t i = 0; i < ELEMENTS(wanted); i++) {
+    const bool has_program = sandbox->plan.type != PLAN_TYPE_STANDARD;
+    for (size_t i = 0; i < ELEMENTS(wanted) - !has_program; i++) {
         struct stat status;
         int flags = fcntl(wanted[i].fd, F_GETFL);
         if (flags < 0 || fstat(wanted[i].fd, &status) < 0)
@@ -265,7 +294,7 @@ int sandbox_prove(struct sandbox *sandbox, struct error *error)
     unsigned fd_count = sandbox_list_fds(sandbox, fds);
     int r = prove_fds(fds, fd_count, error);
     if (r == 0)
-        r = prove_kinds(error);
+        r = prove_kinds(sandbox, error);
     for (int fd = 0; r == 0 && fd <= 2; fd++)
         r = prove_null(fd, error);
     if (r < 0)
@@ -273,7 +302,10 @@ int sandbox_prove(struct sandbox *sandbox, struct error *error)
     _cleanup_close_ int proc_fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (proc_fd < 0)
         return error_errno(error, errno, "open /proc/self");
-    r = prove_status(proc_fd, PLAN_SUPERVISOR_ID, sandbox->plan.command_id, 0, error);
+    const struct expected expected = {.id = PLAN_SUPERVISOR_ID,
+            .saved = sandbox->plan.command_id,
+            .permitted = plan_type_capabilities(sandbox->plan.type)};
+    r = prove_status(proc_fd, &expected, error);
     if (r == 0)
         r = prove_namespaces(sandbox, proc_fd, error);
     if (r == 0)
@@ -303,19 +335,24 @@ static int prove_landlock(struct error *error)
 }
 
 /* The filter is the right one: it is told by calls that nothing but it refuses in this way. */
-static int prove_command_filter(struct error *error)
+static int prove_command_filter(const struct sandbox *sandbox, struct error *error)
 {
     if (syscall(SYS_clone3, NULL, 0UL) != -1 || errno != ENOSYS)
         return error_text(error, EPROTO, "the command's filter is not in force for clone3");
     if (syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) != -1 || errno != EPERM)
         return error_text(error, EPROTO, "the command's filter is not in force for keyctl");
+    /* A build's alone permits this, and the kernel says that there is no such directory. */
+    const int code = sandbox->plan.type == PLAN_TYPE_BUILD ? ENOENT : EPERM;
+    if (chroot("/proc/none") != -1 || errno != code)
+        return error_text(error, EPROTO, "the command's filter is not the one of its type");
     return 0;
 }
 
 int sandbox_prove_command(struct sandbox *sandbox, struct error *error)
 {
-    static const int fds[] = {0, 1, 2, SANDBOX_COMMAND_FD, PLAN_FD_CONTROL};
-    int r = prove_fds(fds, ELEMENTS(fds), error);
+    static const int fds[] = {0, 1, 2, SANDBOX_COMMAND_FD, PLAN_FD_CONTROL, PLAN_FD_PROGRAM};
+    const bool has_program = sandbox->plan.type != PLAN_TYPE_STANDARD;
+    int r = prove_fds(fds, ELEMENTS(fds) - !has_program, error);
     if (r == 0)
         r = prove_null(0, error);
     if (r < 0)
@@ -323,14 +360,19 @@ int sandbox_prove_command(struct sandbox *sandbox, struct error *error)
     _cleanup_close_ int proc_fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (proc_fd < 0)
         return error_errno(error, errno, "open /proc/self");
-    uint32_t id = sandbox->plan.command_id;
-    r = prove_status(proc_fd, id, id, 1, error);
+    const uint64_t capabilities = plan_type_capabilities(sandbox->plan.type);
+    const struct expected expected = {.id = sandbox->plan.command_id,
+            .saved = sandbox->plan.command_id,
+            .filters = 1,
+            .permitted = capabilities,
+            .effective = capabilities};
+    r = prove_status(proc_fd, &expected, error);
     if (r == 0)
         r = prove_namespaces(sandbox, proc_fd, error);
     if (r == 0)
         r = prove_landlock(error);
     if (r == 0)
-        r = prove_command_filter(error);
+        r = prove_command_filter(sandbox, error);
     if (r == 0)
         r = prove_cgroups(error);
     if (r == 0)
@@ -358,7 +400,7 @@ int sandbox_prove_last(struct sandbox *sandbox, struct error *error)
         return error_text(error, EPROTO, "no-new-privileges or the dumpable flag of joblet-init is wrong");
     if (prctl(PR_GET_SECCOMP, 0UL, 0UL, 0UL, 0UL) != 2 || socket(AF_UNIX, SOCK_STREAM, 0) != -1 || errno != EPERM)
         return error_text(error, EPROTO, "the filter of joblet-init is not in force");
-    static const int gone[] = {PLAN_FD_SPEC, PLAN_FD_STDOUT_WRITE, PLAN_FD_STDERR_WRITE};
+    static const int gone[] = {PLAN_FD_SPEC, PLAN_FD_STDOUT_WRITE, PLAN_FD_STDERR_WRITE, PLAN_FD_PROGRAM};
     for (size_t i = 0; i < ELEMENTS(gone); i++)
         if (fcntl(gone[i], F_GETFD) != -1 || errno != EBADF)
             return error_text(error, EPROTO, "joblet-init still holds descriptor %d", gone[i]);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,38 +13,24 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "kernel/mountinfo.h"
+#include "sandbox/layers.h"
 #include "sandbox/root_table.h"
 #include "sandbox/sandbox.h"
 
-#define MOUNTINFO_SIZE_MAX 65536U
-#define ROWS_MAX 64U
+#define MOUNTINFO_SIZE_MAX 262144U
 
-/* Ids of the mounts found so far and of what they hang on, by row of the table; 0: not found. */
+/* Ids of the mounts found so far and of what they hang on, by row of the list; 0: not found. */
 struct found {
-    uint64_t ids[ROWS_MAX];
-    uint64_t parents[ROWS_MAX];
+    uint64_t ids[ROOT_MOUNTS_MAX];
+    uint64_t parents[ROOT_MOUNTS_MAX];
 };
 
-static size_t row_of(const char *target)
+static size_t row_of(const struct root_list *list, const char *target)
 {
-    for (size_t i = 0; i < root_mount_count; i++)
-        if (target[0] == '/' && strcmp(target + 1, root_mounts[i].path) == 0)
+    for (size_t i = 0; i < list->count; i++)
+        if (target[0] == '/' && strcmp(target + 1, list->mounts[i].path) == 0)
             return i;
-    return root_mount_count;
-}
-
-/* The row whose mount holds @path: the longest one that is above it. */
-static size_t parent_row(size_t row)
-{
-    size_t parent = 0;
-    const char *path = root_mounts[row].path;
-    for (size_t i = 1; i < root_mount_count; i++) {
-        size_t length = strlen(root_mounts[i].path);
-        bool is_longer = length > strlen(root_mounts[parent].path);
-        if (i != row && is_longer && strncmp(path, root_mounts[i].path, length) == 0 && path[length] == '/')
-            parent = i;
-    }
-    return parent;
+    return list->count;
 }
 
 static bool is_access_time(const char *token, size_t length)
@@ -74,10 +61,52 @@ static bool options_match(const char *options, const char *wanted)
     return strcmp(left, wanted) == 0;
 }
 
+static bool has_format(const char *options, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool has_format(const char *options, const char *format, ...)
+{
+    char token[MOUNTINFO_FIELD_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(token, sizeof(token), format, arguments);
+    va_end(arguments);
+    return mountinfo_has_option(options, token);
+}
+
+/* The directories are those of the build's disk, as they were named while it was attached there; nothing is on that
+ * would let an upper directory hold less than its files (A15). What is off by default is not told. */
+static bool overlay_matches(const struct root_mount *mount, const char *options)
+{
+    static const char *const never[] = {
+            "index=on", "metacopy=on", "redirect_dir=on", "redirect_dir=follow", "nfs_export=on", "userxattr"};
+    for (size_t i = 0; i < ELEMENTS(never); i++)
+        if (mountinfo_has_option(options, never[i]))
+            return false;
+    const unsigned number = mount->number;
+    if (mount->kind == ROOT_KIND_MERGED)
+        return has_format(options, "lowerdir=" ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u:" ROOT_DISK_PLACE "/" LAYERS_LOWER
+                                   "/%u",
+                       number, number) &&
+               !strstr(options, "upperdir=");
+    return has_format(options, "lowerdir=" ROOT_DISK_PLACE "/" LAYERS_LOWER "/%u", number) &&
+           has_format(options, "upperdir=" ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u", number) &&
+           has_format(options, "workdir=" ROOT_DISK_PLACE "/" LAYERS_WORKS "/%u", number) &&
+           (mountinfo_has_option(options, "volatile") || mountinfo_has_option(options, "fsync=volatile"));
+}
+
+static bool dev_matches(const struct sandbox *sandbox, const char *options)
+{
+    return mountinfo_has_option(options, "size=64k") && has_format(options, "uid=%u", sandbox->plan.id_base);
+}
+
 static bool super_options_match(const struct sandbox *sandbox, const struct root_mount *mount, const char *options)
 {
     char token[48];
     uint32_t base = sandbox->plan.id_base;
+    if (mount->kind == ROOT_KIND_LAYER || mount->kind == ROOT_KIND_MERGED)
+        return overlay_matches(mount, options);
+    if (mount->kind == ROOT_KIND_DEV && root_mount_is_writable(mount))
+        return dev_matches(sandbox, options);
     if (mount->kind == ROOT_KIND_DEVPTS) {
         (void)snprintf(token, sizeof(token), "gid=%u", base + 5);
         return mountinfo_has_option(options, token) && mountinfo_has_option(options, "mode=620") &&
@@ -97,8 +126,8 @@ static bool super_options_match(const struct sandbox *sandbox, const struct root
     return mountinfo_has_option(options, token);
 }
 
-static const char *root_field(
-        const struct sandbox *sandbox, const struct root_mount *mount, const struct mountinfo *line)
+static const char *root_field(const struct sandbox *sandbox, const struct root_mount *mount,
+        const struct mountinfo *line, char *buffer, size_t size)
 {
     switch (mount->kind) {
     case ROOT_KIND_WORK:
@@ -109,8 +138,16 @@ static const char *root_field(
         return strcmp(line->root, "/directory") == 0 ? "/directory" : "/file";
     case ROOT_KIND_PROC_RO:
         return strchr(mount->path, '/');
+    case ROOT_KIND_DISK:
+        (void)snprintf(buffer, size, "/%s", mount->source);
+        return buffer;
     case ROOT_KIND_BASE:
-        return line->root; /* where the base lies on its file system is not the plan's */
+    case ROOT_KIND_HANDED:
+    case ROOT_KIND_LOWER:
+        return line->root; /* where it lies on its file system is not the plan's */
+    case ROOT_KIND_TOOL:
+    case ROOT_KIND_LAYER:
+    case ROOT_KIND_MERGED:
     case ROOT_KIND_PROC:
     case ROOT_KIND_DEV:
     case ROOT_KIND_DEVPTS:
@@ -130,13 +167,44 @@ static void expect(
     *ret_options = is_disk ? "rw,nosuid,nodev,idmapped" : mount->options;
 }
 
+/* What can be written to is a file system of the job's own: one that was made for it, or the disk or the tree that
+ * joblet handed in, which is told by its device. An overlay's disk is told by check_space. */
+static bool device_matches(const struct sandbox *sandbox, const struct root_mount *mount, dev_t device)
+{
+    bool is_disk =
+            mount->kind == ROOT_KIND_DISK || (mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk);
+    if (is_disk)
+        return device == sandbox->handed[PLAN_FD_WORK].device;
+    return mount->kind != ROOT_KIND_HANDED || device == sandbox->handed[mount->number].device;
+}
+
+static int check_file_system(
+        const struct sandbox *sandbox, const struct root_mount *mount, const struct mountinfo *line, struct error *error)
+{
+    const char *type;
+    const char *options;
+    char root[32];
+    expect(sandbox, mount, &type, &options);
+    if (type && strcmp(line->type, type) != 0)
+        return error_text(error, EPROTO, "the mount at '%s' is %.16s, not %s", line->target, line->type, type);
+    if (strcmp(line->root, root_field(sandbox, mount, line, root, sizeof(root))) != 0)
+        return error_text(error, EPROTO, "the mount at '%s' shows '%.60s'", line->target, line->root);
+    if (!options_match(line->options, options))
+        return error_text(
+                error, EPROTO, "the mount at '%s' is '%.60s', not '%s'", line->target, line->options, options);
+    if (!super_options_match(sandbox, mount, line->super_options))
+        return error_text(error, EPROTO, "the file system at '%s' is '%.90s'", line->target, line->super_options);
+    if (!device_matches(sandbox, mount, line->device))
+        return error_text(error, EPROTO, "the mount at '%s' is not of the device that was handed in", line->target);
+    return 0;
+}
+
 static int check_line(
         const struct sandbox *sandbox, const struct mountinfo *line, struct found *found, struct error *error)
 {
-    size_t row = row_of(line->target);
-    if (row == root_mount_count)
+    size_t row = row_of(&sandbox->root, line->target);
+    if (row == sandbox->root.count)
         return error_text(error, EPROTO, "there is a mount at '%.80s' that is not of the plan", line->target);
-    const struct root_mount *mount = &root_mounts[row];
     if (found->ids[row])
         return error_text(error, EPROTO, "there are two mounts at '%s'", line->target);
     found->ids[row] = line->id;
@@ -145,65 +213,91 @@ static int check_line(
         return error_text(error, EPROTO, "the root is not the mount that was handed in");
     if (line->propagates)
         return error_text(error, EPROTO, "the mount at '%s' is not private", line->target);
-    const char *type;
-    const char *options;
-    expect(sandbox, mount, &type, &options);
-    if (type && strcmp(line->type, type) != 0)
-        return error_text(error, EPROTO, "the mount at '%s' is %.16s, not %s", line->target, line->type, type);
-    if (strcmp(line->root, root_field(sandbox, mount, line)) != 0)
-        return error_text(error, EPROTO, "the mount at '%s' shows '%.60s'", line->target, line->root);
-    if (!options_match(line->options, options))
-        return error_text(
-                error, EPROTO, "the mount at '%s' is '%.60s', not '%s'", line->target, line->options, options);
-    if (!super_options_match(sandbox, mount, line->super_options))
-        return error_text(error, EPROTO, "the file system at '%s' is '%.90s'", line->target, line->super_options);
-    return 0;
+    return check_file_system(sandbox, &sandbox->root.mounts[row], line, error);
 }
 
 /* What has no line is an error, but for a mask of a part of /proc that this kernel does not have. */
-static int check_missing(const struct found *found, struct error *error)
+static int check_missing(const struct root_list *list, const struct found *found, struct error *error)
 {
-    for (size_t i = 0; i < root_mount_count; i++) {
-        char path[64];
-        (void)snprintf(path, sizeof(path), "/%s", root_mounts[i].path);
+    for (size_t i = 0; i < list->count; i++) {
+        char path[ROOT_PATH_MAX + 1];
+        (void)snprintf(path, sizeof(path), "/%s", list->mounts[i].path);
         if (found->ids[i])
             continue;
-        if (root_mounts[i].kind == ROOT_KIND_MASK && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+        if (list->mounts[i].kind == ROOT_KIND_MASK && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
                 errno == ENOENT)
             continue;
         return error_text(error, EPROTO, "nothing is mounted at '%s'", path);
     }
-    return 0;
+    return list->count > 0 ? 0 : error_text(error, EPROTO, "there is no list of mounts");
 }
 
 /* mountinfo is sorted by age, and a disk is older than the root that it hangs on. */
-static int check_parents(const struct found *found, struct error *error)
+static int check_parents(const struct root_list *list, const struct found *found, struct error *error)
 {
-    for (size_t i = 1; i < root_mount_count; i++)
-        if (found->ids[i] && found->parents[i] != found->ids[parent_row(i)])
-            return error_text(error, EPROTO, "the mount at '/%s' does not hang where it should", root_mounts[i].path);
+    for (size_t i = 1; i < list->count; i++)
+        if (found->ids[i] && found->parents[i] != found->ids[root_list_parent(list, i)])
+            return error_text(error, EPROTO, "the mount at '/%s' does not hang where it should", list->mounts[i].path);
+    return 0;
+}
+
+/* @path is on the disk that the plan tells of, by its size. An overlay says here what its upper directory lies on. */
+static int check_space(const struct sandbox *sandbox, const char *path, struct error *error)
+{
+    struct statfs space;
+    const struct plan *plan = &sandbox->plan;
+    if (statfs(path, &space) < 0)
+        return error_errno(error, errno, "look at the file system of '%s'", path);
+    if ((uint64_t)space.f_blocks * (uint64_t)space.f_bsize != plan->work_bytes || space.f_files != plan->work_inodes)
+        return error_text(error, EPROTO, "'%s' has %llu bytes and %llu inodes, not %llu and %llu", path,
+                (unsigned long long)space.f_blocks * (unsigned long long)space.f_bsize,
+                (unsigned long long)space.f_files, (unsigned long long)plan->work_bytes,
+                (unsigned long long)plan->work_inodes);
     return 0;
 }
 
 /* What mountinfo does not say of a disk: that it has the plan's size, and that the command may write to it. */
-static int check_disk(const struct sandbox *sandbox, struct error *error)
+static int check_disk(const struct sandbox *sandbox, const char *path, struct error *error)
 {
-    struct statfs space;
     struct stat status;
     const struct plan *plan = &sandbox->plan;
-    if (!plan->work_on_disk)
-        return 0;
-    if (statfs("/work", &space) < 0 || stat("/work", &status) < 0)
-        return error_errno(error, errno, "look at /work");
-    if ((uint64_t)space.f_blocks * (uint64_t)space.f_bsize != plan->work_bytes || space.f_files != plan->work_inodes)
-        return error_text(error, EPROTO, "/work has %llu bytes and %llu inodes, not %llu and %llu",
-                (unsigned long long)space.f_blocks * (unsigned long long)space.f_bsize,
-                (unsigned long long)space.f_files, (unsigned long long)plan->work_bytes,
-                (unsigned long long)plan->work_inodes);
+    if (stat(path, &status) < 0)
+        return error_errno(error, errno, "look at '%s'", path);
     if (status.st_uid != plan->command_id || status.st_gid != plan->command_id || status.st_mode != (S_IFDIR | 0755))
-        return error_text(
-                error, EPROTO, "/work belongs to %u:%u with mode %o", status.st_uid, status.st_gid, status.st_mode);
+        return error_text(error, EPROTO, "'%s' belongs to %u:%u with mode %o", path, status.st_uid, status.st_gid,
+                status.st_mode);
+    return check_space(sandbox, path, error);
+}
+
+/* The tree at @path is the very directory that joblet handed in. */
+static int check_handed(
+        const struct sandbox *sandbox, const struct root_mount *mount, const char *path, struct error *error)
+{
+    struct stat status;
+    const struct sandbox_handed *handed = &sandbox->handed[mount->number];
+    if (stat(path, &status) < 0)
+        return error_errno(error, errno, "look at '%s'", path);
+    if (status.st_dev != handed->device || status.st_ino != handed->inode)
+        return error_text(error, EPROTO, "'%s' is not the tree that was handed in", path);
     return 0;
+}
+
+static int check_trees(const struct sandbox *sandbox, struct error *error)
+{
+    int r = 0;
+    const struct root_list *list = &sandbox->root;
+    for (size_t i = 0; r == 0 && i < list->count; i++) {
+        char path[ROOT_PATH_MAX + 1];
+        const struct root_mount *mount = &list->mounts[i];
+        (void)snprintf(path, sizeof(path), "/%s", mount->path);
+        if ((mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk) || (mount->kind == ROOT_KIND_DISK && i == 0))
+            r = check_disk(sandbox, path, error);
+        else if (mount->kind == ROOT_KIND_DISK || mount->kind == ROOT_KIND_LAYER)
+            r = check_space(sandbox, path, error);
+        else if (mount->kind == ROOT_KIND_HANDED)
+            r = check_handed(sandbox, mount, path, error);
+    }
+    return r;
 }
 
 int proof_check_mounts(const struct sandbox *sandbox, struct error *error)
@@ -222,8 +316,8 @@ int proof_check_mounts(const struct sandbox *sandbox, struct error *error)
     }
     if (r < 0)
         return error_text(error, EBADMSG, "the list of mounts is malformed");
-    r = check_missing(&found, error);
+    r = check_missing(&sandbox->root, &found, error);
     if (r == 0)
-        r = check_parents(&found, error);
-    return r == 0 ? check_disk(sandbox, error) : r;
+        r = check_parents(&sandbox->root, &found, error);
+    return r == 0 ? check_trees(sandbox, error) : r;
 }

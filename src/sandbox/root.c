@@ -1,12 +1,11 @@
 /* The job's root, built beside the old one and through descriptors only. The base root is written by nobody, but a
- * runtime will be one that a build made: so no link is followed and nothing above the root is reached
- * (RESOLVE_BENEATH).
+ * runtime is one that a build made, and so is what is collected: no link is followed and nothing above the root is
+ * reached (RESOLVE_BENEATH).
  *
  * Everything here belongs to the host's user namespace: the job cannot change any of it, also not as mapped root (A16).
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -18,77 +17,15 @@
 #include "base/fd.h"
 #include "kernel/mount.h"
 #include "kernel/mountinfo.h"
+#include "sandbox/builder_root.h"
+#include "sandbox/layers.h"
+#include "sandbox/root_files.h"
 #include "sandbox/root_table.h"
 #include "sandbox/sandbox.h"
 
-#define READ_ONLY_FILE "ro,nosuid,nodev,noexec"
-
-/* Parts of /proc that tell of, or reach, the whole machine (A31). */
-#define MASK(path)                                                                                                     \
-    {                                                                                                                  \
-        "proc/" path, ROOT_KIND_MASK, "tmpfs", READ_ONLY_FILE, 0, 0, false                                             \
-    }
-
-const struct root_mount root_mounts[] = {
-        {"", ROOT_KIND_BASE, NULL, "ro,nosuid,nodev,idmapped", 0, 0, false},
-        {"etc/hosts", ROOT_KIND_FILE, "tmpfs", READ_ONLY_FILE, 0, 0, false},
-        {"etc/hostname", ROOT_KIND_FILE, "tmpfs", READ_ONLY_FILE, 0, 0, false},
-        {"etc/resolv.conf", ROOT_KIND_FILE, "tmpfs", READ_ONLY_FILE, 0, 0, false},
-        {"proc", ROOT_KIND_PROC, "proc", "rw,nosuid,nodev,noexec", 0, 0, false},
-        {"proc/sys", ROOT_KIND_PROC_RO, "proc", READ_ONLY_FILE, 0, 0, false},
-        MASK("kcore"),
-        MASK("keys"),
-        MASK("key-users"),
-        MASK("timer_list"),
-        MASK("sched_debug"),
-        MASK("kallsyms"),
-        MASK("sysrq-trigger"),
-        MASK("scsi"),
-        MASK("acpi"),
-        MASK("bus"),
-        MASK("fs"),
-        MASK("irq"),
-        MASK("tty/driver"),
-        MASK("asound"),
-        {"dev", ROOT_KIND_DEV, "tmpfs", "ro,nosuid,noexec", 0, 0, false},
-        {"dev/pts", ROOT_KIND_DEVPTS, "devpts", "rw,nosuid,noexec", 0, 0, false},
-        {"dev/mqueue", ROOT_KIND_MQUEUE, "mqueue", "rw,nosuid,nodev,noexec", 0, 0, false},
-        {"dev/shm", ROOT_KIND_TMPFS, "tmpfs", "rw,nosuid,nodev", offsetof(struct plan, shm_bytes), 0, true},
-        {"tmp", ROOT_KIND_TMPFS, "tmpfs", "rw,nosuid,nodev", offsetof(struct plan, tmp_bytes),
-                offsetof(struct plan, tmp_inodes), true},
-        {"work", ROOT_KIND_WORK, "tmpfs", "rw,nosuid,nodev", offsetof(struct plan, work_bytes),
-                offsetof(struct plan, work_inodes), false},
-};
-const size_t root_mount_count = ELEMENTS(root_mounts);
-
+/* Of one file. */
+#define TEXT_MAX 1024U
 #define PRIVATE_ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
-
-/* The files of this job lie on a file system of their own. Its pieces are cloned, and only what is attached can be
- * cloned (before 6.15): for the time of building it covers the old root's /proc, and goes with the old root. */
-#define PRIVATE_PLACE "/proc"
-
-static uint64_t plan_number(const struct sandbox *sandbox, size_t offset)
-{
-    uint64_t number;
-    memcpy(&number, (const char *)&sandbox->plan + offset, sizeof(number));
-    return number;
-}
-
-bool root_mount_is_sized(const struct sandbox *sandbox, const struct root_mount *mount)
-{
-    return mount->kind == ROOT_KIND_TMPFS || (mount->kind == ROOT_KIND_WORK && !sandbox->plan.work_on_disk);
-}
-
-uint64_t root_mount_bytes(const struct sandbox *sandbox, const struct root_mount *mount)
-{
-    uint64_t page = 4096;
-    return (plan_number(sandbox, mount->bytes) + page - 1) / page * page;
-}
-
-uint64_t root_mount_inodes(const struct sandbox *sandbox, const struct root_mount *mount)
-{
-    return mount->inodes ? plan_number(sandbox, mount->inodes) : 0;
-}
 
 static int write_file(int dir_fd, const char *name, const char *text)
 {
@@ -96,7 +33,9 @@ static int write_file(int dir_fd, const char *name, const char *text)
     return fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
 }
 
-/* The file system of this job's own files, and of the two empty things that masks are made of. */
+/* The file system of this job's own files, and of the two empty things that masks are made of. Its pieces are cloned,
+ * and only what is attached can be cloned (before 6.15): for the time of building it covers the old root's /proc, and
+ * goes with the old root. */
 static int new_private(const struct sandbox *sandbox, int *ret_fd, struct error *error)
 {
     static const struct mount_option options[] = {
@@ -104,19 +43,18 @@ static int new_private(const struct sandbox *sandbox, int *ret_fd, struct error 
     _cleanup_close_ int fd = mount_new("tmpfs", options, PRIVATE_ATTRIBUTES & ~(uint64_t)MOUNT_ATTR_RDONLY);
     if (fd < 0)
         return error_errno(error, -fd, "make the file system of the job's own files");
-    char hosts[160];
-    char hostname[32];
-    (void)snprintf(hosts, sizeof(hosts),
-            "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.0.1 %s\n", sandbox->host_name);
-    (void)snprintf(hostname, sizeof(hostname), "%s\n", sandbox->host_name);
-    int r = write_file(fd, "hosts", hosts);
+    char text[TEXT_MAX];
+    root_files_hosts(sandbox, text, sizeof(text));
+    int r = write_file(fd, "hosts", text);
+    root_files_hostname(sandbox, text, sizeof(text));
     if (r == 0)
-        r = write_file(fd, "hostname", hostname);
+        r = write_file(fd, "hostname", text);
+    root_files_resolvers(sandbox, text, sizeof(text));
     if (r == 0)
-        r = write_file(fd, "resolv.conf", "# This job has no network but its loopback.\n");
+        r = write_file(fd, "resolv.conf", text);
     if (r == 0)
         r = write_file(fd, "file", "");
-    if (r == 0 && mkdirat(fd, "directory", 0555) < 0)
+    if (r == 0 && (mkdirat(fd, "directory", 0555) < 0 || mkdirat(fd, ROOT_DISK_NAME, 0555) < 0))
         r = -errno;
     if (r == 0)
         r = mount_set_attributes(fd, MOUNT_ATTR_RDONLY, -EBADF);
@@ -142,32 +80,43 @@ static const struct {
         {"ptmx", "pts/ptmx"},
 };
 
-static int make_device(int dir_fd, const char *name, unsigned major_number, unsigned minor_number)
+static int make_device(int dir_fd, const char *name, unsigned major_number, unsigned minor_number, uid_t owner)
 {
-    if (mknodat(dir_fd, name, S_IFCHR | 0666, makedev(major_number, minor_number)) < 0)
+    if (mknodat(dir_fd, name, S_IFCHR | 0666, makedev(major_number, minor_number)) < 0 ||
+            fchmodat(dir_fd, name, 0666, 0) < 0 || fchownat(dir_fd, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    return fchmodat(dir_fd, name, 0666, 0) < 0 ? -errno : 0;
+    return 0;
 }
 
-/* /dev is made of new nodes, not of the host's: nothing of the host's /dev is reachable from here. */
-static int new_dev(void)
+static int fill_dev(int fd, uid_t owner)
 {
-    static const struct mount_option options[] = {
-            {"size", "65536"}, {"nr_inodes", "32"}, {"mode", "0755"}, {NULL, NULL}};
     static const char *const directories[] = {"pts", "shm", "mqueue"};
-    _cleanup_close_ int fd = mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-    int r = fd < 0 ? fd : 0;
+    int r = 0;
     for (size_t i = 0; r == 0 && i < ELEMENTS(devices); i++)
-        r = make_device(fd, devices[i].name, 1, devices[i].minor);
+        r = make_device(fd, devices[i].name, 1, devices[i].minor, owner);
     if (r == 0)
-        r = make_device(fd, "tty", 5, 0);
+        r = make_device(fd, "tty", 5, 0, owner);
     for (size_t i = 0; r == 0 && i < ELEMENTS(device_links); i++)
         if (symlinkat(device_links[i].target, fd, device_links[i].name) < 0)
             r = -errno;
     for (size_t i = 0; r == 0 && i < ELEMENTS(directories); i++)
         if (mkdirat(fd, directories[i], 0755) < 0)
             r = -errno;
-    if (r == 0)
+    return r;
+}
+
+/* /dev is made of new nodes, not of the host's: nothing of the host's /dev is reachable from here. Where it is writable
+ * it belongs to the job's root, which can make no node there all the same. */
+static int new_dev(const struct sandbox *sandbox, const struct root_mount *mount)
+{
+    char owner[16];
+    uid_t id = root_mount_is_writable(mount) ? sandbox->plan.id_base : 0;
+    (void)snprintf(owner, sizeof(owner), "%u", id);
+    const struct mount_option options[] = {{"size", "65536"}, {"nr_inodes", root_mount_is_writable(mount) ? "64" : "32"},
+            {"mode", "0755"}, {"uid", owner}, {"gid", owner}, {NULL, NULL}};
+    _cleanup_close_ int fd = mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    int r = fd < 0 ? fd : fill_dev(fd, id);
+    if (r == 0 && !root_mount_is_writable(mount))
         r = mount_set_attributes(fd, MOUNT_ATTR_RDONLY, -EBADF);
     return r < 0 ? r : TAKE_FD(fd);
 }
@@ -199,10 +148,18 @@ static int new_tmpfs(const struct sandbox *sandbox, const struct root_mount *mou
     return mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
 
-/* A detached mount for one row of the table; -ENOENT: the kernel does not have the part of /proc that it masks. */
-static int new_mount(const struct sandbox *sandbox, const struct root_mount *mount, int private_fd, int target_fd)
+static int copy_fd(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : copy;
+}
+
+/* A detached mount for one row of the list. A descriptor or -errno; @error may say more. */
+static int new_mount(const struct sandbox *sandbox, const struct root_mount *mount, int private_fd, int target_fd,
+        struct error *error)
 {
     struct stat status;
+    char path[64];
     switch (mount->kind) {
     case ROOT_KIND_FILE:
         return mount_clone(private_fd, strrchr(mount->path, '/') + 1);
@@ -218,7 +175,7 @@ static int new_mount(const struct sandbox *sandbox, const struct root_mount *mou
         return r < 0 ? r : TAKE_FD(fd);
     }
     case ROOT_KIND_DEV:
-        return new_dev();
+        return new_dev(sandbox, mount);
     case ROOT_KIND_DEVPTS:
         return new_devpts(sandbox);
     case ROOT_KIND_MQUEUE:
@@ -228,9 +185,20 @@ static int new_mount(const struct sandbox *sandbox, const struct root_mount *mou
     case ROOT_KIND_WORK:
         if (root_mount_is_sized(sandbox, mount))
             return new_tmpfs(sandbox, mount);
-        int fd = fcntl(PLAN_FD_WORK, F_DUPFD_CLOEXEC, 0);
-        return fd < 0 ? -errno : fd;
+        return copy_fd(PLAN_FD_WORK);
+    case ROOT_KIND_HANDED:
+        return copy_fd((int)mount->number);
+    case ROOT_KIND_DISK:
+        (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/%s", mount->source);
+        return mount_clone(AT_FDCWD, path);
+    case ROOT_KIND_LOWER:
+        (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/" LAYERS_LOWER "/%u", mount->number);
+        return mount_clone(AT_FDCWD, path);
+    case ROOT_KIND_LAYER:
+    case ROOT_KIND_MERGED:
+        return layers_mount(sandbox, mount->number, mount->kind == ROOT_KIND_MERGED, error);
     case ROOT_KIND_BASE:
+    case ROOT_KIND_TOOL:
         break;
     }
     return -EINVAL;
@@ -248,14 +216,14 @@ static int make_temporary_directory(const struct sandbox *sandbox, int tmp_fd)
 
 static int place_mount(struct sandbox *sandbox, const struct root_mount *mount, int private_fd, struct error *error)
 {
-    _cleanup_close_ int target = mount_open_beneath(PLAN_FD_ROOT, mount->path);
+    _cleanup_close_ int target = mount_open_beneath(sandbox->root_fd, mount->path);
     if (target == -ENOENT && mount->kind == ROOT_KIND_MASK)
         return 0;
     if (target < 0)
         return error_errno(error, -target, "open the mount point '/%s' of the root", mount->path);
-    _cleanup_close_ int fd = new_mount(sandbox, mount, private_fd, target);
+    _cleanup_close_ int fd = new_mount(sandbox, mount, private_fd, target, error);
     if (fd < 0)
-        return error_errno(error, -fd, "make the mount for '/%s'", mount->path);
+        return error->code != 0 ? fd : error_errno(error, -fd, "make the mount for '/%s'", mount->path);
     int r = mount_attach(fd, target);
     if (r < 0)
         return error_errno(error, -r, "mount '/%s'", mount->path);
@@ -270,10 +238,9 @@ static int place_mount(struct sandbox *sandbox, const struct root_mount *mount, 
     return 0;
 }
 
-/* Attaches the root on top of the old one, which stays in use by whatever path begins at "/" until the pivot. On a
- * shared mount this would happen to the host too, and nothing in this namespace would tell afterwards: so it is asked
- * before. */
-static int attach_root(struct error *error)
+/* On a shared mount everything from here on would happen to the host too, and nothing in this namespace would tell
+ * afterwards: so it is asked before. */
+static int check_private(struct error *error)
 {
     struct statx status;
     _cleanup_close_ int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -283,23 +250,48 @@ static int attach_root(struct error *error)
     if (r != 0)
         return r < 0 ? error_errno(error, -r, "look at the old root's propagation")
                      : error_text(error, EPROTO, "the mount tree is still shared with the host");
-    r = mount_attach(PLAN_FD_ROOT, old_root);
+    return 0;
+}
+
+/* Puts the root on top of the old one, which stays in use by whatever path begins at "/" until the pivot. */
+static int attach_root(const struct sandbox *sandbox, struct error *error)
+{
+    _cleanup_close_ int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int r = old_root < 0 ? -errno : mount_attach(sandbox->root_fd, old_root);
     return r < 0 ? error_errno(error, -r, "attach the root") : 0;
+}
+
+static int make_root(struct sandbox *sandbox, struct error *error)
+{
+    switch (sandbox->plan.type) {
+    case PLAN_TYPE_STANDARD:
+        sandbox->root_fd = PLAN_FD_ROOT;
+        return root_list_make(sandbox, error);
+    case PLAN_TYPE_BUILD: {
+        int r = builder_root_make(sandbox, error);
+        return r == 0 ? root_list_make(sandbox, error) : r;
+    }
+    default:
+        return tool_root_make(sandbox, error);
+    }
 }
 
 int sandbox_build_root(struct sandbox *sandbox, struct error *error)
 {
     _cleanup_close_ int private_fd = -EBADF;
-    int r = attach_root(error);
+    int r = check_private(error);
     if (r == 0)
         r = new_private(sandbox, &private_fd, error);
     if (r < 0)
         return r;
-    _cleanup_close_ int place = open(PRIVATE_PLACE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int place = open(ROOT_PRIVATE_PLACE, O_PATH | O_DIRECTORY | O_CLOEXEC);
     r = place < 0 ? -errno : mount_attach(private_fd, place);
     if (r < 0)
-        return error_errno(error, -r, "mount the job's own files at the old root's '" PRIVATE_PLACE "'");
-    for (size_t i = 1; r == 0 && i < root_mount_count; i++)
-        r = place_mount(sandbox, &root_mounts[i], private_fd, error);
+        return error_errno(error, -r, "mount the job's own files at the old root's '" ROOT_PRIVATE_PLACE "'");
+    r = make_root(sandbox, error);
+    if (r == 0)
+        r = attach_root(sandbox, error);
+    for (size_t i = 1; r == 0 && i < sandbox->root.count; i++)
+        r = place_mount(sandbox, &sandbox->root.mounts[i], private_fd, error);
     return r;
 }

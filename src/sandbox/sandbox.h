@@ -13,9 +13,17 @@
 #include "kernel/procstatus.h"
 #include "plan/plan.h"
 #include "plan/spec.h"
+#include "sandbox/root_table.h"
 
 /* The command's process has its end of the pair at this number. */
 #define SANDBOX_COMMAND_FD 3
+
+/* A tree that joblet handed in, as it was before anything was done with it. */
+struct sandbox_handed {
+    dev_t device;
+    uint64_t inode;
+};
+#define SANDBOX_LAYERS_MAX 48U
 
 struct sandbox {
     struct plan plan;
@@ -28,6 +36,13 @@ struct sandbox {
     uint64_t userns_inode;
     int32_t host_keyring;
     uint64_t root_mount_id;
+    struct sandbox_handed handed[PLAN_FD_CGROUP_FIRST]; /* by enum plan_fd; the trees alone */
+
+    /* Made by ROOT. */
+    int root_fd; /* the mount that becomes the root: PLAN_FD_ROOT, or one of our own */
+    struct root_list root;
+    const char *layers[SANDBOX_LAYERS_MAX]; /* build, collect: their paths, of a compiled-in list */
+    unsigned layer_count;
 
     int proc_sys_fd; /* /proc/sys of the new root, not covered by its read-only mount; closed by FDS */
     struct spec spec;
@@ -61,10 +76,10 @@ int sandbox_join_keyring(struct sandbox *sandbox, struct error *error);
 int sandbox_pivot(struct sandbox *sandbox, struct error *error);
 int sandbox_join_userns(struct sandbox *sandbox, struct error *error);
 int sandbox_limit_namespaces(struct sandbox *sandbox, struct error *error);
-int sandbox_drop_bounding(struct sandbox *sandbox, struct error *error);
+int sandbox_limit_bounding(struct sandbox *sandbox, struct error *error);
 int sandbox_drop_groups(struct sandbox *sandbox, struct error *error);
 int sandbox_set_ids(struct sandbox *sandbox, struct error *error);
-int sandbox_drop_capabilities(struct sandbox *sandbox, struct error *error);
+int sandbox_limit_capabilities(struct sandbox *sandbox, struct error *error);
 int sandbox_drop_ambient(struct sandbox *sandbox, struct error *error);
 int sandbox_set_no_new_privs(struct sandbox *sandbox, struct error *error);
 int sandbox_set_undumpable(struct sandbox *sandbox, struct error *error);

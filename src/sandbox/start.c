@@ -13,6 +13,40 @@
 #include "base/fd.h"
 #include "sandbox/sandbox.h"
 
+/* What the type has is there, and nothing else is. Nothing was opened here yet: later, a number may be one of our own.
+ */
+static int check_descriptors(struct sandbox *sandbox, struct error *error)
+{
+    const struct plan *plan = &sandbox->plan;
+    const bool is_standard = plan->type == PLAN_TYPE_STANDARD;
+    const bool is_collect = plan->type == PLAN_TYPE_COLLECT;
+    const struct {
+        int fd;
+        bool is_wanted;
+        bool is_tree;
+        const char *name;
+    } optional[] = {
+            {PLAN_FD_ROOT, is_standard || is_collect, true, "base root"},
+            {PLAN_FD_WORK, plan->work_on_disk == 1, true, "disk"},
+            {PLAN_FD_PROGRAM, !is_standard, false, "program"},
+            {PLAN_FD_STAGE, is_collect || plan->type == PLAN_TYPE_VERIFY || plan->type == PLAN_TYPE_SWEEP, true,
+                    "tree to work on"},
+            {PLAN_FD_CACHE, plan->has_cache == 1, true, "cache"},
+            {PLAN_FD_HOST_LINK, plan->network.is_set == 1, false, "socket of the host's network"},
+    };
+    for (size_t i = 0; i < ELEMENTS(optional); i++) {
+        struct stat status;
+        bool is_there = fstat(optional[i].fd, &status) == 0;
+        if (is_there != optional[i].is_wanted)
+            return error_text(error, EINVAL, "the plan says %s %s, the descriptors say the opposite",
+                    optional[i].is_wanted ? "a" : "no", optional[i].name);
+        if (is_there && optional[i].is_tree)
+            sandbox->handed[optional[i].fd] =
+                    (struct sandbox_handed){.device = status.st_dev, .inode = status.st_ino};
+    }
+    return 0;
+}
+
 static int read_plan(struct sandbox *sandbox, struct error *error)
 {
     size_t size;
@@ -24,10 +58,9 @@ static int read_plan(struct sandbox *sandbox, struct error *error)
     r = plan_check(&sandbox->plan, error);
     if (r < 0)
         return r;
-    /* Nothing was opened here yet: later, the number may be one of our own. */
-    if ((fcntl(PLAN_FD_WORK, F_GETFD) >= 0) != (sandbox->plan.work_on_disk == 1))
-        return error_text(error, EINVAL, "the plan says %s disk for /work, the descriptors say the opposite",
-                sandbox->plan.work_on_disk ? "a" : "no");
+    r = check_descriptors(sandbox, error);
+    if (r < 0)
+        return r;
     text_format_uuid(sandbox->plan.job_id, sandbox->job_id);
     (void)snprintf(sandbox->host_name, sizeof(sandbox->host_name), "job-%.8s", sandbox->job_id);
     return 0;
@@ -99,6 +132,7 @@ static int check_no_chroot(int parent_proc, struct error *error)
 
 int sandbox_start(struct sandbox *sandbox, struct error *error)
 {
+    sandbox->root_fd = -EBADF;
     sandbox->proc_sys_fd = -EBADF;
     sandbox->command_fd = -EBADF;
     sandbox->signal_fd = -EBADF;

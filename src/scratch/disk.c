@@ -126,7 +126,7 @@ int disk_mount(struct disk_place *place, int image_fd, struct disk *ret_disk, st
     if (mount < 0)
         return error_errno(error, -mount, "mount ext4");
     if (fstat(image, &status) < 0)
-        return error_errno(error, errno, "look at a file for /work");
+        return error_errno(error, errno, "look at a disk's file");
     *ret_disk = (struct disk){
             .image_fd = TAKE_FD(image), .mount_fd = TAKE_FD(mount), .number = number, .blocks = status.st_blocks};
     return 0;
@@ -142,7 +142,7 @@ int disk_make(struct disk_place *place, const struct disk_template *model, struc
         int r = fd_pwrite_all(fd, part->bytes, part->size, (off_t)part->offset);
         if (r < 0) {
             (void)fd_close(fd);
-            return error_errno(error, -r, "write a file for /work");
+            return error_errno(error, -r, "write a disk's file");
         }
     }
     return disk_mount(place, fd, ret_disk, error);
@@ -151,6 +151,11 @@ int disk_make(struct disk_place *place, const struct disk_template *model, struc
 int disk_clone(const struct disk *disk)
 {
     return mount_clone(disk->mount_fd, DISK_DIRECTORY);
+}
+
+int disk_clone_whole(const struct disk *disk)
+{
+    return mount_clone(disk->mount_fd, "");
 }
 
 /* A file that had a name changed the directory. One that had none leaves only what was written of it, or that it is

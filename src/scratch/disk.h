@@ -1,4 +1,5 @@
-/* One job's /work on disk: a file without a name on the file system of the prefix, a loop device over it, ext4 in it.
+/* One disk, a job's /work or all that a build writes: a file without a name on the file system of the prefix, a loop
+ * device over it, ext4 in it.
  * Its size is the limit; what is in it is gone with its last user, whoever that is. Only what we formatted is mounted:
  * a disk is a copy of a template that mke2fs made, and its file is never in reach of a job. */
 #pragma once
@@ -12,6 +13,8 @@
 
 /* The one directory of a disk that jobs see. */
 #define DISK_DIRECTORY "work"
+/* As an owner: there is no such directory, a build has the whole file system. */
+#define DISK_NO_OWNER UINT32_MAX
 
 /* Devices that were used and are kept for the next disk: making and removing one takes the kernel much longer. */
 #define DISK_SPARE_MAX 64U
@@ -54,8 +57,8 @@ struct disk_template {
     struct template_part *parts; /* what is not zero */
 };
 
-/* Formats a file system into which @bytes can be written, and with about @inodes; its directory belongs to @owner. Runs
- * mke2fs, with no rights. 0 or -errno with @error. Takes tens of milliseconds. */
+/* Formats a file system into which @bytes can be written, and with about @inodes; its directory belongs to @owner, or
+ * is not there (DISK_NO_OWNER). Runs mke2fs, with no rights. 0 or -errno with @error. Takes tens of milliseconds. */
 int template_make(struct disk_place *place, uint64_t bytes, uint64_t inodes, uint32_t owner,
         struct disk_template *ret_model, struct error *error);
 void template_done(struct disk_template *model);
@@ -73,6 +76,8 @@ int disk_make(struct disk_place *place, const struct disk_template *model, struc
 /* A detached mount of the directory alone. The disk must be attached in the caller's namespace (kernel 6.1). A
  * descriptor or -errno. */
 int disk_clone(const struct disk *disk);
+/* The same of the whole file system. */
+int disk_clone_whole(const struct disk *disk);
 /* True when the job that had it has changed nothing: not the directory, and nothing was written to the file. */
 bool disk_is_untouched(const struct disk_template *model, const struct disk *disk);
 /* What lies on it now. */

@@ -35,6 +35,8 @@ struct item {
     uint64_t id;
     enum task task;
     bool is_taken;
+    bool is_build;
+    const struct disk_template *model;
     struct disk disk;
     struct error error; /* of making it; code 0: none */
 };
@@ -47,7 +49,7 @@ struct queue {
 struct keeper {
     int channel_fd;
     struct disk_place *place;
-    const struct disk_template *model;
+    const struct keeper_models *models;
     /* The main thread's. */
     struct item *items; /* ready or taken */
     uint64_t next_id;
@@ -56,6 +58,9 @@ struct keeper {
     unsigned dropping;
     unsigned waiting; /* starts, at joblet */
     bool paused;      /* making failed: not again until something is asked for */
+    unsigned builds_wanted;
+    unsigned builds_making;
+    struct item *build_ahead;
     /* Shared. */
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -95,13 +100,13 @@ static void make(struct keeper *keeper, struct item *item)
 {
     char path[24];
     name_place(item, path);
-    if (disk_make(keeper->place, keeper->model, &item->disk, &item->error) < 0)
+    if (disk_make(keeper->place, item->model, &item->disk, &item->error) < 0)
         return;
     _cleanup_close_ int target = mkdir(path, 0700) < 0 ? -errno : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int r = target < 0 ? -errno : mount_attach(item->disk.mount_fd, target);
     if (r == 0)
         return;
-    (void)error_errno(&item->error, -r, "attach a disk for /work");
+    (void)error_errno(&item->error, -r, "attach a disk");
     (void)rmdir(path);
     disk_close(keeper->place, &item->disk);
 }
@@ -110,7 +115,7 @@ static void drop(struct keeper *keeper, struct item *item)
 {
     char path[24];
     name_place(item, path);
-    if (item->task == TASK_DROP && disk_used_bytes(keeper->model, &item->disk) > WRITTEN_OUT_MAX)
+    if (item->task == TASK_DROP && disk_used_bytes(item->model, &item->disk) > WRITTEN_OUT_MAX)
         disk_shut(&item->disk);
     (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
     disk_close(keeper->place, &item->disk);
@@ -156,10 +161,10 @@ static void hand_over(struct keeper *keeper, struct item *item, enum task task)
 /* --- the stock --- */
 
 /* joblet never waits for us, so that we may for it. */
-static int say(const struct keeper *keeper, const struct scratch_message *message, int fd)
+static int say(const struct keeper *keeper, const struct scratch_message *message, const int fds[], unsigned count)
 {
     int r;
-    while ((r = scratch_send(keeper->channel_fd, message, fd)) == -EAGAIN) {
+    while ((r = scratch_send(keeper->channel_fd, message, fds, count)) == -EAGAIN) {
         struct pollfd entry = {.fd = keeper->channel_fd, .events = POLLOUT};
         (void)poll(&entry, 1, -1);
     }
@@ -168,7 +173,7 @@ static int say(const struct keeper *keeper, const struct scratch_message *messag
 
 static void refill(struct keeper *keeper)
 {
-    unsigned have = keeper->ready + keeper->making;
+    unsigned have = keeper->ready + keeper->making - keeper->builds_making;
     if (keeper->paused || have >= READY_LOW + keeper->waiting)
         return;
     for (; have < READY_WANTED + keeper->waiting && keeper->making < MAKING_MAX; have++) {
@@ -176,8 +181,15 @@ static void refill(struct keeper *keeper)
         if (!item)
             return;
         item->id = ++keeper->next_id;
+        item->model = &keeper->models->work;
         hand_over(keeper, item, TASK_MAKE);
     }
+}
+
+static void complain_of_build(const struct keeper *keeper, const struct error *error)
+{
+    struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_BUILD_TROUBLE, .error = *error};
+    (void)say(keeper, &message, NULL, 0);
 }
 
 static void complain(struct keeper *keeper, const struct error *error)
@@ -185,7 +197,7 @@ static void complain(struct keeper *keeper, const struct error *error)
     struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_TROUBLE, .error = *error};
     keeper->paused = true;
     keeper->waiting = 0;
-    (void)say(keeper, &message, -EBADF);
+    (void)say(keeper, &message, NULL, 0);
 }
 
 /* Lends the disk to joblet: it is in the list from now on. */
@@ -194,7 +206,7 @@ static void offer(struct keeper *keeper, struct item *item)
     struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_READY, .id = item->id};
     struct error error = {0};
     _cleanup_close_ int fd = disk_clone(&item->disk);
-    int r = fd < 0 ? fd : say(keeper, &message, fd);
+    int r = fd < 0 ? fd : say(keeper, &message, &fd, 1);
     if (r < 0) {
         if (fd < 0) {
             (void)error_errno(&error, -fd, "clone a disk for /work");
@@ -208,6 +220,96 @@ static void offer(struct keeper *keeper, struct item *item)
     keeper->items = item;
     keeper->ready++;
 }
+
+/* --- disks of builds --- */
+
+static void make_build(struct keeper *keeper)
+{
+    const struct error no_memory = {.code = ENOMEM, .text = "no memory for a disk"};
+    struct item *item = calloc(1, sizeof(*item));
+    if (!item) {
+        if (keeper->builds_wanted > 0) {
+            keeper->builds_wanted--;
+            complain_of_build(keeper, &no_memory);
+        }
+        return;
+    }
+    item->id = ++keeper->next_id;
+    item->is_build = true;
+    item->model = &keeper->models->build;
+    keeper->builds_making++;
+    hand_over(keeper, item, TASK_MAKE);
+}
+
+/* Gives the disk to joblet, with a mount for the build and one for what looks at it afterwards. */
+static void give_build(struct keeper *keeper, struct item *item)
+{
+    const struct scratch_message message = {.magic = SCRATCH_MAGIC,
+            .kind = SCRATCH_BUILD_READY,
+            .id = item->id,
+            .bytes = item->model->bytes,
+            .inodes = item->model->inodes};
+    struct error error = {0};
+    _cleanup_close_ int first = disk_clone_whole(&item->disk);
+    _cleanup_close_ int second = disk_clone_whole(&item->disk);
+    const int fds[] = {first, second};
+    keeper->builds_wanted--;
+    int r = first < 0 ? first : second;
+    if (r >= 0)
+        r = say(keeper, &message, fds, ELEMENTS(fds));
+    if (r < 0) {
+        (void)error_errno(&error, -r, "clone a disk");
+        complain_of_build(keeper, &error);
+        hand_over(keeper, item, TASK_DROP);
+        return;
+    }
+    item->is_taken = true;
+    item->next = keeper->items;
+    keeper->items = item;
+}
+
+/* For each that is wanted, and one ahead. */
+static void refill_builds(struct keeper *keeper)
+{
+    while (keeper->builds_making < keeper->builds_wanted + 1)
+        make_build(keeper);
+}
+
+static void on_build_wanted(struct keeper *keeper)
+{
+    if (keeper->models->build_error.code != 0) {
+        complain_of_build(keeper, &keeper->models->build_error);
+        return;
+    }
+    keeper->builds_wanted++;
+    if (keeper->build_ahead) {
+        struct item *item = keeper->build_ahead;
+        keeper->build_ahead = NULL;
+        give_build(keeper, item);
+    }
+    refill_builds(keeper);
+}
+
+static void on_build_made(struct keeper *keeper, struct item *item)
+{
+    keeper->builds_making--;
+    if (item->error.code != 0) {
+        log_event(LOG_LEVEL_ERROR, "no disk for a build can be made", "error", item->error.text, NULL);
+        if (keeper->builds_wanted > 0) {
+            keeper->builds_wanted--;
+            complain_of_build(keeper, &item->error);
+        }
+        free(item);
+    } else if (keeper->builds_wanted > 0) {
+        give_build(keeper, item);
+    } else if (!keeper->build_ahead) {
+        keeper->build_ahead = item;
+    } else {
+        hand_over(keeper, item, TASK_DROP);
+    }
+}
+
+/* --- what joblet says --- */
 
 static struct item *find(const struct keeper *keeper, uint64_t id)
 {
@@ -228,7 +330,7 @@ static void take_off(struct keeper *keeper, const struct item *item)
 static void on_returned(struct keeper *keeper, struct item *item)
 {
     take_off(keeper, item);
-    if (keeper->ready < READY_MAX + keeper->waiting && disk_is_untouched(keeper->model, &item->disk))
+    if (!item->is_build && keeper->ready < READY_MAX + keeper->waiting && disk_is_untouched(item->model, &item->disk))
         offer(keeper, item);
     else
         hand_over(keeper, item, TASK_DROP);
@@ -255,6 +357,9 @@ static int on_message(struct keeper *keeper, const struct scratch_message *messa
             return -EPROTO;
         on_returned(keeper, item);
         return 0;
+    case SCRATCH_BUILD_WANTED:
+        on_build_wanted(keeper);
+        return 0;
     default:
         return -EPROTO;
     }
@@ -266,10 +371,12 @@ static int read_channel(struct keeper *keeper)
 {
     struct scratch_message message = {0};
     for (;;) {
-        _cleanup_close_ int fd = -EBADF;
-        int r = scratch_receive(keeper->channel_fd, /* wait= */ 0, &message, &fd);
+        int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF};
+        int r = scratch_receive(keeper->channel_fd, /* wait= */ 0, &message, fds);
         if (r == -EAGAIN)
             return 0;
+        for (unsigned i = 0; i < SCRATCH_FDS_MAX; i++)
+            (void)fd_close(fds[i]);
         if (r == 0)
             r = on_message(keeper, &message);
         if (r < 0)
@@ -293,6 +400,10 @@ static void read_done(struct keeper *keeper)
             continue;
         }
         keeper->making--;
+        if (item->is_build) {
+            on_build_made(keeper, item);
+            continue;
+        }
         if (item->error.code == 0) {
             offer(keeper, item);
             continue;
@@ -330,10 +441,13 @@ static void wait_done(const struct keeper *keeper)
 static void finish(struct keeper *keeper)
 {
     keeper->paused = true;
+    keeper->builds_wanted = 0;
     while (keeper->making > 0) {
         wait_done(keeper);
         read_done(keeper);
     }
+    if (keeper->build_ahead)
+        hand_over(keeper, TAKE_PTR(keeper->build_ahead), TASK_DROP);
     while (keeper->items) {
         struct item *item = keeper->items;
         take_off(keeper, item);
@@ -353,11 +467,11 @@ static void finish(struct keeper *keeper)
         (void)pthread_join(keeper->threads[--keeper->thread_count], NULL);
 }
 
-int keeper_serve(int channel_fd, struct disk_place *place, const struct disk_template *model)
+int keeper_serve(int channel_fd, struct disk_place *place, const struct keeper_models *models)
 {
     struct keeper keeper = {.channel_fd = channel_fd,
             .place = place,
-            .model = model,
+            .models = models,
             .lock = PTHREAD_MUTEX_INITIALIZER,
             .work = PTHREAD_COND_INITIALIZER};
     keeper.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

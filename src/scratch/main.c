@@ -1,6 +1,6 @@
-/* joblet-scratch: keeps disks of the configured size ready for the /work of jobs. A process of its own, because making
- * and dropping a file system waits for the kernel, and because its mount namespace, with all that no job uses, goes
- * when it ends, however it ends.
+/* joblet-scratch: keeps disks of the configured size ready for the /work of jobs, and makes those of builds. A process
+ * of its own, because making and dropping a file system waits for the kernel, and because its mount namespace, with all
+ * that no job uses, goes when it ends, however it ends.
  *
  * It reads nothing that a job or a client wrote: its channel leads to joblet, and of a job's disk it looks at times and
  * counts alone. */
@@ -54,8 +54,8 @@ static int drop_rights(struct error *error)
 }
 
 /* Everything that can fail on a host that has no loop devices, no ext4 or no mke2fs. */
-static int prepare(
-        const struct scratch_message *setup, struct disk_place *place, struct disk_template *model, struct error *error)
+static int prepare(const struct scratch_message *setup, struct disk_place *place, struct keeper_models *models,
+        struct error *error)
 {
     if (unshare(CLONE_NEWNS) < 0)
         return error_errno(error, errno, "unshare the mount namespace");
@@ -67,9 +67,16 @@ static int prepare(
         return r;
     /* Left by one that was killed. */
     disk_place_sweep(place);
-    r = template_make(place, setup->bytes, setup->inodes, setup->owner, model, error);
-    if (r == 0)
-        r = take_own_root(error);
+    r = template_make(place, setup->bytes, setup->inodes, setup->owner, &models->work, error);
+    if (r < 0)
+        return r;
+    /* Now, for there is no mke2fs in our own root. A host that cannot have one of this size has jobs all the same. */
+    if (setup->build_bytes > 0)
+        (void)template_make(
+                place, setup->build_bytes, setup->build_inodes, DISK_NO_OWNER, &models->build, &models->build_error);
+    else
+        (void)error_text(&models->build_error, ENOTSUP, "no size of a build's disk is known");
+    r = take_own_root(error);
     if (r == 0 && fchdir(place->dev_fd) < 0)
         r = error_errno(error, errno, "change to /dev");
     return r == 0 ? drop_rights(error) : r;
@@ -87,25 +94,26 @@ int main(void)
     struct scratch_message message = {0};
     struct scratch_message state = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_STATE};
     struct disk_place place = {.dev_fd = -EBADF, .control_fd = -EBADF};
-    struct disk_template model = {0};
-    int fd = -EBADF;
+    struct keeper_models models = {0};
+    int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF};
     (void)umask(022);
     if (close_range(SCRATCH_FD_CHANNEL, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ||
-            scratch_receive(SCRATCH_FD_CHANNEL, /* wait= */ 1, &message, &fd) < 0 || message.kind != SCRATCH_SETUP)
+            scratch_receive(SCRATCH_FD_CHANNEL, /* wait= */ 1, &message, fds) < 0 || message.kind != SCRATCH_SETUP)
         return 2;
     log_open("joblet-scratch", (enum log_level)message.log_level, (enum log_format)message.log_format);
-    int r = prepare(&message, &place, &model, &state.error);
+    int r = prepare(&message, &place, &models, &state.error);
     state.on_disk = r == 0;
-    state.bytes = model.bytes;
-    state.inodes = model.inodes;
-    if (scratch_send(SCRATCH_FD_CHANNEL, &state, -EBADF) < 0)
+    state.bytes = models.work.bytes;
+    state.inodes = models.work.inodes;
+    if (scratch_send(SCRATCH_FD_CHANNEL, &state, NULL, 0) < 0)
         r = -EPIPE;
     else if (r == 0)
-        r = keeper_serve(SCRATCH_FD_CHANNEL, &place, &model);
+        r = keeper_serve(SCRATCH_FD_CHANNEL, &place, &models);
     else
         wait_for_end();
     disk_place_close(&place);
-    template_done(&model);
+    template_done(&models.work);
+    template_done(&models.build);
     /* Not through the C library: a sanitizer would want to look into this process, which nobody may. */
     _exit(r == 0 || !state.on_disk ? 0 : 1);
 }

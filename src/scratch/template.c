@@ -87,7 +87,7 @@ static int read_part(int fd, uint64_t offset, struct disk_template *model, struc
     uint8_t bytes[GRANULE];
     ssize_t got = pread(fd, bytes, sizeof(bytes), (off_t)offset);
     if (got <= 0)
-        return error_errno(error, got < 0 ? errno : EIO, "read the template of /work");
+        return error_errno(error, got < 0 ? errno : EIO, "read the template of a disk");
     if (memcmp(bytes, zero, (size_t)got) == 0)
         return 0;
     struct template_part *last = model->part_count ? &model->parts[model->part_count - 1] : NULL;
@@ -97,7 +97,7 @@ static int read_part(int fd, uint64_t offset, struct disk_template *model, struc
                                   ? realloc(model->parts, (model->part_count + 64) * sizeof(*model->parts))
                                   : NULL;
             if (!grown)
-                return error_text(error, ENOMEM, "no memory for the template of /work");
+                return error_text(error, ENOMEM, "no memory for the template of a disk");
             model->parts = grown;
         }
         last = &model->parts[model->part_count++];
@@ -105,7 +105,7 @@ static int read_part(int fd, uint64_t offset, struct disk_template *model, struc
     }
     uint8_t *grown = realloc(last->bytes, last->size + (size_t)got);
     if (!grown)
-        return error_text(error, ENOMEM, "no memory for the template of /work");
+        return error_text(error, ENOMEM, "no memory for the template of a disk");
     memcpy(grown + last->size, bytes, (size_t)got);
     last->bytes = grown;
     last->size += (size_t)got;
@@ -125,10 +125,10 @@ static int load(int fd, struct disk_template *model, struct error *error)
                 return r;
             total += GRANULE;
             if (total > TEMPLATE_BYTES_MAX)
-                return error_text(error, EFBIG, "a /work of this size has too much of a beginning");
+                return error_text(error, EFBIG, "a disk of this size has too much of a beginning");
         }
     }
-    return errno == ENXIO ? 0 : error_errno(error, errno, "read the template of /work");
+    return errno == ENXIO ? 0 : error_errno(error, errno, "read the template of a disk");
 }
 
 void template_done(struct disk_template *model)
@@ -139,19 +139,29 @@ void template_done(struct disk_template *model)
     *model = (struct disk_template){0};
 }
 
+static int add_directory(const struct disk *disk, uint32_t owner, struct disk_template *model)
+{
+    struct statx status;
+    if (mkdirat(disk->mount_fd, DISK_DIRECTORY, 0755) < 0 ||
+            fchownat(disk->mount_fd, DISK_DIRECTORY, owner, owner, AT_SYMLINK_NOFOLLOW) < 0 ||
+            statx(disk->mount_fd, DISK_DIRECTORY, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status) < 0)
+        return -errno;
+    model->changed_sec = status.stx_ctime.tv_sec;
+    model->changed_nsec = status.stx_ctime.tv_nsec;
+    return 0;
+}
+
 /* The file system as mke2fs left it: puts our directory in place of lost+found. */
 static int furnish(const struct disk *disk, uint32_t owner, struct disk_template *model, struct error *error)
 {
-    struct statx status;
     struct statfs space;
-    if ((unlinkat(disk->mount_fd, "lost+found", AT_REMOVEDIR) < 0 && errno != ENOENT) ||
-            mkdirat(disk->mount_fd, DISK_DIRECTORY, 0755) < 0 ||
-            fchownat(disk->mount_fd, DISK_DIRECTORY, owner, owner, AT_SYMLINK_NOFOLLOW) < 0 ||
-            statx(disk->mount_fd, DISK_DIRECTORY, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status) < 0 ||
-            fstatfs(disk->mount_fd, &space) < 0)
-        return error_errno(error, errno, "put a directory into the template of /work");
-    model->changed_sec = status.stx_ctime.tv_sec;
-    model->changed_nsec = status.stx_ctime.tv_nsec;
+    int r = unlinkat(disk->mount_fd, "lost+found", AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+    if (r == 0 && owner != DISK_NO_OWNER)
+        r = add_directory(disk, owner, model);
+    if (r == 0 && fstatfs(disk->mount_fd, &space) < 0)
+        r = -errno;
+    if (r < 0)
+        return error_errno(error, -r, "put a directory into the template of a disk");
     model->bytes = (uint64_t)space.f_blocks * (uint64_t)space.f_bsize;
     model->usable_bytes = (uint64_t)space.f_bavail * (uint64_t)space.f_bsize;
     model->inodes = (uint64_t)space.f_files;
@@ -185,7 +195,7 @@ static int try_size(struct disk_place *place, uint64_t size, uint64_t inodes, ui
         return r;
     int image_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (image_fd < 0)
-        return error_errno(error, errno, "keep the template of /work");
+        return error_errno(error, errno, "keep the template of a disk");
     r = disk_mount(place, image_fd, &disk, error);
     if (r < 0)
         return r;

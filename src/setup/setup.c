@@ -223,6 +223,8 @@ static int make_directories(struct setup *setup)
     } rows[] = {
             {"jobs", 0700, 0, 0},
             {"runtimes", 0755, 0, 0},
+            {"cache", 0755, 0, 0},
+            {"cache/apt", 0755, config->disk_id_start, config->disk_id_start},
             {"volumes", 0700, 0, 0},
             {"state", 0711, 0, 0},
             {"state/db", 0700, config->api_uid, config->api_gid},

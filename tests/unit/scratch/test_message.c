@@ -43,20 +43,28 @@ static void test_there_and_back(void **state)
     (void)state;
     struct scratch_message sent = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_READY, .id = 7, .bytes = 1ULL << 40};
     struct scratch_message got;
-    int fd = -1;
+    int fds[SCRATCH_FDS_MAX] = {-1, -1};
     memset(sent.error.text, 'x', sizeof(sent.error.text)); /* not ended */
-    assert_int_equal(scratch_receive(ends[1], 0, &got, &fd), -EAGAIN);
-    assert_int_equal(scratch_send(ends[0], &sent, ends[0]), 0);
-    assert_int_equal(scratch_receive(ends[1], 1, &got, &fd), 0);
+    assert_int_equal(scratch_receive(ends[1], 0, &got, fds), -EAGAIN);
+    assert_int_equal(scratch_send(ends[0], &sent, ends, 1), 0);
+    assert_int_equal(scratch_receive(ends[1], 1, &got, fds), 0);
     assert_int_equal(got.kind, SCRATCH_READY);
     assert_int_equal(got.id, 7);
     assert_int_equal(got.bytes, 1ULL << 40);
     assert_int_equal(strlen(got.error.text), sizeof(got.error.text) - 1);
-    assert_true(fd >= 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC));
-    (void)close(fd);
-    assert_int_equal(scratch_send(ends[0], &sent, -EBADF), 0);
-    assert_int_equal(scratch_receive(ends[1], 0, &got, &fd), 0);
-    assert_int_equal(fd, -EBADF);
+    assert_true(fds[0] >= 0 && (fcntl(fds[0], F_GETFD) & FD_CLOEXEC));
+    assert_int_equal(fds[1], -EBADF);
+    (void)close(fds[0]);
+    assert_int_equal(scratch_send(ends[0], &sent, ends, SCRATCH_FDS_MAX), 0);
+    assert_int_equal(scratch_receive(ends[1], 1, &got, fds), 0);
+    for (unsigned i = 0; i < SCRATCH_FDS_MAX; i++) {
+        assert_true(fds[i] >= 0 && (fcntl(fds[i], F_GETFD) & FD_CLOEXEC));
+        (void)close(fds[i]);
+    }
+    assert_int_equal(scratch_send(ends[0], &sent, ends, SCRATCH_FDS_MAX + 1), -EINVAL);
+    assert_int_equal(scratch_send(ends[0], &sent, NULL, 0), 0);
+    assert_int_equal(scratch_receive(ends[1], 0, &got, fds), 0);
+    assert_int_equal(fds[0], -EBADF);
 }
 
 static void test_refused(void **state)
@@ -65,18 +73,18 @@ static void test_refused(void **state)
     struct scratch_message message = {.magic = SCRATCH_MAGIC + 1, .kind = SCRATCH_READY};
     struct scratch_message got;
     uint8_t bytes[sizeof(message) + 1] = {0};
-    int fd = -1;
+    int fds[SCRATCH_FDS_MAX] = {-1, -1};
     int before = next_fd();
-    assert_int_equal(scratch_send(ends[0], &message, ends[0]), 0);
-    assert_int_equal(scratch_receive(ends[1], 0, &got, &fd), -EPROTO);
+    assert_int_equal(scratch_send(ends[0], &message, ends, 2), 0);
+    assert_int_equal(scratch_receive(ends[1], 0, &got, fds), -EPROTO);
     message.magic = SCRATCH_MAGIC;
     memcpy(bytes, &message, sizeof(message));
     const size_t sizes[] = {1, sizeof(message) - 1, sizeof(message) + 1};
     for (size_t i = 0; i < ELEMENTS(sizes); i++) {
         assert_int_equal(send(ends[0], bytes, sizes[i], 0), sizes[i]);
-        assert_int_equal(scratch_receive(ends[1], 0, &got, &fd), -EPROTO);
+        assert_int_equal(scratch_receive(ends[1], 0, &got, fds), -EPROTO);
     }
-    assert_int_equal(fd, -1);
+    assert_int_equal(fds[0], -1);
     assert_int_equal(next_fd(), before);
 }
 
@@ -85,17 +93,17 @@ static void test_ends(void **state)
     (void)state;
     const struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_TAKEN};
     struct scratch_message got;
-    int fd = -1;
+    int fds[SCRATCH_FDS_MAX] = {-1, -1};
     int r;
-    while ((r = scratch_send(ends[0], &message, -EBADF)) == 0)
+    while ((r = scratch_send(ends[0], &message, NULL, 0)) == 0)
         ;
     assert_int_equal(r, -EAGAIN); /* and not a wait */
-    while ((r = scratch_receive(ends[1], 0, &got, &fd)) == 0)
+    while ((r = scratch_receive(ends[1], 0, &got, fds)) == 0)
         ;
     assert_int_equal(r, -EAGAIN);
     ends[0] = fd_close(ends[0]);
-    assert_int_equal(scratch_receive(ends[1], 1, &got, &fd), -ENODATA);
-    assert_int_equal(scratch_send(ends[1], &message, -EBADF), -EPIPE);
+    assert_int_equal(scratch_receive(ends[1], 1, &got, fds), -ENODATA);
+    assert_int_equal(scratch_send(ends[1], &message, NULL, 0), -EPIPE);
 }
 
 int main(void)

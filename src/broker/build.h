@@ -1,0 +1,62 @@
+/* A build from its start until it is released, or until the collect of it has ended, whichever comes last: what several
+ * jobs have in common. These are the id range, the disk (its files have the range's ids, so both jobs must have the
+ * same), and the directory that the collect fills.
+ *
+ *     RUNNING --ended with 0--> ENDED --TOOL_START--> COLLECTING --ended with 0--> COLLECTED --PUBLISH--> PUBLISHED
+ *
+ * A collect that fails leads back to ENDED, and its directory is swept; any other end of a build leads to FAILED. A
+ * build that an earlier joblet began has no such object: it is ended at the adoption, and nothing can be made of it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/disks.h"
+#include "broker/slots.h"
+#include "broker/store.h"
+#include "channel/message.h"
+
+struct broker;
+struct job;
+
+enum build_state { BUILD_RUNNING, BUILD_ENDED, BUILD_COLLECTING, BUILD_COLLECTED, BUILD_PUBLISHED, BUILD_FAILED };
+
+struct build {
+    struct build *previous;
+    struct build *next;
+    struct broker *broker;
+    unsigned references; /* of its jobs */
+    enum build_state state;
+    uint8_t id[16];
+    struct channel_runtime runtime;
+    char language[16];
+    bool is_dry_run;
+    bool has_slot;
+    uint32_t slot_index;
+    struct disk_grant disk;
+    bool has_stage;
+    char stage[STORE_NAME_MAX];
+    bool reads_cache;  /* its overlay has the cache as a lower */
+    bool writes_cache; /* its collect has */
+};
+
+/* The operations. Each checks its operands, and answers by a start's reply or its own. @spec_fd is borrowed. */
+void build_start(struct broker *broker, const struct channel_build_start *request, int spec_fd);
+void build_start_tool(struct broker *broker, const struct channel_tool_start *request, int spec_fd);
+/* 0 or -errno with @error. */
+int build_publish(struct broker *broker, const struct channel_build_publish *request, struct error *error);
+int build_remove_runtime(struct broker *broker, const struct channel_runtime_remove *request, struct error *error);
+
+void build_ref(struct build *build);
+/* The last one gives back what the build has. NULL is fine. */
+void build_unref(struct build *build);
+
+/* For its jobs: the build's slot, taken by the first. 0 or -errno with @error. */
+int build_take_slot(struct build *build, struct slot *ret_slot, struct error *error);
+/* Makes the directory for the collect. A descriptor or -errno with @error. */
+int build_make_stage(struct build *build, struct store_id *ret_id, struct error *error);
+/* True when @job, which belongs to a build, may have the downloads: nobody changes what is part of somebody's overlay.
+ */
+bool build_take_cache(const struct job *job);
+/* One of its jobs ended, or could not start. */
+void build_job_over(const struct job *job, bool well);

@@ -1,0 +1,158 @@
+#include "broker/sweep.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "broker/context.h"
+#include "broker/job.h"
+#include "broker/limits.h"
+#include "plan/spec.h"
+
+/* What is left beyond these is found at the next start. */
+#define SWEEPS_MAX 4096U
+#define TRIES_MAX 5U
+#define RETRY_NS 2000000000ULL
+
+static void on_again(struct loop_timer *timer)
+{
+    sweep_next(LOOP_OWNER(timer, struct sweep, timer));
+}
+
+void sweep_add(struct sweep *sweep, const char *name)
+{
+    struct stat status;
+    struct sweep_item *item = sweep->count < SWEEPS_MAX ? calloc(1, sizeof(*item)) : NULL;
+    if (!item)
+        return;
+    if (fstatat(sweep->broker->store.fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(status.st_mode)) {
+        free(item);
+        return;
+    }
+    (void)snprintf(item->name, sizeof(item->name), "%s", name);
+    item->id = (struct store_id){.device = status.st_dev, .inode = status.st_ino};
+    *(sweep->last ? &sweep->last->next : &sweep->first) = item;
+    sweep->last = item;
+    sweep->count++;
+    sweep_next(sweep);
+}
+
+static bool starts_with(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+void sweep_scan(struct sweep *sweep)
+{
+    int fd = openat(sweep->broker->store.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (!directory) {
+        (void)fd_close(fd);
+        return;
+    }
+    for (struct dirent *entry = readdir(directory); entry; entry = readdir(directory))
+        if ((starts_with(entry->d_name, STORE_STAGE_PREFIX) || starts_with(entry->d_name, STORE_TRASH_PREFIX)) &&
+                strlen(entry->d_name) < STORE_NAME_MAX)
+            sweep_add(sweep, entry->d_name);
+    (void)closedir(directory);
+}
+
+static void drop_item(struct sweep *sweep, struct sweep_item *item)
+{
+    struct sweep_item **at = &sweep->first;
+    while (*at != item)
+        at = &(*at)->next;
+    *at = item->next;
+    if (sweep->last == item) {
+        sweep->last = sweep->first;
+        while (sweep->last && sweep->last->next)
+            sweep->last = sweep->last->next;
+    }
+    sweep->count--;
+    free(item);
+}
+
+static int start(struct sweep *sweep, const struct sweep_item *item)
+{
+    struct broker *broker = sweep->broker;
+    struct job_order order = {.type = PLAN_TYPE_SWEEP, .swept = item->name};
+    char mode[] = "sweep";
+    char *const arguments[] = {mode, NULL};
+    char *const environment[] = {NULL};
+    int spec_fd = -EBADF;
+    struct error error = {0};
+    int r = text_new_uuid(order.id);
+    if (r == 0)
+        r = limits_settle_build(broker, &order.limits, &error);
+    if (r == 0)
+        r = spec_encode("/", arguments, environment, &spec_fd, &error);
+    if (r == 0 && broker->builder_fd < 0)
+        r = -ENOENT;
+    if (r < 0) {
+        (void)fd_close(spec_fd);
+        return r;
+    }
+    job_start(broker, &order, spec_fd);
+    (void)fd_close(spec_fd);
+    return 0;
+}
+
+/* The first that nobody uses; those that are empty go at once. */
+static struct sweep_item *choose(struct sweep *sweep)
+{
+    struct sweep_item *item = sweep->first;
+    while (item) {
+        struct sweep_item *next = item->next;
+        if (job_uses_runtime(sweep->broker, &item->id)) {
+            item = next;
+            continue;
+        }
+        if (unlinkat(sweep->broker->store.fd, item->name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+            return item;
+        drop_item(sweep, item);
+        item = next;
+    }
+    return NULL;
+}
+
+void sweep_next(struct sweep *sweep)
+{
+    if (sweep->current || sweep->broker->shutting_down || sweep->timer.deadline_ns != 0)
+        return;
+    sweep->current = choose(sweep);
+    if (sweep->current && start(sweep, sweep->current) < 0)
+        sweep_over(sweep, /* well= */ false);
+}
+
+void sweep_over(struct sweep *sweep, bool well)
+{
+    struct sweep_item *item = sweep->current;
+    sweep->current = NULL;
+    if (well && unlinkat(sweep->broker->store.fd, item->name, AT_REMOVEDIR) == 0) {
+        store_forget_verified(&sweep->broker->store, &item->id);
+        drop_item(sweep, item);
+        sweep_next(sweep);
+        return;
+    }
+    if (++item->tries >= TRIES_MAX) {
+        log_event(LOG_LEVEL_ERROR, "a directory of the store of runtimes cannot be removed, leaving it", "name",
+                item->name, NULL);
+        drop_item(sweep, item);
+    }
+    loop_arm(sweep->broker->loop, &sweep->timer, RETRY_NS, on_again);
+}
+
+void sweep_done(struct sweep *sweep)
+{
+    if (sweep->broker && sweep->broker->loop)
+        loop_disarm(sweep->broker->loop, &sweep->timer);
+    while (sweep->first)
+        drop_item(sweep, sweep->first);
+}

@@ -1,0 +1,96 @@
+#include "network/bridge.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "network/forwarding.h"
+
+#define SWITCHED " forwarding "
+
+int bridge_find(int socket, const struct bridge_names *names, struct netlink_link *ret_link, struct error *error)
+{
+    struct netlink_link link;
+    int r = netlink_find_link(socket, names->name, &link);
+    if (r == -ENODEV)
+        return r;
+    if (r < 0)
+        return error_errno(error, -r, "look for the bridge '%s'", names->name);
+    size_t length = strlen(names->identity);
+    bool is_marked = strncmp(link.alias, names->identity, length) == 0 &&
+                     (link.alias[length] == ' ' || link.alias[length] == '\0');
+    /* We died between making it and marking it: then it has our address, and is down. */
+    bool is_unmarked = link.alias[0] == '\0' && !(link.flags & IFF_UP) &&
+                       memcmp(link.address, names->address, sizeof(link.address)) == 0;
+    if (strcmp(link.kind, "bridge") != 0 || (!is_marked && !is_unmarked))
+        return error_text(error, EEXIST, "the link '%s' is not of this service", names->name);
+    *ret_link = link;
+    return 0;
+}
+
+int bridge_set_switched(int socket, const struct bridge_names *names, const struct netlink_link *link,
+        const char *switched, struct error *error)
+{
+    char alias[NETLINK_ALIAS_MAX];
+    int length = snprintf(alias, sizeof(alias), "%s" SWITCHED "%s", names->identity, switched);
+    if (length < 0 || (size_t)length >= sizeof(alias))
+        return error_text(error, E2BIG, "the alias of the bridge is too long");
+    if (strcmp(alias, link->alias) == 0)
+        return 0;
+    int r = netlink_set_alias(socket, link->index, alias);
+    return r < 0 ? error_errno(error, -r, "mark the bridge '%s'", names->name) : 0;
+}
+
+const char *bridge_get_switched(const struct bridge_names *names, const struct netlink_link *link)
+{
+    size_t length = strlen(names->identity);
+    return strncmp(link->alias, names->identity, length) == 0 &&
+                           strncmp(link->alias + length, SWITCHED, strlen(SWITCHED)) == 0
+                   ? link->alias + length + strlen(SWITCHED)
+                   : "";
+}
+
+int bridge_make(int socket, const struct bridge_names *names, uint32_t mtu, const char *switched,
+        struct netlink_link *ret_link, struct error *error)
+{
+    struct netlink_link link = {0};
+    int r = netlink_add_bridge(socket, names->name, names->address, mtu);
+    if (r < 0)
+        return error_errno(error, -r, "make the bridge '%s'", names->name);
+    r = netlink_find_link(socket, names->name, &link);
+    if (r < 0)
+        return error_errno(error, -r, "find the bridge '%s'", names->name);
+    r = bridge_set_switched(socket, names, &link, switched, error);
+    if (r < 0) {
+        (void)netlink_delete_link(socket, link.index);
+        return r;
+    }
+    *ret_link = link;
+    return 0;
+}
+
+int bridge_set_up(int socket, const struct netlink_link *link, const struct plan_route *network, struct error *error)
+{
+    int r = forwarding_write("ipv6", link->name, "disable_ipv6", "1");
+    if (r < 0 && r != -ENOENT) /* a kernel without IPv6 */
+        return error_errno(error, -r, "turn IPv6 off for the bridge");
+    r = netlink_add_address(socket, link->index, network->address + 1, network->prefix_length);
+    if (r < 0 && r != -EEXIST)
+        return error_errno(error, -r, "give the bridge its address");
+    r = netlink_set_up(socket, link->index);
+    return r < 0 ? error_errno(error, -r, "set the bridge up") : 0;
+}
+
+int bridge_remove(int socket, const struct bridge_names *names, struct error *error)
+{
+    struct netlink_link link;
+    int r = bridge_find(socket, names, &link, error);
+    if (r == -ENODEV)
+        return 0;
+    if (r == 0)
+        r = netlink_delete_link(socket, link.index);
+    else
+        return r;
+    return r < 0 && r != -ENODEV ? error_errno(error, -r, "remove the bridge '%s'", names->name) : 0;
+}

@@ -1,0 +1,220 @@
+#include "sandbox/layers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "kernel/mount.h"
+#include "sandbox/root_table.h"
+#include "sandbox/sandbox.h"
+
+#define CACHE_PATH "var/cache/apt/archives"
+#define LIST_SIZE_MAX 4096U
+#define PATH_SIZE_MAX 96U
+
+/* What the software of an operating system lies in, and nothing else: /home, /root, /srv, /run, /boot and the rest of
+ * /var start empty (A11). A directory stands behind those that it lies in. */
+static const char *const known[] = {
+        "usr", "etc", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
+        /* what package managers know */
+        "var/lib/apt", "var/lib/dpkg", "var/lib/rpm", "var/lib/rpm-state", "var/lib/dnf", "var/lib/yum",
+        "var/cache/apt", CACHE_PATH, "var/cache/dnf", "var/cache/yum", "var/cache/apk",
+        /* what maintainers' scripts keep there and read again */
+        "var/lib/ucf", "var/lib/pam", "var/lib/alternatives", "var/lib/authselect", "var/lib/selinux",
+        "var/lib/ca-certificates-java", "var/lib/xml-core", "var/lib/sgml-base", "var/lib/emacsen-common",
+        "var/lib/dictionaries-common", "var/lib/doc-base", "var/lib/texmf", "var/lib/ghostscript",
+        "var/cache/debconf", "var/cache/fontconfig", "var/cache/dictionaries-common"};
+
+bool layers_is_cache(const char *path)
+{
+    return strcmp(path, CACHE_PATH) == 0;
+}
+
+bool layers_path_is_in(const char *path, const char *above)
+{
+    size_t length = strlen(above);
+    return strncmp(path, above, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+int layers_attach_disk(const struct sandbox *sandbox, struct error *error)
+{
+    bool is_build = sandbox->plan.type == PLAN_TYPE_BUILD;
+    _cleanup_close_ int place = open(ROOT_DISK_PLACE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (place < 0)
+        return error_errno(error, errno, "open the place of the build's disk");
+    int r = mount_set_attributes(
+            PLAN_FD_WORK, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (is_build ? 0U : MOUNT_ATTR_RDONLY), -EBADF);
+    if (r == 0)
+        r = mount_attach(PLAN_FD_WORK, place);
+    return r < 0 ? error_errno(error, -r, "attach the build's disk") : 0;
+}
+
+static bool is_absent(const struct plan_build *build, const struct stat *status)
+{
+    for (size_t i = 0; i < ELEMENTS(build->absent_inode); i++)
+        if (build->absent_inode[i] != 0 && status->st_ino == build->absent_inode[i] &&
+                status->st_dev == build->absent_device[i])
+            return true;
+    return false;
+}
+
+/* True when the whole directory stays out: the configuration says so, it is the prefix, or others may not enter it. */
+static bool is_hidden(const struct sandbox *sandbox, const char *path, const struct stat *status)
+{
+    const struct plan_build *build = &sandbox->plan.build;
+    if (!(status->st_mode & S_IXOTH) || is_absent(build, status))
+        return true;
+    for (size_t i = 0; i < PLAN_PATHS_MAX && build->hidden[i][0]; i++)
+        if (layers_path_is_in(path, build->hidden[i]))
+            return true;
+    return false;
+}
+
+static bool has_layer(const struct sandbox *sandbox, const char *path)
+{
+    for (unsigned i = 0; i < sandbox->layer_count; i++)
+        if (strcmp(sandbox->layers[i], path) == 0)
+            return true;
+    return false;
+}
+
+static bool is_layer(const struct sandbox *sandbox, const char *name)
+{
+    char path[PATH_SIZE_MAX];
+    struct stat status;
+    if (layers_is_cache(name))
+        return sandbox->plan.has_cache && has_layer(sandbox, "var/cache/apt");
+    (void)snprintf(path, sizeof(path), "/%s", name);
+    return fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
+           !is_hidden(sandbox, path, &status);
+}
+
+int layers_find(struct sandbox *sandbox, struct error *error)
+{
+    _Static_assert(ELEMENTS(known) <= SANDBOX_LAYERS_MAX, "there is no room for all layers");
+    sandbox->layer_count = 0;
+    for (size_t i = 0; i < ELEMENTS(known); i++)
+        if (is_layer(sandbox, known[i]))
+            sandbox->layers[sandbox->layer_count++] = known[i];
+    return sandbox->layer_count > 0 ? 0 : error_text(error, ENOENT, "the host has none of the directories of an OS");
+}
+
+int layers_save(const struct sandbox *sandbox, struct error *error)
+{
+    _cleanup_close_ int fd =
+            open(ROOT_DISK_PLACE "/" LAYERS_LIST, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+    int r = fd < 0 ? -errno : 0;
+    for (unsigned i = 0; r == 0 && i < sandbox->layer_count; i++) {
+        char line[PATH_SIZE_MAX];
+        int length = snprintf(line, sizeof(line), "%s\n", sandbox->layers[i]);
+        r = fd_write_all(fd, line, (size_t)length);
+    }
+    return r < 0 ? error_errno(error, -r, "write the list of layers to the build's disk") : 0;
+}
+
+int layers_load(struct sandbox *sandbox, struct error *error)
+{
+    _cleanup_free_ char *text = NULL;
+    int r = fd_read_file_at(AT_FDCWD, ROOT_DISK_PLACE "/" LAYERS_LIST, LIST_SIZE_MAX, &text, NULL);
+    if (r < 0)
+        return error_errno(error, -r, "read the list of layers from the build's disk");
+    size_t at = 0;
+    sandbox->layer_count = 0;
+    for (char *line = text; *line;) {
+        char *end = strchr(line, '\n');
+        if (!end)
+            return error_text(error, EBADMSG, "the list of layers is cut");
+        *end = '\0';
+        while (at < ELEMENTS(known) && strcmp(known[at], line) != 0)
+            at++;
+        if (at == ELEMENTS(known))
+            return error_text(error, EBADMSG, "the list of layers names '%.60s'", line);
+        sandbox->layers[sandbox->layer_count++] = known[at++];
+        line = end + 1;
+    }
+    return 0;
+}
+
+static void place_of(char path[PATH_SIZE_MAX], const char *part, unsigned number)
+{
+    (void)snprintf(path, PATH_SIZE_MAX, ROOT_DISK_PLACE "/%s/%u", part, number);
+}
+
+static int make_places(unsigned number, struct error *error)
+{
+    static const char *const parts[] = {LAYERS_UPPER, LAYERS_WORKS, LAYERS_LOWER};
+    for (size_t i = 0; i < ELEMENTS(parts); i++) {
+        char path[PATH_SIZE_MAX];
+        place_of(path, parts[i], number);
+        if (mkdir(path, 0755) < 0)
+            return error_errno(error, errno, "make '%s/%u' on the build's disk", parts[i], number);
+    }
+    return 0;
+}
+
+/* The host's directory as a detached mount of its own, without what is mounted in it, the host's ids the job's. */
+static int clone_host(const char *name, struct error *error)
+{
+    char path[PATH_SIZE_MAX];
+    struct statfs space;
+    (void)snprintf(path, sizeof(path), "/%s", name);
+    _cleanup_close_ int fd = mount_clone(AT_FDCWD, path);
+    if (fd < 0)
+        return error_errno(error, -fd, "clone the host's '%s'", path);
+    /* Its propagation is the tree's, which is private. */
+    int r = mount_set_attributes(fd,
+            MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME,
+            PLAN_FD_USERNS);
+    if (r == -EINVAL && fstatfs(fd, &space) == 0)
+        return error_text(error, EINVAL,
+                "the host's '%s' lies on a file system (type %#lx) whose owners cannot be mapped: no builds on this host",
+                path, (unsigned long)space.f_type);
+    if (r < 0)
+        return error_errno(error, -r, "map the owners of the host's '%s'", path);
+    return TAKE_FD(fd);
+}
+
+int layers_attach_lower(const struct sandbox *sandbox, unsigned number, struct error *error)
+{
+    char path[PATH_SIZE_MAX];
+    const char *name = sandbox->layers[number];
+    bool is_build = sandbox->plan.type == PLAN_TYPE_BUILD;
+    bool is_cache = layers_is_cache(name);
+    int r = is_build ? make_places(number, error) : 0;
+    if (r < 0 || (is_cache && !is_build))
+        return r; /* nothing of the downloads is below it when they are collected */
+    _cleanup_close_ int lower = is_cache ? fcntl(PLAN_FD_CACHE, F_DUPFD_CLOEXEC, 0) : clone_host(name, error);
+    if (lower < 0)
+        return is_cache ? error_errno(error, errno, "take the downloads of earlier builds") : lower;
+    place_of(path, LAYERS_LOWER, number);
+    _cleanup_close_ int place = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    r = place < 0 ? -errno : mount_attach(lower, place);
+    return r < 0 ? error_errno(error, -r, "attach what is below '/%s'", name) : 0;
+}
+
+int layers_mount(const struct sandbox *sandbox, unsigned number, bool is_merged, struct error *error)
+{
+    char upper[PATH_SIZE_MAX];
+    char lower[PATH_SIZE_MAX];
+    char work[PATH_SIZE_MAX];
+    char both[2 * PATH_SIZE_MAX];
+    place_of(upper, LAYERS_UPPER, number);
+    place_of(lower, LAYERS_LOWER, number);
+    place_of(work, LAYERS_WORKS, number);
+    (void)snprintf(both, sizeof(both), "%s:%s", upper, lower);
+    /* Each by name: the defaults are the kernel's configuration. With metacopy an upper could hold a file without its
+     * data (A15). Volatile: nothing of a disk is wanted after a crash. */
+    const struct mount_option options[] = {{"source", "overlay"}, {"lowerdir", is_merged ? both : lower},
+            {"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "nofollow"}, {"nfs_export", "off"}, {"xino", "auto"},
+            {is_merged ? NULL : "upperdir", upper}, {"workdir", work}, {"volatile", NULL}, {NULL, NULL}};
+    unsigned read_only = is_merged ? MOUNT_ATTR_RDONLY : 0;
+    int fd = mount_new("overlay", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | read_only);
+    return fd < 0 ? error_errno(error, -fd, "mount an overlay over '/%s'", sandbox->layers[number]) : fd;
+}

@@ -1,0 +1,389 @@
+#include "sandbox/masks.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "sandbox/layers.h"
+#include "sandbox/sandbox.h"
+
+/* No directory of an OS is nested as deep; each level holds two descriptors. */
+#define DEPTH_MAX 100U
+#define ENTRIES_SIZE 32768U
+#define PATH_SIZE_MAX 4096U
+
+/* Read by nobody but root, and holds nothing: locks that package managers take. */
+static const char *const shown[] = {"/etc/.pwd.lock", "/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend",
+        "/var/lib/dpkg/triggers/Lock", "/var/lib/apt/lists/lock", "/var/lib/apt/daily_lock"};
+
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t size;
+    uint8_t type;
+    char name[];
+};
+
+/* One directory on the way down. */
+struct level {
+    const char *name;
+    struct stat status;
+    int lower_fd;
+    int upper_fd;       /* -EBADF: nothing was masked in it yet */
+    bool only_shown;    /* nothing is there but what the configuration shows */
+    char *entries;      /* ENTRIES_SIZE */
+};
+
+struct walk {
+    const struct masks *masks;
+    struct level levels[DEPTH_MAX];
+};
+
+int masks_hide(int upper_fd, const char *name)
+{
+    return mknodat(upper_fd, name, S_IFCHR, makedev(0, 0)) < 0 ? -errno : 0;
+}
+
+int masks_cover(int upper_fd, const char *name, mode_t mode, uid_t uid, gid_t gid)
+{
+    if (mkdirat(upper_fd, name, 0700) < 0)
+        return -errno;
+    _cleanup_close_ int fd = openat(upper_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fchown(fd, uid, gid) < 0 || fchmod(fd, mode & 07777) < 0 ||
+            fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+static int set_times(int fd, const struct stat *status)
+{
+    const struct timespec times[2] = {status->st_atim, status->st_mtim};
+    return futimens(fd, times) < 0 ? -errno : 0;
+}
+
+/* A directory of the upper side as the one below is. */
+static int make_alike(int upper_fd, const char *name, const struct stat *status)
+{
+    bool is_new = mkdirat(upper_fd, name, 0700) == 0;
+    if (!is_new && errno != EEXIST)
+        return -errno;
+    _cleanup_close_ int fd = openat(upper_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOTDIR || errno == ELOOP ? -ENOENT : -errno; /* it is masked */
+    if (is_new && (fchown(fd, status->st_uid, status->st_gid) < 0 || fchmod(fd, status->st_mode & 07777) < 0))
+        return -errno;
+    int r = is_new ? set_times(fd, status) : 0;
+    return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int open_upper(struct walk *walk, unsigned depth)
+{
+    unsigned first = depth;
+    while (walk->levels[first].upper_fd < 0)
+        first--; /* the layer's own directory is open */
+    for (unsigned i = first + 1; i <= depth; i++) {
+        struct level *level = &walk->levels[i];
+        int fd = make_alike(walk->levels[i - 1].upper_fd, level->name, &level->status);
+        if (fd < 0)
+            return fd;
+        level->upper_fd = fd;
+    }
+    return walk->levels[depth].upper_fd;
+}
+
+/* "/usr/lib/x" of the entry @name (may be "") in @level. Cut when it is too long. */
+static void path_of(const struct walk *walk, unsigned depth, const char *name, char path[PATH_SIZE_MAX])
+{
+    size_t used = (size_t)snprintf(path, PATH_SIZE_MAX, "/%s", walk->masks->path);
+    for (unsigned i = 1; i <= depth && used < PATH_SIZE_MAX; i++)
+        used += (size_t)snprintf(path + used, PATH_SIZE_MAX - used, "/%s", walk->levels[i].name);
+    if (*name && used < PATH_SIZE_MAX)
+        (void)snprintf(path + used, PATH_SIZE_MAX - used, "/%s", name);
+}
+
+enum shown { SHOWN_NOT, SHOWN_BELOW, SHOWN_ALL };
+
+/* Asked only of what would be masked: seldom. */
+static enum shown find_shown(const struct walk *walk, unsigned depth, const char *name)
+{
+    char path[PATH_SIZE_MAX];
+    const struct masks_rules *rules = walk->masks->rules;
+    enum shown found = SHOWN_NOT;
+    path_of(walk, depth, name, path);
+    for (size_t i = 0; i < ELEMENTS(shown); i++)
+        if (strcmp(path, shown[i]) == 0)
+            return SHOWN_ALL;
+    for (size_t i = 0; i < PLAN_PATHS_MAX && rules->shown[i]; i++) {
+        if (layers_path_is_in(path, rules->shown[i]))
+            return SHOWN_ALL;
+        if (layers_path_is_in(rules->shown[i], path))
+            found = SHOWN_BELOW;
+    }
+    return found;
+}
+
+static bool is_absent(const struct walk *walk, const struct stat *status)
+{
+    const struct plan_build *build = &walk->masks->sandbox->plan.build;
+    for (size_t i = 0; i < ELEMENTS(build->absent_inode); i++)
+        if (build->absent_inode[i] != 0 && status->st_ino == build->absent_inode[i] &&
+                status->st_dev == build->absent_device[i])
+            return true;
+    return false;
+}
+
+static bool is_hidden(const struct walk *walk, const struct stat *status)
+{
+    const struct masks_rules *rules = walk->masks->rules;
+    for (size_t i = 0; i < rules->hidden_count; i++)
+        if (status->st_ino == rules->hidden_inode[i] && status->st_dev == rules->hidden_device[i])
+            return true;
+    return false;
+}
+
+static int fail(const struct walk *walk, unsigned depth, const char *name, int code, struct error *error)
+{
+    char path[PATH_SIZE_MAX];
+    path_of(walk, depth, name, path);
+    return error_errno(error, code, "prepare the host's '%.120s' for a build", path);
+}
+
+/* Who has no id in the job would be nobody there, and what belongs to it cannot be copied up (A14). */
+static int check_owner(
+        const struct walk *walk, unsigned depth, const char *name, const struct stat *status, struct error *error)
+{
+    char path[PATH_SIZE_MAX];
+    uint32_t base = walk->masks->sandbox->plan.id_base;
+    if (status->st_uid - base < PLAN_RANGE_SIZE && status->st_gid - base < PLAN_RANGE_SIZE)
+        return 0;
+    path_of(walk, depth, name, path);
+    return error_text(error, EOVERFLOW, "the owner or the group of the host's '%.120s' is above %u: no builds on this host",
+            path, PLAN_RANGE_SIZE - 1);
+}
+
+static int cover(struct walk *walk, unsigned depth, const char *name, const struct stat *status, struct error *error)
+{
+    int upper_fd = open_upper(walk, depth);
+    int r = upper_fd < 0 ? upper_fd
+                         : masks_cover(upper_fd, name, status->st_mode, status->st_uid, status->st_gid);
+    return r < 0 ? fail(walk, depth, name, -r, error) : 0;
+}
+
+static int hide(struct walk *walk, unsigned depth, const char *name, struct error *error)
+{
+    int upper_fd = open_upper(walk, depth);
+    int r = upper_fd < 0 ? upper_fd : masks_hide(upper_fd, name);
+    return r < 0 ? fail(walk, depth, name, -r, error) : 0;
+}
+
+static int visit_file(
+        struct walk *walk, unsigned depth, const char *name, const struct stat *status, struct error *error)
+{
+    const struct level *level = &walk->levels[depth];
+    int r = check_owner(walk, depth, name, status, error);
+    if (r < 0 || is_hidden(walk, status))
+        return r < 0 ? r : hide(walk, depth, name, error);
+    /* What a link leads to is asked for there. */
+    if ((S_ISLNK(status->st_mode) || (status->st_mode & S_IROTH)) && !level->only_shown)
+        return 0;
+    return find_shown(walk, depth, name) == SHOWN_ALL ? 0 : hide(walk, depth, name, error);
+}
+
+static int walk_level(struct walk *walk, unsigned depth, struct error *error);
+
+static int visit_directory(struct walk *walk, unsigned depth, const char *name, struct error *error)
+{
+    const struct level *level = &walk->levels[depth];
+    struct stat status;
+    _cleanup_close_ int fd = openat(level->lower_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return fail(walk, depth, name, errno, error);
+    int r = check_owner(walk, depth, name, &status, error);
+    if (r < 0)
+        return r;
+    if (is_absent(walk, &status))
+        return hide(walk, depth, name, error);
+    if (is_hidden(walk, &status))
+        return cover(walk, depth, name, &status, error);
+    bool only_shown = level->only_shown;
+    if (!(status.st_mode & S_IXOTH) || only_shown) {
+        enum shown found = find_shown(walk, depth, name);
+        if (found == SHOWN_NOT)
+            return only_shown ? hide(walk, depth, name, error) : cover(walk, depth, name, &status, error);
+        only_shown = found == SHOWN_BELOW;
+    }
+    if (depth + 1 == DEPTH_MAX)
+        return fail(walk, depth, name, ELOOP, error);
+    struct level *below = &walk->levels[depth + 1];
+    below->name = name;
+    below->status = status;
+    below->lower_fd = fd;
+    below->upper_fd = -EBADF;
+    below->only_shown = only_shown;
+    r = walk_level(walk, depth + 1, error);
+    if (r == 0 && below->upper_fd >= 0)
+        r = set_times(below->upper_fd, &status);
+    below->upper_fd = fd_close(below->upper_fd);
+    return r;
+}
+
+static bool is_own_name(const char *name)
+{
+    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+static int visit(struct walk *walk, unsigned depth, const struct entry *entry, struct error *error)
+{
+    struct stat status;
+    const char *name = entry->name;
+    if (is_own_name(name))
+        return 0;
+    /* Made anew, whatever it is on the host. */
+    if (depth == 0 && strcmp(walk->masks->path, "opt") == 0 && strcmp(name, "joblet") == 0)
+        return 0;
+    if (entry->type == DT_DIR)
+        return visit_directory(walk, depth, name, error);
+    if (fstatat(walk->levels[depth].lower_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        /* The host goes on: it was there a moment ago. */
+        return errno == ENOENT ? 0 : fail(walk, depth, name, errno, error);
+    return S_ISDIR(status.st_mode) ? visit_directory(walk, depth, name, error)
+                                   : visit_file(walk, depth, name, &status, error);
+}
+
+static int walk_level(struct walk *walk, unsigned depth, struct error *error)
+{
+    struct level *level = &walk->levels[depth];
+    if (!level->entries)
+        level->entries = malloc(ENTRIES_SIZE);
+    if (!level->entries)
+        return fail(walk, depth, "", ENOMEM, error);
+    for (;;) {
+        long size = syscall(SYS_getdents64, level->lower_fd, level->entries, ENTRIES_SIZE);
+        if (size <= 0)
+            return size < 0 ? fail(walk, depth, "", errno, error) : 0;
+        for (long at = 0; at < size;) {
+            const struct entry *entry = (const struct entry *)(const void *)(level->entries + at);
+            int r = visit(walk, depth, entry, error);
+            if (r < 0)
+                return r;
+            at += entry->size;
+        }
+    }
+}
+
+int masks_open_parent(const struct masks *masks, const char *path, const char **ret_name)
+{
+    int lower = fcntl(masks->lower_fd, F_DUPFD_CLOEXEC, 0);
+    int upper = fcntl(masks->upper_fd, F_DUPFD_CLOEXEC, 0);
+    int r = lower < 0 || upper < 0 ? -errno : 0;
+    for (const char *slash; r == 0 && (slash = strchr(path, '/')); path = slash + 1) {
+        char name[NAME_MAX + 1];
+        struct stat status;
+        (void)snprintf(name, sizeof(name), "%.*s", (int)(slash - path), path);
+        int below = openat(lower, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        r = below < 0 || fstat(below, &status) < 0 ? -errno : 0;
+        (void)fd_close(lower);
+        lower = below;
+        int next = r < 0 ? -EBADF : make_alike(upper, name, &status);
+        if (r == 0 && next < 0)
+            r = next;
+        (void)fd_close(upper);
+        upper = next;
+    }
+    (void)fd_close(lower);
+    if (r < 0) {
+        (void)fd_close(upper);
+        return r == -ENOTDIR || r == -ELOOP ? -ENOENT : r;
+    }
+    *ret_name = path;
+    return upper;
+}
+
+void masks_restore_times(const struct masks *masks, const char *path, int parent_fd)
+{
+    char parent[PATH_SIZE_MAX];
+    struct stat status;
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    if (fstatat(masks->lower_fd, parent, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        (void)set_times(parent_fd, &status);
+}
+
+static void add_hidden(struct masks_rules *rules, const struct stat *status)
+{
+    rules->hidden_device[rules->hidden_count] = status->st_dev;
+    rules->hidden_inode[rules->hidden_count++] = status->st_ino;
+}
+
+int masks_rules_make(const struct plan_build *build, struct masks_rules *ret_rules, struct error *error)
+{
+    *ret_rules = (struct masks_rules){0};
+    for (size_t i = 0; i < PLAN_PATHS_MAX && build->hidden[i][0]; i++) {
+        struct stat status;
+        const char *path = build->hidden[i];
+        if (lstat(path, &status) < 0) {
+            if (errno == ENOENT || errno == ENOTDIR)
+                continue;
+            return error_errno(error, errno, "look at the host's '%s', which is to be hidden", path);
+        }
+        add_hidden(ret_rules, &status);
+        if (S_ISLNK(status.st_mode) && stat(path, &status) == 0)
+            add_hidden(ret_rules, &status);
+    }
+    for (size_t i = 0, count = 0; i < PLAN_PATHS_MAX && build->shown[i][0]; i++) {
+        char *path = realpath(build->shown[i], NULL);
+        if (path)
+            ret_rules->shown[count++] = path;
+        else if (errno == ENOMEM) {
+            masks_rules_done(ret_rules);
+            return error_errno(error, ENOMEM, "look at the host's '%s'", build->shown[i]);
+        }
+    }
+    return 0;
+}
+
+void masks_rules_done(struct masks_rules *rules)
+{
+    for (size_t i = 0; i < PLAN_PATHS_MAX; i++)
+        free(rules->shown[i]);
+    *rules = (struct masks_rules){0};
+}
+
+int masks_fill(const struct masks *masks, struct error *error)
+{
+    struct walk *walk = calloc(1, sizeof(*walk));
+    if (!walk)
+        return error_errno(error, ENOMEM, "prepare the host's '/%s' for a build", masks->path);
+    walk->masks = masks;
+    struct level *top = &walk->levels[0];
+    top->lower_fd = masks->lower_fd;
+    top->upper_fd = masks->upper_fd;
+    int r = 0;
+    if (fstat(masks->lower_fd, &top->status) < 0)
+        r = fail(walk, 0, "", errno, error);
+    if (r == 0)
+        r = check_owner(walk, 0, "", &top->status, error);
+    if (r == 0)
+        r = walk_level(walk, 0, error);
+    /* As the host's: the overlay shows those of its upper directory. */
+    if (r == 0 && (fchown(masks->upper_fd, top->status.st_uid, top->status.st_gid) < 0 ||
+                          fchmod(masks->upper_fd, top->status.st_mode & 07777) < 0 ||
+                          set_times(masks->upper_fd, &top->status) < 0))
+        r = fail(walk, 0, "", errno, error);
+    for (unsigned i = 0; i < DEPTH_MAX; i++)
+        free(walk->levels[i].entries);
+    free(walk);
+    return r;
+}

@@ -1,0 +1,12 @@
+/* Files of a builder root that are made for it: put into the upper directories beside the masks. */
+#pragma once
+
+struct error;
+struct masks;
+struct sandbox;
+
+/* Puts those that belong into the layer of @masks, which is filled. 0 or -errno with @error. */
+int synthetic_fill(const struct masks *masks, struct error *error);
+/* /opt/joblet as a build sees it, in the directory @opt_fd: its own runtime's directory, and nothing of the host's.
+ * 0 or -errno with @error. */
+int synthetic_make_prefix(const struct sandbox *sandbox, int opt_fd, struct error *error);

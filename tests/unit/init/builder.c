@@ -1,0 +1,127 @@
+#include "builder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "kernel/mount.h"
+
+/* The driver hands its jobs no pointer of ours, and there is one builder. */
+static struct builder *the_builder;
+
+static int new_directory(const struct driver *driver, const char *name)
+{
+    if (mkdirat(driver->root_fd, name, 0755) < 0 ||
+            fchownat(driver->root_fd, name, DRIVER_DISK_BASE, DRIVER_DISK_BASE, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    return openat(driver->root_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void drop_disk(struct builder *builder)
+{
+    if (!builder->has_disk)
+        return;
+    builder->has_disk = false;
+    char path[96];
+    (void)snprintf(path, sizeof(path), "%s/disk", builder->driver->directory);
+    (void)umount2(path, MNT_DETACH);
+    disk_close(&builder->place, &builder->disk);
+}
+
+int builder_renew_disk(struct builder *builder)
+{
+    struct error error = {0};
+    drop_disk(builder);
+    int r = disk_make(&builder->place, &builder->model, &builder->disk, &error);
+    if (r == 0)
+        r = mount_attach(builder->disk.mount_fd, builder->target_fd);
+    if (r < 0) {
+        (void)fprintf(stderr, "builder: a disk: %d %s\n", r, error.text);
+        return -1;
+    }
+    builder->has_disk = true;
+    return 0;
+}
+
+int builder_open(struct builder *builder, const struct driver *driver)
+{
+    struct error error = {0};
+    *builder = (struct builder){.driver = driver};
+    the_builder = builder;
+    builder->program_fd = open("/bin/busybox", O_PATH | O_CLOEXEC);
+    builder->stage_fd = new_directory(driver, "stage");
+    builder->cache_fd = new_directory(driver, "cache");
+    builder->target_fd = new_directory(driver, "disk");
+    if (builder->program_fd < 0 || builder->stage_fd < 0 || builder->cache_fd < 0 || builder->target_fd < 0) {
+        perror("builder");
+        return -1;
+    }
+    int r = disk_place_open(driver->root_fd, &builder->place, &error);
+    if (r == 0)
+        r = template_make(&builder->place, BUILDER_DISK_BYTES, BUILDER_DISK_INODES, 0, &builder->model, &error);
+    if (r < 0) {
+        (void)fprintf(stderr, "builder: %s\n", error.text);
+        return -1;
+    }
+    return builder_renew_disk(builder);
+}
+
+void builder_close(struct builder *builder)
+{
+    drop_disk(builder);
+    template_done(&builder->model);
+    disk_place_close(&builder->place);
+    const int fds[] = {builder->program_fd, builder->stage_fd, builder->cache_fd, builder->target_fd};
+    for (size_t i = 0; i < ELEMENTS(fds); i++)
+        (void)fd_close(fds[i]);
+}
+
+/* A detached tree with the job's owners. */
+static int new_tree(const struct driver *driver, const char *name, bool is_read_only)
+{
+    const uint64_t attributes = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    int fd = mount_clone(driver->root_fd, name);
+    if (fd >= 0)
+        (void)mount_set_attributes(fd, attributes | (is_read_only ? MOUNT_ATTR_RDONLY : 0U), driver->disk_userns_fd);
+    return fd;
+}
+
+static void put_fds(const struct driver *driver, struct driver_job *job, int fds[])
+{
+    const struct builder *builder = the_builder;
+    const struct plan *plan = &job->plan;
+    if (plan->type != PLAN_TYPE_COLLECT)
+        fds[PLAN_FD_ROOT] = fd_close(fds[PLAN_FD_ROOT]);
+    fds[PLAN_FD_PROGRAM] = fcntl(builder->program_fd, F_DUPFD_CLOEXEC, 0);
+    if (plan->work_on_disk)
+        fds[PLAN_FD_WORK] = mount_clone(builder->disk.mount_fd, "");
+    if (plan->type != PLAN_TYPE_BUILD)
+        fds[PLAN_FD_STAGE] = new_tree(driver, "stage", plan->type == PLAN_TYPE_VERIFY);
+    if (plan->has_cache)
+        fds[PLAN_FD_CACHE] = new_tree(driver, "cache", plan->type == PLAN_TYPE_BUILD);
+}
+
+void builder_job_init(struct builder *builder, struct driver_job *job, uint32_t type, char *const arguments[])
+{
+    driver_job_init(builder->driver, job, arguments);
+    struct plan *plan = &job->plan;
+    bool has_disk = type == PLAN_TYPE_BUILD || type == PLAN_TYPE_COLLECT;
+    job->work_dir = "/";
+    job->change_fds = put_fds;
+    job->with_cgroups = builder->driver->has_v1;
+    plan->type = type;
+    plan->command_id = 0;
+    plan->work_on_disk = has_disk;
+    plan->work_bytes = builder->model.bytes;
+    plan->work_inodes = builder->model.inodes;
+    if (!has_disk)
+        return;
+    (void)strcpy(plan->build.name, "ml");
+    (void)strcpy(plan->build.version, "1.0.0");
+    (void)strcpy(plan->build.language, "python");
+}

@@ -1,0 +1,30 @@
+/* What the sandboxes that are not standard need beside the driver: a disk, a program, a tree to work on. The program is
+ * the host's static busybox, and a job's arguments are its. Root only. */
+#pragma once
+
+#include "driver.h"
+#include "scratch/disk.h"
+
+#define BUILDER_DISK_BYTES (256ULL << 20)
+#define BUILDER_DISK_INODES 40000ULL
+
+struct builder {
+    const struct driver *driver;
+    int program_fd;
+    int stage_fd; /* a directory of the driver's, owned by its range on disk */
+    int cache_fd;
+    int target_fd;
+    struct disk_place place;
+    struct disk_template model;
+    struct disk disk;
+    bool has_disk;
+};
+
+/* Prints and returns -1 when it cannot. */
+int builder_open(struct builder *builder, const struct driver *driver);
+void builder_close(struct builder *builder);
+/* A new, empty disk, instead of the one that was there. 0 or -1. */
+int builder_renew_disk(struct builder *builder);
+
+/* As driver_job_init, for a sandbox of @type (enum plan_type) with the builder's disk, program and trees. */
+void builder_job_init(struct builder *builder, struct driver_job *job, uint32_t type, char *const arguments[]);
