@@ -7,10 +7,15 @@
 #include "api/logs.h"
 #include "config/settings.h"
 #include "grpc/server.h"
+#include "runtime/list.h"
 #include "state/state.h"
 
+struct build;
 struct durable;
 struct monitor;
+struct store;
+struct task;
+struct verification;
 
 struct api {
     uv_loop_t loop;
@@ -21,11 +26,17 @@ struct api {
     struct durable *durable;
     struct grpc_server *server;
     struct monitor *monitor;
-    int jobs_fd;        /* PREFIX/state/jobs */
-    uint32_t jobs_max;  /* how many joblet can run at the same time */
-    uint32_t jobs_live; /* accepted and not released yet */
-    uint32_t looks;     /* look.h: on their way */
-    bool serving;       /* calls are answered */
+    int jobs_fd;                             /* PREFIX/state/jobs */
+    uint32_t jobs_max;                       /* how many joblet can run at the same time */
+    uint32_t jobs_live;                      /* accepted and not released yet */
+    struct task *tasks;                      /* task.h: all */
+    void (*builds_stopped)(struct api *api); /* called when no build and no task is left, if set */
+    struct build *builds;                    /* builds.h: all, the oldest first */
+    struct verification *verifications;      /* verify.h: all */
+    struct store *store;
+    struct runtime_list build_environment; /* what the configuration gives to builds: holds secrets */
+    uint32_t looks;                        /* look.h: on their way */
+    bool serving;                          /* calls are answered */
     bool shutting_down;
     void (*drained)(struct api *api); /* called when jobs_live becomes 0, if set */
     int exit_status;

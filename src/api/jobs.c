@@ -1,11 +1,14 @@
 #include "api/jobs.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/live.h"
 #include "api/reply.h"
+#include "api/task.h"
 #include "api/view.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -31,6 +34,8 @@ void jobs_on_view(struct api *api, const struct channel_job_view *view)
 
 void jobs_on_ended(struct api *api, const struct channel_job_ended *ended)
 {
+    if (task_on_ended(api, ended))
+        return;
     struct state_job *job = state_find(api->state, ended->record.job_id);
     if (!job) {
         forget_unknown(api, ended->record.job_id);
@@ -63,14 +68,52 @@ static void start_failed(struct live *live, const struct error *error)
     live_end(live, &record, 0, 0);
 }
 
+/* The runtime of a job's row, "NAME@VERSION", as the channel has it. */
+static void runtime_names(const char *runtime, char ret_name[PLAN_NAME_MAX], char ret_version[PLAN_VERSION_TEXT_MAX])
+{
+    size_t length = strcspn(runtime, "@");
+    memset(ret_name, 0, PLAN_NAME_MAX);
+    memset(ret_version, 0, PLAN_VERSION_TEXT_MAX);
+    (void)snprintf(ret_name, PLAN_NAME_MAX, "%.*s", (int)length, runtime);
+    if (runtime[length])
+        (void)snprintf(ret_version, PLAN_VERSION_TEXT_MAX, "%s", runtime + length + 1);
+}
+
+static void ask_for_start(struct live *live);
+
+static void on_verified(struct verify_waiter *waiter, const struct error *error)
+{
+    struct live *live = waiter->user;
+    if (error)
+        start_failed(live, error);
+    else
+        ask_for_start(live);
+}
+
+/* The first start with a runtime since joblet began: its tree is held against its manifest before. True when the start
+ * is asked for again after that. */
+static bool verify_first(struct live *live, const struct error *error)
+{
+    char name[PLAN_NAME_MAX];
+    char version[PLAN_VERSION_TEXT_MAX];
+    if (error->code != EKEYREJECTED || live->verified || !*live->job->runtime)
+        return false;
+    live->verified = true;
+    runtime_names(live->job->runtime, name, version);
+    live->verification = (struct verify_waiter){.done = on_verified, .user = live};
+    return verify_runtime(live->api, name, version, &live->verification) == 0;
+}
+
 static void on_started(const struct channel_received *received, void *user)
 {
     struct live *live = user;
     const struct channel_start_reply *reply = (const void *)received->bytes;
     if (reply->error.code) {
-        start_failed(live, &reply->error);
+        if (!verify_first(live, &reply->error))
+            start_failed(live, &reply->error);
         return;
     }
+    live->spec_fd = fd_close(live->spec_fd);
     struct state_job *job = live->job;
     struct state_progress progress = *state_job_latest(job);
     progress.status = STATE_STATUS_RUNNING;
@@ -95,6 +138,32 @@ static void on_started(const struct channel_received *received, void *user)
         live_stop_signals(live);
 }
 
+static void ask_for_start(struct live *live)
+{
+    const struct state_job *job = live->job;
+    struct channel_job_start message = {
+            .header = {.operation = CHANNEL_JOB_START, .size = sizeof(message)},
+            .limits = {.memory_bytes = job->memory_bytes,
+                    .timeout_ns = job->timeout_ns,
+                    .cpu_percent = job->cpu_percent,
+                    .processes = job->processes,
+                    .io_bps = job->io_bps,
+                    .open_files = job->open_files,
+                    .cpus = job->cpus},
+    };
+    memcpy(message.job_id, job->id, sizeof(message.job_id));
+    runtime_names(job->runtime, message.runtime.name, message.runtime.version);
+    /* With a runtime it may have to be asked for twice. */
+    int spec_fd = *job->runtime ? fcntl(live->spec_fd, F_DUPFD_CLOEXEC, 0) : TAKE_FD(live->spec_fd);
+    int r = spec_fd < 0 ? -EMFILE : link_request(live->api->link, &message, spec_fd, on_started, live);
+    if (r < 0) {
+        struct error failure;
+        (void)error_errno(&failure, -r, "ask for the start");
+        failure.stage = 0;
+        start_failed(live, &failure);
+    }
+}
+
 static void on_inserted(const struct error *error, struct state_job *job, void *user)
 {
     struct live *live = user;
@@ -110,24 +179,7 @@ static void on_inserted(const struct error *error, struct state_job *job, void *
     live->stored = true;
     if (live->stop_wanted)
         (void)live_stop(live);
-    struct channel_job_start message = {
-            .header = {.operation = CHANNEL_JOB_START, .size = sizeof(message)},
-            .limits = {.memory_bytes = job->memory_bytes,
-                    .timeout_ns = job->timeout_ns,
-                    .cpu_percent = job->cpu_percent,
-                    .processes = job->processes,
-                    .io_bps = job->io_bps,
-                    .open_files = job->open_files,
-                    .cpus = job->cpus},
-    };
-    memcpy(message.job_id, job->id, sizeof(message.job_id));
-    int r = link_request(live->api->link, &message, TAKE_FD(live->spec_fd), on_started, live);
-    if (r < 0) {
-        struct error failure;
-        (void)error_errno(&failure, -r, "ask for the start");
-        failure.stage = 0;
-        start_failed(live, &failure);
-    }
+    ask_for_start(live);
 }
 
 void jobs_run(struct api *api, struct request *request, struct grpc_call *call)

@@ -44,6 +44,11 @@ static const size_t reply_sizes[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_JOB_RELEASE] = sizeof(struct channel_reply),
         [CHANNEL_JOB_REMOVE] = sizeof(struct channel_reply),
         [CHANNEL_JOB_LOOK] = sizeof(struct channel_look_reply),
+        [CHANNEL_BUILD_START] = sizeof(struct channel_start_reply),
+        [CHANNEL_TOOL_START] = sizeof(struct channel_start_reply),
+        [CHANNEL_BUILD_PUBLISH] = sizeof(struct channel_reply),
+        [CHANNEL_RUNTIME_REMOVE] = sizeof(struct channel_reply),
+        [CHANNEL_HOST_STATE] = sizeof(struct channel_host_reply),
 };
 
 static void queue_init(struct queue *queue)

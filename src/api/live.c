@@ -52,6 +52,7 @@ void live_free(struct live *live)
 {
     struct api *api = live->api;
     api->jobs_live--;
+    verify_forget(api, &live->verification);
     live->job->user = NULL;
     live->spec_fd = fd_close(live->spec_fd);
     free(live->view);
@@ -159,6 +160,10 @@ static void start_failed_finish(struct live *live)
     const struct error *failure = &live->failure;
     if (failure->code == EAGAIN)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "job %s was not started: %s", live->job->uuid, failure->text);
+    else if (failure->code == EKEYREJECTED) /* a runtime that is not as it was built */
+        grpc_call_finish(call, GRPC_FAILED_PRECONDITION, "job %s was not started: %s", live->job->uuid, failure->text);
+    else if (failure->code == ENOENT && *live->job->runtime) /* removed meanwhile */
+        grpc_call_finish(call, GRPC_NOT_FOUND, "job %s was not started: %s", live->job->uuid, failure->text);
     else if (failure->code == EOPNOTSUPP &&
              failure->stage == PLAN_STAGE_CGROUP) /* a limit that this host cannot keep */
         grpc_call_finish(call, GRPC_FAILED_PRECONDITION, "job %s was not started: %s", live->job->uuid, failure->text);

@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/durable.h"
+#include "api/verify.h"
 #include "plan/record.h"
 
 struct deleting;
@@ -13,7 +14,7 @@ struct waiter;
 struct live {
     struct api *api;
     struct state_job *job;      /* job->user points back */
-    int spec_fd;                /* until the start is asked for */
+    int spec_fd;                /* until it is started */
     struct grpc_call *run_call; /* RunJob that waits, or NULL */
     struct waiter *stoppers;    /* StopJob calls that wait */
     struct deleting *deleting;  /* asked for between the end and the release, or NULL */
@@ -26,6 +27,8 @@ struct live {
     bool ending;      /* the end is being stored */
     uint8_t *view;    /* what the kernel said before the command ran, packed (view.h), or NULL */
     size_t view_size;
+    bool verified; /* its runtime was, for it */
+    struct verify_waiter verification;
     struct error failure;      /* why the start failed; code = 0: it did not */
     struct state_progress end; /* while ending */
     struct durable_item log;   /* while ending */

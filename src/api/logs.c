@@ -57,7 +57,7 @@ static void follower_unlink(struct logs_follower *follower)
     follower->next = NULL;
 }
 
-static void unwatch(struct logs *logs, struct logs_followed *followed)
+void logs_unwatch(struct logs *logs, struct logs_followed *followed)
 {
     if (!followed->watched)
         return;
@@ -76,7 +76,7 @@ static void follower_free(struct logs_follower *follower)
     struct logs *logs = follower->logs;
     follower_unlink(follower);
     if (follower->followed && !follower->followed->followers)
-        unwatch(logs, follower->followed);
+        logs_unwatch(logs, follower->followed);
     (void)fd_close(follower->log_fd);
     (void)fd_close(follower->index_fd);
     free(follower);
@@ -101,11 +101,11 @@ static void follower_on_cancel(struct grpc_call *call)
     follower_free(grpc_call_user(call));
 }
 
-static int open_regular(int jobs_fd, const char *uuid, const char *name)
+int logs_open(const struct logs *logs, const char *uuid, const char *name)
 {
     char path[TEXT_UUID_MAX + 16];
     (void)snprintf(path, sizeof(path), "%s/%s", uuid, name);
-    _cleanup_close_ int fd = openat(jobs_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    _cleanup_close_ int fd = openat(logs->jobs_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat status;
     if (fd < 0 || fstat(fd, &status) < 0)
         return -errno;
@@ -115,10 +115,10 @@ static int open_regular(int jobs_fd, const char *uuid, const char *name)
 /* 0, also when there is no log: then there is nothing to read. */
 static int follower_open(struct logs_follower *follower, const char *uuid)
 {
-    follower->log_fd = open_regular(follower->logs->jobs_fd, uuid, "log");
+    follower->log_fd = logs_open(follower->logs, uuid, "log");
     if (follower->log_fd < 0)
         return follower->log_fd == -ENOENT ? 0 : follower->log_fd;
-    follower->index_fd = open_regular(follower->logs->jobs_fd, uuid, "log.index");
+    follower->index_fd = logs_open(follower->logs, uuid, "log.index");
     if (follower->index_fd < 0 && follower->index_fd != -ENOENT)
         return follower->index_fd;
     joblog_reader_init(&follower->reader, follower->log_fd, follower->index_fd);
@@ -208,15 +208,18 @@ static void logs_on_event(uv_poll_t *poll, int status, int events)
             struct logs_followed *next;
             for (struct logs_followed *one = logs->watched; one; one = next) {
                 next = one->next;
-                if (one->watch == event->wd || (event->mask & IN_Q_OVERFLOW))
+                if (one->watch != event->wd && !(event->mask & IN_Q_OVERFLOW))
+                    continue;
+                if (one->changed)
+                    one->changed(one);
+                else
                     pump_all(one);
             }
         }
     }
 }
 
-/* -errno when the kernel has no watch left. */
-static int watch(struct logs *logs, struct logs_followed *followed)
+int logs_watch(struct logs *logs, struct logs_followed *followed)
 {
     if (followed->watched)
         return 0;
@@ -270,7 +273,7 @@ static int follower_begin(struct logs_follower *follower, const char *uuid)
 {
     int r = follower_open(follower, uuid);
     if (r == 0 && follower->followed && follower->open)
-        r = watch(follower->logs, follower->followed);
+        r = logs_watch(follower->logs, follower->followed);
     return r;
 }
 
@@ -320,7 +323,7 @@ void logs_started(struct logs *logs, struct logs_followed *followed)
 
 void logs_ended(struct logs *logs, struct logs_followed *followed)
 {
-    unwatch(logs, followed);
+    logs_unwatch(logs, followed);
     while (followed->followers) {
         struct logs_follower *follower = followed->followers;
         followed->followers = follower->next;

@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/builds.h"
 #include "api/confine.h"
 #include "api/durable.h"
 #include "api/jobs.h"
 #include "api/reconcile.h"
 #include "api/service.h"
+#include "api/store.h"
 #include "api/world.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -48,6 +50,16 @@ static void close_server(struct api *unused)
         uv_stop(&api.loop);
 }
 
+/* Builds do not outlive their server: nobody would be told of their end. */
+static void on_builds_stopped(struct api *unused)
+{
+    (void)unused;
+    if (api.settings.on_shutdown_stop)
+        jobs_stop_all(&api, close_server);
+    else
+        close_server(&api);
+}
+
 static void begin_shutdown(void *user)
 {
     (void)user;
@@ -55,10 +67,7 @@ static void begin_shutdown(void *user)
         return;
     api.shutting_down = true;
     log_event(LOG_LEVEL_INFO, "shutting down", "jobs", api.settings.on_shutdown_stop ? "stop" : "keep", NULL);
-    if (api.settings.on_shutdown_stop)
-        jobs_stop_all(&api, close_server);
-    else
-        close_server(&api);
+    builds_stop_all(&api, on_builds_stopped);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -206,15 +215,18 @@ static int serve(struct error *error)
     if (r < 0)
         return r;
     api.settings = world.settings;
+    api.build_environment = world.build_environment;
     api.jobs_fd = SETTINGS_FD_JOBS;
     log_open("joblet-api", (enum log_level)api.settings.log_level, (enum log_format)api.settings.log_format);
     r = confine_identity(error);
     if (r == 0)
         r = prepare_process(error);
     if (r == 0)
-        r = confine_files(SETTINGS_FD_DATABASE, SETTINGS_FD_JOBS, error);
+        r = confine_files(SETTINGS_FD_DATABASE, SETTINGS_FD_JOBS, SETTINGS_FD_RUNTIMES, error);
     if (r == 0)
         r = state_open(api.settings.database_path, &api.state, error);
+    if (r == 0)
+        r = store_new(SETTINGS_FD_RUNTIMES, &api.store, error);
     if (r == 0)
         r = state_start(api.state, error);
     if (r == 0 && (r = uv_loop_init(&api.loop)) < 0)

@@ -10,6 +10,7 @@
 #include "api/live.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "plan/plan.h"
 
 /* A start takes milliseconds; one that another joblet-api had asked for is waited for, this often. */
 #define STARTING_MS 20U
@@ -71,7 +72,9 @@ static void reconcile_job(struct api *api, const struct channel_job_reply *reply
     if (!job) {
         char uuid[TEXT_UUID_MAX];
         text_format_uuid(reply->job_id, uuid);
-        log_event(LOG_LEVEL_WARN, "a job runs that is not in the job table, killing it", "job", uuid, NULL);
+        /* Builds and our own programs are never in it: who waited for them went with an earlier joblet-api. */
+        log_event(LOG_LEVEL_WARN, "a job runs that is not in the job table, killing it", "job", uuid, "type",
+                plan_type_name(reply->type), NULL);
         if (reply->phase != CHANNEL_JOB_ENDED)
             (void)link_job_signal(api->link, reply->job_id, CHANNEL_SIGNAL_KILL, NULL, NULL);
         return;

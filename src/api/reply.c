@@ -100,7 +100,7 @@ static void out_map_entry(struct out *out, unsigned number, const char *key, siz
 /* The numbers of one message's fields; 0 = it has none. */
 struct fields {
     unsigned uuid, command, args, max_cpu, cpu_cores, max_memory, max_io_bps, status, start_time, end_time, exit_code,
-            environment, secrets, node_id, timeout, network, work_dir;
+            environment, secrets, node_id, timeout, network, work_dir, runtime;
 };
 static const struct fields fields_job = {.uuid = 1,
         .command = 3,
@@ -113,6 +113,7 @@ static const struct fields fields_job = {.uuid = 1,
         .start_time = 10,
         .end_time = 11,
         .exit_code = 12,
+        .runtime = 14,
         .environment = 15,
         .secrets = 16,
         .node_id = 20,
@@ -131,6 +132,7 @@ static const struct fields fields_status = {.uuid = 1,
         .environment = 14,
         .secrets = 15,
         .network = 16,
+        .runtime = 18,
         .work_dir = 19,
         .node_id = 26,
         .timeout = 27};
@@ -185,6 +187,7 @@ static void out_job(struct out *out, const struct fields *fields, const struct s
     for (const char *text = NULL; (text = state_texts_next(&job->secret_names, text));)
         out_map_entry(out, fields->secrets, text, strlen(text), "***");
     out_text(out, fields->network, job->network);
+    out_text(out, fields->runtime, job->runtime);
     out_text(out, fields->work_dir, job->work_dir);
     out_text(out, fields->node_id, job->node_id);
     out_text(out, fields->timeout, job->timeout_text);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +43,6 @@ static int check_offered(const Joblet__RunJobRequest *message, struct error *err
         const char *value;
     } texts[] = {
             {"schedule", message->schedule},
-            {"runtime", message->runtime},
             {"network", strcmp(message->network, "none") == 0 ? "" : message->network},
             {"volumes", message->n_volumes ? message->volumes[0] : ""},
             {"uploads", message->n_uploads ? message->uploads[0]->path : ""},
@@ -131,7 +131,7 @@ struct variable {
     unsigned rank; /* of two with one name the higher counts; in one map the later, as protobuf says */
     size_t order;
 };
-enum { RANK_DEFAULT, RANK_CLIENT, RANK_SECRET };
+enum { RANK_DEFAULT, RANK_CLIENT, RANK_SECRET, RANK_RUNTIME, RANK_SERVICE };
 
 static int variable_compare(const void *a, const void *b)
 {
@@ -151,7 +151,7 @@ static int check_variable(const struct variable *variable, struct error *error)
     const char *name = variable->name;
     if (!text_is_environment_name(name))
         return error_text(error, EINVAL, "invalid environment variable name '%.80s'", name);
-    if (name_is_reserved(name))
+    if (name_is_reserved(name) && variable->rank != RANK_SERVICE)
         return error_text(error, EINVAL, "environment variable '%.80s' is reserved", name);
     if (strlen(variable->value) > REQUEST_VALUE_MAX)
         return error_text(error, EINVAL, "environment variable '%.80s' is too long: %zu bytes, at most %u", name,
@@ -181,6 +181,25 @@ static int store_variable(const struct variable *variable, struct request *reque
     return 0;
 }
 
+/* What the runtime says, one "NAME=VALUE" each. The names are copied, because they end before the value. */
+struct runtime_variables {
+    char **names;
+    size_t count;
+    char *path; /* PATH_PREPEND, and room for the path behind it */
+};
+
+static void runtime_variables_done(struct runtime_variables *variables)
+{
+    for (size_t i = 0; variables->names && i < variables->count; i++)
+        free(variables->names[i]);
+    free(variables->names);
+    free(variables->path);
+}
+
+#define PATH_PREPEND "PATH_PREPEND"
+/* Defaults, JOB_RUNTIME, the path. */
+#define FURTHER_VARIABLES 6U
+
 /* All variables of the request in one array, with the defaults. */
 static size_t collect_variables(
         const Joblet__RunJobRequest *message, const struct state_job *job, struct variable *variables)
@@ -200,18 +219,56 @@ static size_t collect_variables(
     for (size_t i = 0; i < message->n_secret_environment; i++, count++)
         variables[count] = (struct variable){
                 message->secret_environment[i]->key, message->secret_environment[i]->value, RANK_SECRET, count};
+    if (*job->runtime)
+        variables[count++] = (struct variable){"JOB_RUNTIME", job->runtime, RANK_SERVICE, count};
     return count;
 }
 
-static int read_environment(const Joblet__RunJobRequest *message, struct request *request, struct error *error)
+/* What would be PATH: of several the one that counts. */
+static const char *find_path(const struct variable *variables, size_t count)
 {
-    size_t asked = message->n_environment + message->n_secret_environment;
-    if (asked > REQUEST_COUNT_MAX)
-        return error_text(error, EINVAL, "too many environment variables: %zu, at most %u", asked, REQUEST_COUNT_MAX);
-    _cleanup_free_ struct variable *variables = calloc(asked + 4, sizeof(*variables));
-    if (!variables)
-        return error_text(error, ENOMEM, "no memory");
-    size_t count = collect_variables(message, request->job, variables);
+    const struct variable *found = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(variables[i].name, "PATH") == 0 && (!found || variable_compare(&variables[i], found) > 0))
+            found = &variables[i];
+    return found ? found->value : "";
+}
+
+/* The runtime's variables after the others. PATH_PREPEND is none: it is put before the path. */
+static int collect_runtime(const struct runtime_description *runtime, struct runtime_variables *own,
+        struct variable *variables, size_t *count)
+{
+    const struct runtime_list *environment = &runtime->environment;
+    const char *prepend = NULL;
+    own->names = calloc(environment->count + 1, sizeof(char *));
+    if (!own->names)
+        return -ENOMEM;
+    for (; own->count < environment->count; own->count++) {
+        const char *text = environment->items[own->count];
+        size_t length = strcspn(text, "=");
+        char *name = own->names[own->count] = strndup(text, length);
+        if (!name)
+            return -ENOMEM;
+        if (strcmp(name, PATH_PREPEND) == 0)
+            prepend = text + length + 1;
+        else
+            variables[*count] = (struct variable){name, text + length + 1, RANK_RUNTIME, *count}, ++*count;
+    }
+    if (!prepend || !*prepend)
+        return 0;
+    const char *path = find_path(variables, *count);
+    if (asprintf(&own->path, "%s%s%s", prepend, *path ? ":" : "", path) < 0) {
+        own->path = NULL;
+        return -ENOMEM;
+    }
+    variables[*count] = (struct variable){"PATH", own->path, RANK_SERVICE, *count};
+    ++*count;
+    return 0;
+}
+
+/* Checks all, and stores of those with one name the one that counts. */
+static int store_variables(struct variable *variables, size_t count, struct request *request, struct error *error)
+{
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         int r = check_variable(&variables[i], error);
@@ -235,6 +292,32 @@ static int read_environment(const Joblet__RunJobRequest *message, struct request
             return r;
     }
     return 0;
+}
+
+static int read_environment(const Joblet__RunJobRequest *message, const struct runtime_description *runtime,
+        struct request *request, struct error *error)
+{
+    size_t asked = message->n_environment + message->n_secret_environment;
+    if (asked > REQUEST_COUNT_MAX)
+        return error_text(error, EINVAL, "too many environment variables: %zu, at most %u", asked, REQUEST_COUNT_MAX);
+    size_t room = asked + FURTHER_VARIABLES + (runtime ? runtime->environment.count : 0);
+    _cleanup_free_ struct variable *variables = calloc(room, sizeof(*variables));
+    _cleanup_(runtime_variables_done) struct runtime_variables own = {0};
+    if (!variables)
+        return error_text(error, ENOMEM, "no memory");
+    size_t count = collect_variables(message, request->job, variables);
+    int r = runtime ? collect_runtime(runtime, &own, variables, &count) : 0;
+    return r < 0 ? error_text(error, -r, "no memory") : store_variables(variables, count, request, error);
+}
+
+/* "NAME@VERSION": the one that was meant when it was asked for. */
+static int read_runtime(const struct runtime_description *runtime, struct state_job *job)
+{
+    int r = runtime ? asprintf(&job->runtime, "%s@%s", runtime->name, runtime->version)
+                    : ((job->runtime = strdup("")) ? 0 : -1);
+    if (r < 0)
+        job->runtime = NULL;
+    return job->runtime ? 0 : -ENOMEM;
 }
 
 static int read_limits(const Joblet__RunJobRequest *message, const struct settings *settings, struct state_job *job,
@@ -310,8 +393,8 @@ static int read_timeout(const char *text, const struct settings *settings, struc
     return job->timeout_text ? 0 : error_text(error, ENOMEM, "no memory");
 }
 
-static int request_fill(const Joblet__RunJobRequest *message, const struct settings *settings, struct request *request,
-        struct error *error)
+static int request_fill(const Joblet__RunJobRequest *message, const struct settings *settings,
+        const struct runtime_description *runtime, struct request *request, struct error *error)
 {
     struct state_job *job = request->job;
     int r = read_arguments(message, job, error);
@@ -326,7 +409,9 @@ static int request_fill(const Joblet__RunJobRequest *message, const struct setti
     if (r == 0)
         r = read_work_dir(message->work_dir, job, error);
     if (r == 0)
-        r = read_environment(message, request, error);
+        r = read_runtime(runtime, job);
+    if (r == 0)
+        r = read_environment(message, runtime, request, error);
     if (r == 0 && !(job->network = strdup(message->network)))
         r = -ENOMEM;
     if (r == -ENOMEM)
@@ -334,15 +419,15 @@ static int request_fill(const Joblet__RunJobRequest *message, const struct setti
     return r;
 }
 
-int request_read(const Joblet__RunJobRequest *message, const struct settings *settings, struct request *ret_request,
-        struct error *error)
+int request_read(const Joblet__RunJobRequest *message, const struct settings *settings,
+        const struct runtime_description *runtime, struct request *ret_request, struct error *error)
 {
     struct request request = {.spec_fd = -EBADF};
     int r = state_job_new(&request.job);
     if (r < 0)
         return error_errno(error, -r, "new job");
     request.job->accepted_unix_ns = text_now_unix_ns();
-    r = request_fill(message, settings, &request, error);
+    r = request_fill(message, settings, runtime, &request, error);
     if (r < 0) {
         request_done(&request);
         return r;

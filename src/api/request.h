@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "config/settings.h"
 #include "joblet.pb-c.h"
+#include "runtime/description.h"
 #include "state/job.h"
 
 /* The kernel refuses one argument above 128 KiB and all of them above 2 MiB (with an 8 MiB stack): better said here. */
@@ -22,9 +23,10 @@ struct request {
     struct state_texts environment;
 };
 
-/* 0; -EINVAL for what is wrong, -EOPNOTSUPP for what is not offered, with @error naming the field; -ENOMEM. */
-int request_read(const Joblet__RunJobRequest *message, const struct settings *settings, struct request *ret_request,
-        struct error *error);
+/* @runtime: what message->runtime means, borrowed; NULL when it is empty. 0; -EINVAL for what is wrong, -EOPNOTSUPP for
+ * what is not offered, with @error naming the field; -ENOMEM. */
+int request_read(const Joblet__RunJobRequest *message, const struct settings *settings,
+        const struct runtime_description *runtime, struct request *ret_request, struct error *error);
 /* Makes the spec. 0 or -errno with @error. */
 int request_seal(struct request *request, struct error *error);
 void request_done(struct request *request);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/builds.h"
 #include "api/deletion.h"
 #include "api/jobs.h"
 #include "api/look.h"
@@ -11,9 +12,11 @@
 #include "api/request.h"
 #include "api/roles.h"
 #include "api/runtimes.h"
+#include "api/store.h"
 #include "api/wire.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "runtime/reference.h"
 #ifdef HAVE_MONITOR
 #include "monitor/monitor.h"
 #endif
@@ -22,7 +25,7 @@
  * are its own issuer's words. */
 #define UNITS_MAX 16
 
-static enum role call_role(const struct grpc_call *call)
+enum role service_role(const struct grpc_call *call)
 {
     const char *units[UNITS_MAX];
     return role_from_units(units, grpc_call_peer_units(call, units, UNITS_MAX));
@@ -32,7 +35,7 @@ int service_authorize(struct grpc_call *call, const char *path, char *ret_messag
 {
     (void)user;
     struct error error;
-    enum role role = call_role(call);
+    enum role role = service_role(call);
     if (role_permit(role, path, &error) == 0)
         return GRPC_OK;
     log_event(LOG_LEVEL_WARN, "call refused", "who", grpc_call_peer_name(call), "role", role_name(role), "method", path,
@@ -67,6 +70,24 @@ static void message_donep(ProtobufCMessage **message)
         protobuf_c_message_free_unpacked(*message, NULL);
 }
 
+/* NULL in @ret_runtime when none is asked for. 0; -EINVAL, -ENOENT with @error. */
+static int find_runtime(
+        struct api *api, const char *text, const struct runtime_description **ret_runtime, struct error *error)
+{
+    struct runtime_reference reference;
+    const struct store_runtime *runtime = NULL;
+    if (!*text)
+        return 0;
+    int r = runtime_reference_parse(text, &reference, error);
+    if (r == 0)
+        r = store_resolve(api->store, &reference, &runtime, error);
+    if (r == 0 && !runtime)
+        r = error_text(error, ENOENT, "runtime not found: %.128s", text);
+    if (r == 0)
+        *ret_runtime = runtime->description;
+    return r;
+}
+
 static void handle_run_job(struct grpc_call *call, const uint8_t *bytes, size_t size, void *user)
 {
     struct api *api = user;
@@ -77,8 +98,12 @@ static void handle_run_job(struct grpc_call *call, const uint8_t *bytes, size_t 
         grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "%s", error.text);
         return;
     }
+    const Joblet__RunJobRequest *asked = (const void *)message;
+    const struct runtime_description *runtime = NULL;
     struct request request;
-    int r = request_read((const Joblet__RunJobRequest *)(const void *)message, &api->settings, &request, &error);
+    int r = find_runtime(api, asked->runtime, &runtime, &error);
+    if (r == 0)
+        r = request_read(asked, &api->settings, runtime, &request, &error);
     if (r < 0) {
         finish_error(call, r, &error);
         return;
@@ -86,7 +111,7 @@ static void handle_run_job(struct grpc_call *call, const uint8_t *bytes, size_t 
     r = request_seal(&request, &error);
     struct state_job *job = request.job;
     job->owner = strdup(grpc_call_peer_name(call));
-    job->role = strdup(role_name(call_role(call)));
+    job->role = strdup(role_name(service_role(call)));
     job->node_id = strdup(api->settings.node_id);
     if (r == 0 && (!job->owner || !job->role || !job->node_id))
         r = error_text(&error, ENOMEM, "no memory");
@@ -202,6 +227,11 @@ static const struct grpc_method methods[] = {
         {"/joblet.JobService/ListJobs", handle_list_jobs},
         {"/joblet.MonitoringService/GetSystemStatus", handle_get_system_status},
         {"/joblet.RuntimeService/ValidateRuntimeYAML", runtimes_validate},
+        {"/joblet.RuntimeService/ListRuntimes", runtimes_list},
+        {"/joblet.RuntimeService/GetRuntimeInfo", runtimes_info},
+        {"/joblet.RuntimeService/TestRuntime", runtimes_test},
+        {"/joblet.RuntimeService/RemoveRuntime", runtimes_remove},
+        {"/joblet.RuntimeService/BuildRuntime", builds_handle},
         /* Known, so that a role is refused first, and not there yet. */
         {"/joblet.JobService/CancelJob", NULL},
         {"/joblet.JobService/StreamJobMetrics", NULL},
@@ -215,11 +245,6 @@ static const struct grpc_method methods[] = {
         {"/joblet.VolumeService/ListVolumes", NULL},
         {"/joblet.VolumeService/RemoveVolume", NULL},
         {"/joblet.MonitoringService/StreamSystemMetrics", NULL},
-        {"/joblet.RuntimeService/ListRuntimes", NULL},
-        {"/joblet.RuntimeService/GetRuntimeInfo", NULL},
-        {"/joblet.RuntimeService/TestRuntime", NULL},
-        {"/joblet.RuntimeService/RemoveRuntime", NULL},
-        {"/joblet.RuntimeService/BuildRuntime", NULL},
 };
 
 const struct grpc_method *service_methods(size_t *ret_count)

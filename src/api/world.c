@@ -22,7 +22,8 @@ static int read_settings(struct settings *ret_settings, struct error *error)
     if (settings.magic != SETTINGS_MAGIC || settings.version != SETTINGS_VERSION)
         return error_text(error, EPROTO, "settings: of another version");
     if (!memchr(settings.node_id, '\0', sizeof(settings.node_id)) || settings.database_path[0] != '/' ||
-            !memchr(settings.database_path, '\0', sizeof(settings.database_path)) || settings.chunk_bytes == 0)
+            !memchr(settings.database_path, '\0', sizeof(settings.database_path)) || settings.chunk_bytes == 0 ||
+            settings.runtimes_path[0] != '/' || !memchr(settings.runtimes_path, '\0', sizeof(settings.runtimes_path)))
         return error_text(error, EPROTO, "settings: malformed");
     *ret_settings = settings;
     return 0;
@@ -50,6 +51,23 @@ static int read_pem(int fd_take, const char *name, char **ret_text, struct error
     return 0;
 }
 
+/* Texts with a NUL at the end of each. */
+static int read_build_environment(struct runtime_list *list, struct error *error)
+{
+    _cleanup_close_ int fd = SETTINGS_FD_BUILD_ENVIRONMENT;
+    char texts[WORLD_BUILD_ENVIRONMENT_MAX];
+    size_t size = 0;
+    int r = fd_check_sealed(fd, sizeof(texts), &size);
+    if (r == 0 && pread(fd, texts, size, 0) != (ssize_t)size)
+        r = -EIO;
+    if (r == 0 && size > 0 && texts[size - 1] != '\0')
+        r = -EPROTO;
+    for (size_t at = 0; r == 0 && at < size; at += strlen(texts + at) + 1)
+        r = strchr(texts + at, '=') ? runtime_list_add(list, texts + at) : -EPROTO;
+    explicit_bzero(texts, sizeof(texts));
+    return r < 0 ? error_errno(error, -r, "environment of builds") : 0;
+}
+
 int world_read(struct world *world, struct error *error)
 {
     for (int fd = SETTINGS_FD_CHANNEL; fd < SETTINGS_FD_END; fd++)
@@ -62,6 +80,8 @@ int world_read(struct world *world, struct error *error)
         r = read_pem(SETTINGS_FD_KEY, "server key", &world->key_pem, error);
     if (r == 0)
         r = read_pem(SETTINGS_FD_CA, "certificate authority", &world->ca_pem, error);
+    if (r == 0)
+        r = read_build_environment(&world->build_environment, error);
     return r;
 }
 

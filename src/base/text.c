@@ -320,6 +320,18 @@ char *text_dup_bounded(const char *text, size_t size)
     return copy;
 }
 
+void text_copy_cut(char *ret_text, size_t size, const char *text)
+{
+    size_t length = strnlen(text, size);
+    if (length == size) {
+        length--;
+        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+            length--;
+    }
+    memcpy(ret_text, text, length);
+    ret_text[length] = '\0';
+}
+
 bool text_is_environment_name(const char *name)
 {
     if (!isalpha((unsigned char)*name) && *name != '_')

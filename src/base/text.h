@@ -36,6 +36,9 @@ bool text_is_utf8(const char *text, size_t size);
  * caller's; NULL without memory. */
 char *text_dup_bounded(const char *text, size_t size);
 
+/* Copies @text (well-formed UTF-8), cut at @size bytes, its NUL included, but never within a character. @size > 0. */
+void text_copy_cut(char *ret_text, size_t size, const char *text);
+
 /* True when @name matches [A-Za-z_][A-Za-z0-9_]*. */
 bool text_is_environment_name(const char *name);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "runtime/build.h"
 #include "runtime/profile.h"
 #include "runtime/spec.h"
 
@@ -53,7 +54,7 @@ static void put_spec(FILE *file, const struct runtime_spec *spec)
     put(file, "post_install", spec->post_install);
 }
 
-int runtime_spec_digest(const struct runtime_spec *spec, char ret_digest[RUNTIME_DIGEST_MAX])
+static int digest(const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX])
 {
     _cleanup_free_ char *text = NULL;
     size_t size = 0;
@@ -61,13 +62,25 @@ int runtime_spec_digest(const struct runtime_spec *spec, char ret_digest[RUNTIME
     if (!file)
         return -ENOMEM;
     put_spec(file, spec);
+    if (*setup_script)
+        put(file, "setup_script", setup_script);
     bool failed = ferror(file);
     if (fclose(file) != 0 || failed)
         return -ENOMEM;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    if (EVP_Digest(text, size, digest, NULL, EVP_sha256(), NULL) != 1)
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    if (EVP_Digest(text, size, bytes, NULL, EVP_sha256(), NULL) != 1)
         return -ENOMEM;
     for (size_t i = 0; i < DIGEST_SIZE; i++)
-        (void)snprintf(ret_digest + 2 * i, 3, "%02x", digest[i]);
+        (void)snprintf(ret_digest + 2 * i, 3, "%02x", bytes[i]);
     return 0;
+}
+
+int runtime_spec_digest(const struct runtime_spec *spec, char ret_digest[RUNTIME_DIGEST_MAX])
+{
+    return digest(spec, "", ret_digest);
+}
+
+int runtime_build_digest(const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX])
+{
+    return digest(spec, setup_script, ret_digest);
 }

@@ -49,39 +49,38 @@ static const struct {
 #define RUST(manager) .language = RUNTIME_LANGUAGE_RUST, .packager = RUNTIME_PACKAGER_##manager
 
 static const struct runtime_profile profiles[] = {
-        {PYTHON(APT),
-                .packages = {"python{V}", "python{V}-dev", "python{V}-venv", "python3-pip", "libssl-dev", "zlib1g-dev",
-                        "libffi-dev"},
-                .libraries = {"/usr/lib/{TRIPLET}/libpython{V}*.so*"}},
+        {PYTHON(APT), .packages = {"python{V}", "python{V}-venv", "python3-pip"},
+                .build_packages = {"python{V}-dev", "libssl-dev", "zlib1g-dev", "libffi-dev"},
+                .others = "python3\\.[0-9]+", .libraries = {"/usr/lib/{TRIPLET}/libpython{V}*.so*"}},
         {JAVA(APT), .packages = {"openjdk-{V}-jdk", "ca-certificates"},
                 .libraries = {"/usr/lib/jvm/*/lib/*.so", "/usr/lib/jvm/*/lib/*/*.so"},
-                .java_home = "/usr/lib/jvm/java-{V}-openjdk-{ARCH}"},
+                .java_home = "/usr/lib/jvm/java-{V}-openjdk-{ARCH}", .others = "openjdk-[0-9]+-jdk"},
         {NODE(APT), .packages = {"nodejs", "npm"}, .libraries = {"/usr/lib/{TRIPLET}/libnode.so*"}},
-        {GO(APT), .packages = {"golang", "git"}},
-        {RUST(APT), .packages = {"rustc", "cargo"},
+        {GO(APT), .packages = {"golang", "git"}, .keep = {"headers", "static"}},
+        {RUST(APT), .packages = {"rustc", "cargo"}, .keep = {"headers", "static"},
                 .libraries = {"/usr/lib/{TRIPLET}/librustc_driver-*.so", "/usr/lib/{TRIPLET}/libstd-*.so"}},
 
-        {PYTHON(DNF), .untried = true,
-                .packages = {"python{VV}", "python{VV}-devel", "python3-pip", "openssl-devel", "zlib-devel",
-                        "libffi-devel"},
+        {PYTHON(DNF), .untried = true, .packages = {"python{VV}", "python3-pip"},
+                .build_packages = {"python{VV}-devel", "openssl-devel", "zlib-devel", "libffi-devel"},
                 .libraries = {"/usr/lib64/libpython{V}*.so*"}},
         {JAVA(DNF), .untried = true, .packages = {"java-{V}-openjdk-devel", "ca-certificates"},
                 .libraries = {"/usr/lib/jvm/*/lib/*.so", "/usr/lib/jvm/*/lib/*/*.so"},
                 .java_home = "/usr/lib/jvm/java-{V}-openjdk"},
         {NODE(DNF), .untried = true, .packages = {"nodejs", "npm"}, .libraries = {"/usr/lib64/libnode.so*"}},
-        {GO(DNF), .untried = true, .packages = {"golang", "git"}},
-        {RUST(DNF), .untried = true, .packages = {"rust", "cargo"},
+        {GO(DNF), .untried = true, .packages = {"golang", "git"}, .keep = {"headers", "static"}},
+        {RUST(DNF), .untried = true, .packages = {"rust", "cargo"}, .keep = {"headers", "static"},
                 .libraries = {"/usr/lib64/librustc_driver-*.so", "/usr/lib64/libstd-*.so"}},
 
-        {PYTHON(APK), .untried = true,
-                .packages = {"python3", "python3-dev", "py3-pip", "openssl-dev", "zlib-dev", "libffi-dev"},
+        {PYTHON(APK), .untried = true, .packages = {"python3", "py3-pip"},
+                .build_packages = {"python3-dev", "openssl-dev", "zlib-dev", "libffi-dev"},
                 .libraries = {"/usr/lib/libpython3*.so*"}},
         {JAVA(APK), .untried = true, .packages = {"openjdk{V}-jdk", "ca-certificates"},
                 .libraries = {"/usr/lib/jvm/*/lib/*.so", "/usr/lib/jvm/*/lib/*/*.so"},
                 .java_home = "/usr/lib/jvm/java-{V}-openjdk"},
         {NODE(APK), .untried = true, .packages = {"nodejs", "npm"}},
-        {GO(APK), .untried = true, .packages = {"go", "git"}},
-        {RUST(APK), .untried = true, .packages = {"rust", "cargo"}, .libraries = {"/usr/lib/librustc_driver-*.so"}},
+        {GO(APK), .untried = true, .packages = {"go", "git"}, .keep = {"headers", "static"}},
+        {RUST(APK), .untried = true, .packages = {"rust", "cargo"}, .keep = {"headers", "static"},
+                .libraries = {"/usr/lib/librustc_driver-*.so"}},
 };
 
 /* What pip and npm need beside a language that does not bring them. */
@@ -209,6 +208,8 @@ static int add_packages(
     const struct runtime_spec *spec = expansion->spec;
     enum runtime_packager packager = expansion->platform->packager;
     int r = add_all(expansion, profile->packages, RUNTIME_PROFILE_ITEMS_MAX, packages);
+    if (r == 0)
+        r = add_all(expansion, profile->build_packages, RUNTIME_PROFILE_ITEMS_MAX, packages);
     if (r == 0 && spec->pip.count > 0 && spec->language != RUNTIME_LANGUAGE_PYTHON)
         r = add_all(expansion, tools[packager].pip, ELEMENTS(tools[packager].pip), packages);
     if (r == 0 && spec->npm.count > 0)
@@ -259,8 +260,15 @@ int runtime_profile_expand(const struct runtime_spec *spec, const struct runtime
     if (!profile)
         return error_text(error, EINVAL, "no profile for this language on %s", platform->name);
     struct expansion expansion = {spec, platform};
-    struct runtime_recipe recipe = {.untried = profile->untried};
+    bool by_name = runtime_profile_selects_version(profile);
+    struct runtime_recipe recipe = {.untried = profile->untried,
+            .version_hint = profile->others ? profile->others : "",
+            .version_package = by_name ? "" : profile->packages[0]};
     int r = add_packages(&expansion, profile, &recipe.packages);
+    if (r == 0)
+        r = add_all(&expansion, profile->build_packages, RUNTIME_PROFILE_ITEMS_MAX, &recipe.build_packages);
+    if (r == 0)
+        r = add_all(&expansion, profile->keep, ELEMENTS(profile->keep), &recipe.keep);
     if (r == 0)
         r = add_all(&expansion, languages[spec->language].binaries, RUNTIME_PROFILE_ITEMS_MAX, &recipe.binaries);
     if (r == 0)
@@ -279,8 +287,8 @@ int runtime_profile_expand(const struct runtime_spec *spec, const struct runtime
 
 void runtime_recipe_done(struct runtime_recipe *recipe)
 {
-    struct runtime_list *lists[] = {
-            &recipe->packages, &recipe->binaries, &recipe->environment, &recipe->libraries, &recipe->test};
+    struct runtime_list *lists[] = {&recipe->packages, &recipe->build_packages, &recipe->binaries, &recipe->environment,
+            &recipe->libraries, &recipe->test, &recipe->keep};
     for (size_t i = 0; i < ELEMENTS(lists); i++)
         runtime_list_done(lists[i]);
 }

@@ -49,8 +49,12 @@ struct runtime_profile {
     enum runtime_packager packager;
     bool untried;
     const char *packages[RUNTIME_PROFILE_ITEMS_MAX];
-    const char *libraries[RUNTIME_PROFILE_ITEMS_MAX]; /* globs of what is only loaded by name */
-    const char *java_home;                            /* NULL, or the value of JAVA_HOME */
+    const char *build_packages[RUNTIME_PROFILE_ITEMS_MAX]; /* installed too, for what pip and hooks compile; not kept */
+    const char *libraries[RUNTIME_PROFILE_ITEMS_MAX];      /* globs of what is only loaded by name */
+    const char *java_home;                                 /* NULL, or the value of JAVA_HOME */
+    /* Names of packages that are other versions, as an extended regular expression; NULL: there is one version. */
+    const char *others;
+    const char *keep[4]; /* what is otherwise left out of a runtime: "headers", "static" and so on */
 };
 
 /* The row, or NULL when a number is out of range. Static. */
@@ -65,11 +69,15 @@ const char *runtime_profile_example_version(enum runtime_language language);
 
 /* A profile with its placeholders filled in for one specification and one platform. */
 struct runtime_recipe {
-    struct runtime_list packages;    /* for the package manager; those that pip and npm need are among them */
-    struct runtime_list binaries;    /* names that must be found in PATH */
-    struct runtime_list environment; /* "NAME=VALUE": the profile's, with the specification's over them */
-    struct runtime_list libraries;   /* the profile's and the specification's globs */
-    struct runtime_list test;        /* command line that shows that the language works */
+    struct runtime_list packages;       /* for the package manager; those that pip and npm need are among them */
+    struct runtime_list build_packages; /* those of them that a job does not need */
+    struct runtime_list binaries;       /* names that must be found in PATH */
+    struct runtime_list environment;    /* "NAME=VALUE": the profile's, with the specification's over them */
+    struct runtime_list libraries;      /* the profile's and the specification's globs */
+    struct runtime_list test;           /* command line that shows that the language works */
+    struct runtime_list keep;           /* as in the profile */
+    const char *version_hint;           /* the profile's others, or "" */
+    const char *version_package;        /* whose version is the language's; "": its name says it. Static */
     bool untried;
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "state/build_table.h"
 
 /* "JBLT": tells our file from any other SQLite database. */
 #define APPLICATION_ID 0x4a424c54
@@ -41,6 +42,7 @@ static const char *const migrations[] = {
         /* What the kernel said of a job, as joblet-api encodes it. By the sequence and not by the id: the rows of jobs
          * that end together lie together, so that a commit writes one page more and not one for each. */
         "CREATE TABLE job_views (sequence INTEGER PRIMARY KEY, view BLOB NOT NULL) STRICT",
+        "ALTER TABLE jobs ADD COLUMN runtime TEXT NOT NULL DEFAULT '';" BUILD_TABLE_SCHEMA,
 };
 #define SCHEMA_VERSION ((int)ELEMENTS(migrations))
 
@@ -64,9 +66,9 @@ static const char *const statements[STATEMENT_COUNT] = {
                 " arguments, environment, secret_names, work_dir, network, timeout, node_id, owner, role, accepted_ns,"
                 " memory_bytes, timeout_ns, cpu_percent, processes, sequence, io_bps, open_files, work_bytes, "
                 "tmp_bytes,"
-                " log_quota_bytes, cpus)"
+                " log_quota_bytes, cpus, runtime)"
                 " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,"
-                "?26,?27,?28,?29,?30,?31,?32,?33,?34)",
+                "?26,?27,?28,?29,?30,?31,?32,?33,?34,?35)",
         [STATEMENT_UPDATE] =
                 "UPDATE jobs SET status=?2, stop_requested=?3, exit_code=?4, end_signal=?5, started_ns=?6, ended_ns=?7,"
                 " log_bytes=?8, log_left_out_bytes=?9, cpu_ns=?10, memory_peak_bytes=?11, end_reason=?12, error=?13"
@@ -108,7 +110,7 @@ static int sqlite_errno(int code)
     }
 }
 
-static int database_error(const struct state_database *database, struct error *error, const char *what)
+int state_database_error(const struct state_database *database, struct error *error, const char *what)
 {
     int code = sqlite3_extended_errcode(database->handle);
     return error_text(error, sqlite_errno(code), "job table: %s: %s", what, sqlite3_errmsg(database->handle));
@@ -117,7 +119,7 @@ static int database_error(const struct state_database *database, struct error *e
 static int database_execute(struct state_database *database, const char *sql, struct error *error)
 {
     if (sqlite3_exec(database->handle, sql, NULL, NULL, NULL) != SQLITE_OK)
-        return database_error(database, error, sql);
+        return state_database_error(database, error, sql);
     return 0;
 }
 
@@ -127,7 +129,7 @@ static int database_number(struct state_database *database, const char *sql, int
     int r = 0;
     if (sqlite3_prepare_v2(database->handle, sql, -1, &statement, NULL) != SQLITE_OK ||
             sqlite3_step(statement) != SQLITE_ROW)
-        r = database_error(database, error, sql);
+        r = state_database_error(database, error, sql);
     else
         *ret_number = sqlite3_column_int(statement, 0);
     sqlite3_finalize(statement);
@@ -167,7 +169,7 @@ static int database_check(struct state_database *database, struct error *error)
     int r = 0;
     if (sqlite3_prepare_v2(database->handle, "PRAGMA quick_check(1)", -1, &statement, NULL) != SQLITE_OK ||
             sqlite3_step(statement) != SQLITE_ROW) {
-        r = database_error(database, error, "check");
+        r = state_database_error(database, error, "check");
     } else {
         const char *text = (const char *)sqlite3_column_text(statement, 0);
         if (!text || strcmp(text, "ok") != 0)
@@ -233,7 +235,8 @@ int state_database_open(const char *directory, struct state_database **ret_datab
      * process, and nobody else's file is to be opened through it. */
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
     if (sqlite3_open_v2(path, &database->handle, flags, NULL) != SQLITE_OK)
-        return database->handle ? database_error(database, error, "open") : error_text(error, ENOMEM, "no memory");
+        return database->handle ? state_database_error(database, error, "open")
+                                : error_text(error, ENOMEM, "no memory");
     int r = database_configure(database, error);
     if (r == 0)
         r = database_check(database, error);
@@ -242,7 +245,7 @@ int state_database_open(const char *directory, struct state_database **ret_datab
     for (unsigned i = 0; r == 0 && i < STATEMENT_COUNT; i++)
         if (sqlite3_prepare_v3(database->handle, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &database->statements[i],
                     NULL) != SQLITE_OK)
-            r = database_error(database, error, "prepare");
+            r = state_database_error(database, error, "prepare");
     if (r < 0)
         return r;
     *ret_database = TAKE_PTR(database);
@@ -364,6 +367,7 @@ static int row_job(sqlite3_stmt *statement, struct state_job **ret_job)
     job->log_quota_bytes = (uint64_t)row_number(&row, 0, INT64_MAX);
     if (cpulist_parse(row_text(&row, CPULIST_TEXT_MAX), &job->cpus, NULL) < 0)
         row.result = -EUCLEAN;
+    row_string(&row, &job->runtime);
     if (row.result == 0 && job->arguments.count == 0)
         row.result = -EUCLEAN;
     if (row.result == 0)
@@ -378,10 +382,11 @@ int state_database_load(struct state_database *database, int (*each)(struct stat
             "SELECT sequence, id, arguments, environment, secret_names, work_dir, network, timeout, node_id, owner,"
             " role, accepted_ns, memory_bytes, timeout_ns, cpu_percent, processes, status, stop_requested, exit_code,"
             " end_signal, started_ns, ended_ns, log_bytes, log_left_out_bytes, cpu_ns, memory_peak_bytes, end_reason,"
-            " error, io_bps, open_files, work_bytes, tmp_bytes, log_quota_bytes, cpus FROM jobs ORDER BY sequence";
+            " error, io_bps, open_files, work_bytes, tmp_bytes, log_quota_bytes, cpus, runtime FROM jobs ORDER BY "
+            "sequence";
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(database->handle, sql, -1, &statement, NULL) != SQLITE_OK)
-        return database_error(database, error, "read");
+        return state_database_error(database, error, "read");
     int step;
     int r = 0;
     while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -398,7 +403,7 @@ int state_database_load(struct state_database *database, int (*each)(struct stat
             (void)error_text(error, -r, "job table: the same job twice, or no memory");
     }
     if (r == 0 && step != SQLITE_DONE)
-        r = database_error(database, error, "read");
+        r = state_database_error(database, error, "read");
     sqlite3_finalize(statement);
     return r;
 }
@@ -417,6 +422,11 @@ void state_database_rollback(struct state_database *database)
 {
     if (!sqlite3_get_autocommit(database->handle))
         (void)sqlite3_exec(database->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+sqlite3 *state_database_handle(const struct state_database *database)
+{
+    return database->handle;
 }
 
 /* The values are borrowed until the statement is reset, which database_run does. */
@@ -460,12 +470,13 @@ static void bind_asked(sqlite3_stmt *statement, const struct state_job *job, con
         bind_text(statement, parameter++, strings[i]);
     for (size_t i = 0; i < ELEMENTS(numbers); i++)
         (void)sqlite3_bind_int64(statement, parameter++, numbers[i]);
-    bind_text(statement, parameter, cpus);
+    bind_text(statement, parameter++, cpus);
+    bind_text(statement, parameter, job->runtime);
 }
 
 static int database_run(struct state_database *database, sqlite3_stmt *statement, const char *what, struct error *error)
 {
-    int r = sqlite3_step(statement) == SQLITE_DONE ? 0 : database_error(database, error, what);
+    int r = sqlite3_step(statement) == SQLITE_DONE ? 0 : state_database_error(database, error, what);
     (void)sqlite3_reset(statement);
     (void)sqlite3_clear_bindings(statement);
     return r;

@@ -132,6 +132,7 @@ void state_job_free(struct state_job *job)
     state_texts_done(&job->secret_names);
     free(job->work_dir);
     free(job->network);
+    free(job->runtime);
     free(job->timeout_text);
     free(job->node_id);
     free(job->owner);
@@ -148,7 +149,8 @@ void state_job_freep(struct state_job **job)
 
 size_t state_job_memory(const struct state_job *job)
 {
-    const char *texts[] = {job->work_dir, job->network, job->timeout_text, job->node_id, job->owner, job->role};
+    const char *texts[] = {
+            job->work_dir, job->network, job->runtime, job->timeout_text, job->node_id, job->owner, job->role};
     size_t size = sizeof(*job) + job->arguments.room + job->environment.room + job->secret_names.room;
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         size += texts[i] ? strlen(texts[i]) + 1 : 0;

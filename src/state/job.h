@@ -74,6 +74,7 @@ struct state_job {
     struct state_texts secret_names; /* names only */
     char *work_dir;
     char *network;
+    char *runtime;      /* "NAME@VERSION", or "" */
     char *timeout_text; /* as the client wrote it, or the default's */
     char *node_id;
     char *owner; /* common name of the client's certificate */

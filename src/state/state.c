@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "state/build_table.h"
 #include "state/database.h"
 #include "state/table.h"
 #include "state/writer.h"
@@ -37,6 +38,8 @@ int state_open(const char *directory, struct state **ret_state, struct error *er
     if (!state)
         return error_text(error, ENOMEM, "job table: no memory");
     int r = state_database_open(directory, &state->database, error);
+    if (r == 0)
+        r = build_table_end_all(state->database, "joblet-api was restarted", text_now_unix_ns(), error);
     if (r == 0)
         r = state_database_load(state->database, load_one, state, error);
     if (r == 0)
@@ -94,12 +97,15 @@ void state_dispatch(struct state *state)
     struct writer_write *write = writer_take(state->writer);
     while (write) {
         struct writer_write *next = write->next;
-        write_settle(state, write);
+        if (write->job)
+            write_settle(state, write);
+        if (write->built)
+            write->built(write->error.code ? &write->error : NULL, write->digest, write->user);
         if (write->done)
             write->done(write->error.code ? &write->error : NULL, write->job, write->user);
         if (write->viewed)
             write->viewed(write->view, write->view_size, write->job, write->user);
-        if (write->job->gone && write->job->writes == 0)
+        if (write->job && write->job->gone && write->job->writes == 0)
             state_job_free(write->job);
         writer_write_free(write);
         write = next;
@@ -244,4 +250,36 @@ int state_read_view(struct state *state, struct state_job *job, state_view_done 
     write->viewed = done;
     queue(state, write);
     return 0;
+}
+
+/* Takes @build. */
+static int queue_build(
+        struct state *state, enum writer_kind kind, struct state_build *build_take, state_build_done done, void *user)
+{
+    struct writer_write *write = build_take ? new_write(kind, NULL, /* urgent= */ true, user) : NULL;
+    if (!write) {
+        state_build_free(build_take);
+        return -ENOMEM;
+    }
+    write->build = build_take;
+    write->built = done;
+    writer_queue(state->writer, write);
+    return 0;
+}
+
+int state_put_build(struct state *state, const struct state_build *build, state_build_done done, void *user)
+{
+    return queue_build(state, WRITER_PUT_BUILD, state_build_copy(build), done, user);
+}
+
+int state_read_build_digest(
+        struct state *state, const char *name, const char *version, state_build_done done, void *user)
+{
+    char *const texts[] = {strdup(name), strdup(version)};
+    struct state_build wanted = {.name = texts[0], .version = texts[1]};
+    int r = texts[0] && texts[1] ? queue_build(state, WRITER_READ_DIGEST, state_build_copy(&wanted), done, user)
+                                 : -ENOMEM;
+    free(texts[0]);
+    free(texts[1]);
+    return r;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "state/build.h"
 #include "state/job.h"
 
 /* Beyond these a new job is refused, so that no client fills the disk or the memory with history. */
@@ -16,7 +17,8 @@ struct state;
 /* @error: NULL when the change is on disk, otherwise why it is not. */
 typedef void (*state_done)(const struct error *error, struct state_job *job, void *user);
 
-/* Opens the database in the directory @directory and reads all jobs. 0 or -errno with @error (see database.h). */
+/* Opens the database in the directory @directory and reads all jobs. Builds that have no end were ours, and have failed
+ * with us: that is stored before it comes back. 0 or -errno with @error (see database.h). */
 int state_open(const char *directory, struct state **ret_state, struct error *error);
 /* Starts the writer: before the first change, and before the system call filter. 0 or -errno with @error. */
 int state_start(struct state *state, struct error *error);
@@ -53,3 +55,11 @@ int state_read_view(struct state *state, struct state_job *job, state_view_done 
 /* Takes the job out of the database; it stays visible until then, and is freed after @done (on failure it stays). No
  * other change of it may follow. 0 or -ENOMEM. */
 int state_delete(struct state *state, struct state_job *job, state_done done, void *user);
+
+/* Stores the record @build (copied) durably, as a new one or over what it said before. @done may be NULL. 0 or
+ * -ENOMEM. */
+typedef void (*state_build_done)(const struct error *error, const char *digest, void *user);
+int state_put_build(struct state *state, const struct state_build *build, state_build_done done, void *user);
+/* @done gets the digest of the manifest of the newest published build of the runtime, or NULL. 0 or -ENOMEM. */
+int state_read_build_digest(
+        struct state *state, const char *name, const char *version, state_build_done done, void *user);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "state/build_table.h"
 
 /* Beyond this many, changes that are not urgent are written without waiting for one that is. */
 #define LAZY_MAX 1024
@@ -52,6 +53,8 @@ void writer_write_free(struct writer_write *write)
     if (!write)
         return;
     free(write->view);
+    free(write->digest);
+    state_build_free(write->build);
     free(write);
 }
 
@@ -69,6 +72,11 @@ static int write_apply(struct state_database *database, struct writer_write *wri
     case WRITER_READ_VIEW:
         /* One that cannot be read is as one that is not there: the changes beside it must not fail for it. */
         (void)state_database_read_view(database, write->job, &write->view, &write->view_size);
+        return 0;
+    case WRITER_PUT_BUILD:
+        return build_table_put(database, write->build, error);
+    case WRITER_READ_DIGEST:
+        (void)build_table_read_digest(database, write->build->name, write->build->version, &write->digest);
         return 0;
     }
     return error_text(error, EINVAL, "job table: unknown change");

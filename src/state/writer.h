@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "state/build.h"
 #include "state/database.h"
 
 enum writer_kind {
@@ -15,14 +16,18 @@ enum writer_kind {
     WRITER_DELETE,
     WRITER_STORE_VIEW,
     WRITER_READ_VIEW, /* no change; in the order of the others, so that it sees them */
+    WRITER_PUT_BUILD,
+    WRITER_READ_DIGEST, /* of the build's name and version, into digest */
 };
 
 struct writer_write {
     struct writer_write *next;
     enum writer_kind kind;
     bool urgent;
-    uint32_t change; /* the job's changes, counted */
-    struct state_job *job;
+    uint32_t change;           /* the job's changes, counted */
+    struct state_job *job;     /* NULL for builds */
+    struct state_build *build; /* owned */
+    char *digest;              /* owned; NULL: there is none */
     struct state_progress progress;
     void *view; /* owned: to store, or what was read (NULL: there is none) */
     size_t view_size;
@@ -30,6 +35,7 @@ struct writer_write {
     struct error error;
     /* The caller's own. */
     void (*done)(const struct error *error, struct state_job *job, void *user);
+    void (*built)(const struct error *error, const char *digest, void *user);
     void (*viewed)(const void *view, size_t size, struct state_job *job, void *user);
     void *user;
 };

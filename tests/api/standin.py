@@ -20,6 +20,9 @@ SEALS = 0x1 | 0x2 | 0x4 | 0x8
 F_ADD_SEALS = 1033
 
 HELLO, LIST, START, SIGNAL, RELEASE, REMOVE, LOOK = 1, 2, 3, 4, 5, 6, 7
+BUILD_START, TOOL_START, PUBLISH, RUNTIME_REMOVE, HOST_STATE = 8, 9, 10, 11, 12
+STANDARD, BUILD, COLLECT, VERIFY = 1, 2, 3, 4
+EKEYREJECTED = 129
 EVENT_ENDED, EVENT_SHUTDOWN, EVENT_VIEW = 64, 65, 66
 NO_LIMIT, NOT_SET = 2**64 - 1, 2**64 - 2
 REASONS = {"exited": 1, "signal": 2, "timeout": 3, "oom": 4, "stopped": 5}
@@ -47,8 +50,31 @@ class ListJobs(ctypes.Structure):
     _fields_ = [("header", Header), ("cursor", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
 
 
+class Runtime(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char * 65), ("version", ctypes.c_char * 33), ("reserved", ctypes.c_char * 6)]
+
+
 class JobStart(ctypes.Structure):
-    _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16), ("limits", Limits)]
+    _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16), ("limits", Limits), ("runtime", Runtime)]
+
+
+class BuildStart(ctypes.Structure):
+    _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16), ("limits", Limits), ("runtime", Runtime),
+                ("language", ctypes.c_char * 16), ("dry_run", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
+
+
+class ToolStart(ctypes.Structure):
+    _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16), ("limits", Limits), ("tool", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32), ("build_id", ctypes.c_uint8 * 16), ("runtime", Runtime)]
+
+
+class BuildPublish(ctypes.Structure):
+    _fields_ = [("header", Header), ("build_id", ctypes.c_uint8 * 16), ("replace", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32)]
+
+
+class RuntimeRemove(ctypes.Structure):
+    _fields_ = [("header", Header), ("runtime", Runtime)]
 
 
 class JobSignal(ctypes.Structure):
@@ -72,8 +98,15 @@ class StartReply(ctypes.Structure):
     _fields_ = [("header", Header), ("started_unix_ns", ctypes.c_int64), ("limits", Limits), ("error", Error)]
 
 
+class HostReply(ctypes.Structure):
+    _fields_ = [("header", Header), ("error", Error), ("fingerprint", ctypes.c_uint8 * 32), ("free_bytes", ctypes.c_uint64),
+                ("distribution", ctypes.c_char * 32), ("distribution_like", ctypes.c_char * 64),
+                ("distribution_version", ctypes.c_char * 32), ("architecture", ctypes.c_char * 16)]
+
+
 class JobReply(ctypes.Structure):
-    _fields_ = [("header", Header), ("next", ctypes.c_uint32), ("phase", ctypes.c_uint32),
+    _fields_ = [("header", Header), ("next", ctypes.c_uint32), ("phase", ctypes.c_uint32), ("type", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32),
                 ("job_id", ctypes.c_uint8 * 16), ("started_unix_ns", ctypes.c_int64)]
 
 
@@ -159,10 +192,16 @@ class Settings(ctypes.Structure):
                 ("default_io_bps", ctypes.c_uint32), ("max_io_bps", ctypes.c_uint32),
                 ("default_open_files", ctypes.c_uint32), ("max_open_files", ctypes.c_uint32),
                 ("reserved", ctypes.c_uint32), ("work_bytes", ctypes.c_uint64), ("tmp_bytes", ctypes.c_uint64),
-                ("log_bytes", ctypes.c_uint64), ("cpus", ctypes.c_uint64 * 16)]
+                ("log_bytes", ctypes.c_uint64), ("cpus", ctypes.c_uint64 * 16),
+                ("build_memory_bytes", ctypes.c_uint64), ("build_timeout_ns", ctypes.c_uint64),
+                ("build_disk_bytes", ctypes.c_uint64), ("runtime_bytes", ctypes.c_uint64),
+                ("build_processes", ctypes.c_uint32), ("max_builds", ctypes.c_uint32),
+                ("runtimes_path", ctypes.c_char * 256)]
 
 
-MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId, LOOK: JobId}
+MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId, LOOK: JobId,
+            BUILD_START: BuildStart, TOOL_START: ToolStart, PUBLISH: BuildPublish, RUNTIME_REMOVE: RuntimeRemove,
+            HOST_STATE: Header}
 
 
 def uuid_text(raw):
@@ -213,6 +252,9 @@ class Job:
         self.released = False
         self.offset = 0
         self.pid = 1000
+        self.type = STANDARD
+        self.runtime = None  # (name, version)
+        self.message = None
 
 
 def decode_spec(data):
@@ -237,17 +279,22 @@ class Joblet:
         os.mkdir(self.jobs_directory, 0o750)
         os.chown(self.jobs_directory, 0, API_UID)
         os.mkdir(self.pems, 0o700)
+        self.runtimes = os.path.join(self.directory, "runtimes")
+        os.mkdir(self.runtimes, 0o755)
         make_certificates(self.pems, {
             "admin": ["admin"], "developer": ["developer"], "reader": ["reader"], "viewer": ["VIEWER"],
             "maintainer": ["Maintainer"], "both": ["admin", "reader"], "none": ["sales"]})
         self.settings = dict(
-            magic=0x5445534a, version=2, node_id=b"7d1f6f0e-3a51-4c8f-9d32-0c7a5c3b1a11",
+            magic=0x5445534a, version=3, node_id=b"7d1f6f0e-3a51-4c8f-9d32-0c7a5c3b1a11",
             database_path=self.database.encode(), default_memory_bytes=256 << 20, max_memory_bytes=1 << 30,
             job_timeout_ns=0, stop_grace_ns=100_000_000, default_cpu_percent=0, max_cpu_percent=400,
             default_processes=512, max_processes=4096, default_open_files=1024, max_open_files=65536,
             max_io_bps=1 << 30, work_bytes=256 << 20, tmp_bytes=64 << 20, log_bytes=1 << 30, cpus=(0xff,), max_receive_bytes=128 << 20, max_send_bytes=128 << 20,
             max_header_bytes=65536, max_concurrent_streams=1000, keepalive_ns=10 * 10**9,
-            keepalive_timeout_ns=3 * 10**9, connection_timeout_ns=10 * 10**9, chunk_bytes=1 << 20, log_level=1)
+            keepalive_timeout_ns=3 * 10**9, connection_timeout_ns=10 * 10**9, chunk_bytes=1 << 20, log_level=1,
+            build_memory_bytes=2 << 30, build_timeout_ns=3600 * 10**9, build_disk_bytes=8 << 30, runtime_bytes=4 << 30,
+            build_processes=1024, max_builds=2, runtimes_path=self.runtimes.encode())
+        self.build_environment = settings.pop("build_environment", [])
         self.settings.update(settings)
         self.jobs = {}
         self.lock = threading.RLock()
@@ -267,6 +314,17 @@ class Joblet:
         self.ids_removed = []
         self.to_run = []
         self.starts = 0
+        self.host = dict(fingerprint=bytes(range(32)), free_bytes=100 << 30, distribution=b"debian",
+                         distribution_like=b"", distribution_version=b"12", architecture=b"x86_64")
+        self.host_error = None
+        self.builder = {}  # what the builds do: see run_builder
+        self.verified = set()
+        self.verifications = 0
+        self.hold_verify = None  # an Event
+        self.damaged = {}  # (name, version): what verify says
+        self.in_use = set()
+        self.fail_publish = None
+        self.published = []
         self.closing = False
 
     # ---- the process ----
@@ -279,12 +337,14 @@ class Joblet:
         for name in ("server.crt", "server.key", "ca.crt"):
             with open(os.path.join(self.pems, name), "rb") as file:
                 files.append(self.sealed(file.read()))
+        files.append(os.open(self.runtimes, os.O_RDONLY))
+        files.append(self.sealed("".join(text + "\0" for text in self.build_environment).encode()))
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in files]
 
         def child():
             for number, fd in enumerate(high):
                 os.dup2(fd, 3 + number)
-            os.closerange(11, 256)
+            os.closerange(13, 256)
             os.setgroups([])
             os.setresgid(API_UID, API_UID, API_UID)
             os.setresuid(API_UID, API_UID, API_UID)
@@ -399,15 +459,27 @@ class Joblet:
         if message.cursor >= len(known):
             return JobReply()
         job = known[message.cursor]
-        reply = JobReply(next=message.cursor + 1, phase=3 if job.ended else 2, started_unix_ns=job.started_ns)
+        reply = JobReply(next=message.cursor + 1, phase=3 if job.ended else 2, started_unix_ns=job.started_ns,
+                         type=job.type)
         reply.job_id[:] = list(job.raw)
         return reply
 
     def on_3(self, message, fds, channel):
+        runtime = (message.runtime.name.decode(), message.runtime.version.decode())
+        if runtime[0] and not os.path.isdir(os.path.join(self.runtimes, *runtime)):
+            os.close(fds[0])
+            return StartReply(error=Error(2, 0, b"no such runtime"))
+        if runtime[0] and runtime not in self.verified:
+            os.close(fds[0])
+            return StartReply(error=Error(EKEYREJECTED, 0, b"the runtime is not verified"))
+        return self.begin(message, fds, STANDARD, runtime if runtime[0] else None)
+
+    def begin(self, message, fds, kind, runtime):
         assert len(fds) == 1
         size = os.fstat(fds[0]).st_size
         job = Job(message.job_id, message.limits, os.pread(fds[0], size, 0))
         os.close(fds[0])
+        job.type, job.runtime, job.message = kind, runtime, message
         reply = StartReply(limits=message.limits)
         if self.fail_start:
             reply.error.code, reply.error.stage, reply.error.text = self.fail_start
@@ -423,6 +495,57 @@ class Joblet:
                 os.chmod(path, 0o640)
         job.started_ns = reply.started_unix_ns = time.time_ns()
         self.to_run.append(job)
+        return reply
+
+    def on_8(self, message, fds, channel):
+        runtime = (message.runtime.name.decode(), message.runtime.version.decode())
+        for job in self.jobs.values():
+            if job.type == BUILD and job.runtime == runtime and not job.released and not message.dry_run:
+                if not job.message.dry_run:
+                    os.close(fds[0])
+                    return StartReply(error=Error(16, 0, b"another build of the same"))
+        return self.begin(message, fds, BUILD, runtime)
+
+    def on_9(self, message, fds, channel):
+        if message.tool == 2:
+            return self.begin(message, fds, VERIFY, (message.runtime.name.decode(), message.runtime.version.decode()))
+        build = self.jobs[uuid_text(message.build_id)]
+        assert build.type == BUILD and build.ended.record.reason == 1 and build.ended.record.exit_code == 0
+        assert not build.released and not build.message.dry_run
+        return self.begin(message, fds, COLLECT, build.runtime)
+
+    def on_10(self, message, fds, channel):
+        build = self.jobs[uuid_text(message.build_id)]
+        assert not build.released
+        if self.fail_publish:
+            return Reply(error=Error(*self.fail_publish))
+        staging = os.path.join(self.runtimes, ".staging-" + build.uuid)
+        target = os.path.join(self.runtimes, *build.runtime)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.exists(target):
+            if not message.replace:
+                return Reply(error=Error(17, 0, b"is there already"))
+            shutil.rmtree(target)
+        os.rename(staging, target)
+        self.published.append(build.runtime)
+        self.verified.add(build.runtime)
+        return Reply()
+
+    def on_11(self, message, fds, channel):
+        runtime = (message.runtime.name.decode(), message.runtime.version.decode())
+        if runtime in self.in_use:
+            return Reply(error=Error(16, 0, b"the runtime is in use"))
+        shutil.rmtree(os.path.join(self.runtimes, *runtime))
+        if not os.listdir(os.path.join(self.runtimes, runtime[0])):
+            os.rmdir(os.path.join(self.runtimes, runtime[0]))
+        self.verified.discard(runtime)
+        return Reply()
+
+    def on_12(self, message, fds, channel):
+        if self.host_error:
+            return HostReply(error=Error(*self.host_error))
+        reply = HostReply(**{name: value for name, value in self.host.items() if name != "fingerprint"})
+        reply.fingerprint[:] = list(self.host["fingerprint"])
         return reply
 
     def on_4(self, message, fds, channel):
@@ -491,6 +614,118 @@ class Joblet:
                 pass  # told again after the next HELLO
 
     def run_job(self, job):
+        if job.type == VERIFY:
+            return self.run_verify(job)
+        if job.type != STANDARD:
+            return self.run_builder(job)
+        return self.run_steps(job)
+
+    def say(self, job, *lines):
+        self.write(job, 1, "".join("@" + line + "\n" for line in lines).encode())
+
+    def run_verify(self, job):
+        assert job.arguments[:2] == ["verify", "digest"], job.arguments
+        self.verifications += 1
+        job.digest = job.arguments[2]
+        if self.hold_verify:
+            self.hold_verify.wait(20)
+        if job.signals:
+            return self.end(job, 5, 137, 9)
+        wrong = self.damaged.get(job.runtime)
+        if wrong:
+            self.say(job, "wrong " + wrong, "wrong /later another", "fail 2 paths are wrong")
+            return self.end(job, 1, 1)
+        self.verified.add(job.runtime)
+        self.say(job, "done")
+        return self.end(job, 1, 0)
+
+    @staticmethod
+    def parse_recipe(words):
+        """The words after the mode, as (word, arguments)."""
+        fixed = {"phase": 3, "say": 2, "env": 1, "packager": 1, "package": 1, "binary": 1, "path": 1, "library": 1, "keep": 1,
+                 "step": 3, "runtime-dir": 1, "limit": 1, "since": 1}
+        items, at = [], 1
+        while at < len(words):
+            word = words[at]
+            if word in fixed:
+                count = fixed[word]
+            elif word in ("run", "query"):
+                count = 3 + int(words[at + 3])
+            else:
+                assert word == "file", word
+                count = 2 + int(words[at + 2])
+            items.append((word, words[at + 1:at + 1 + count]))
+            assert len(items[-1][1]) == count, word
+            at += 1 + count
+        return items
+
+    def run_builder(self, job):
+        """self.builder: fail: (STEP, STATUS, TEXT), hold: STEP (until a signal or self.builder["event"]), text: {STEP: BYTES}
+        (written by the step), values: {QUERY: [TEXT...]}, reason: {STEP: REASON}, lines: what collect says beside, raw: bytes."""
+        job.recipe = self.parse_recipe(job.arguments)
+        builder = self.builder
+        for word, arguments in job.recipe:
+            if word == "phase":
+                self.say(job, "phase %s %s: %s" % tuple(arguments))
+            elif word == "say":
+                self.say(job, "log %s %s" % tuple(arguments))
+            elif word in ("run", "query"):
+                name = arguments[0]
+                self.say(job, "begin %s %d" % (name, time.time_ns()))
+                if name in builder.get("text", {}):
+                    self.write(job, 1, builder["text"][name])
+                if builder.get("hold") == name:
+                    while not job.signals and not builder.get("event", threading.Event()).wait(0.01):
+                        job.wake.wait(0.01)
+                if 2 in job.signals:
+                    return self.end(job, 5, 137, 9)
+                if name in builder.get("reason", {}):
+                    return self.end(job, builder["reason"][name], 137)
+                if word == "query":
+                    packages = arguments[9:] if name == "package" else ["3.11.2-6"]
+                    for value in builder.get("values", {}).get(name, packages):
+                        self.say(job, "value %s %s" % (name, value))
+                status = 0
+                if builder.get("fail") and builder["fail"][0] == name:
+                    status = builder["fail"][1]
+                    self.say(job, "log warn " + builder["fail"][2])
+                self.say(job, "end %s %d exit %d" % (name, time.time_ns(), status))
+                if status:
+                    self.say(job, "fail step '%s' exited with %d" % (name, status))
+                    return self.end(job, 1, 1)
+        if job.type == COLLECT:
+            if builder.get("hold") == "collect":
+                job.wake.wait(20)
+            if 2 in job.signals:
+                return self.end(job, 5, 137, 9)
+            if builder.get("fail") and builder["fail"][0] == "collect":
+                self.say(job, "fail " + builder["fail"][2])
+                return self.end(job, 1, 1)
+            self.collect(job)
+        self.say(job, "done")
+        return self.end(job, 1, 0)
+
+    def collect(self, job):
+        staging = os.path.join(self.runtimes, ".staging-" + uuid_text(job.message.build_id))
+        os.makedirs(os.path.join(staging, "isolated", "usr", "bin"))
+        for word, arguments in job.recipe:
+            if word == "file":
+                with open(os.path.join(staging, arguments[0]), "w") as file:
+                    file.write("".join(arguments[2:]))
+        name, version = job.runtime
+        with open(os.path.join(staging, "manifest"), "w") as file:
+            file.write('{"manifest":1,"name":"%s","version":"%s"}\n' % (name, version))
+            file.write('{"package":"openssl","version":"3.0.15-1","architecture":"amd64","source":"openssl",'
+                       '"license":"Apache-2.0"}\n')
+            file.write('{"package":"numpy","version":"1.26.4","type":"pip","license":"BSD"}\n')
+            file.write('{"path":"/usr","type":"directory","mode":"0755","origin":"base"}\n')
+            file.write('{"files":1234,"bytes":5678901}\n')
+        with open(os.path.join(staging, "changes"), "w"):
+            pass
+        self.say(job, "package openssl 3.0.15-1 amd64", *self.builder.get("lines", []), "count files 1234",
+                 "count bytes 5678901", "digest " + "ab" * 32)
+
+    def run_steps(self, job):
         """Steps: out:TEXT, err:TEXT, big:BYTES, sleep:SECONDS, wait (for a signal), exit:CODE, signal:N, timeout, ignore
         (TERM does not end it)."""
         ignore = False

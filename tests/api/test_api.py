@@ -2,6 +2,7 @@
 test_api.py JOBLET_API PROTO_DIRECTORY [unittest arguments]"""
 
 import concurrent.futures
+import json
 import os
 import signal
 import sqlite3
@@ -329,7 +330,7 @@ class Validation(Case):
         cases = [
             (dict(uploads=[pb.FileUpload(path="a.sh", content=b"x")]), "uploads"), (dict(uploads=[pb.FileUpload()]), "uploads"),
             (dict(schedule="2030-01-01T00:00:00Z"), "schedule"), (dict(volumes=["v"]), "volumes"),
-            (dict(runtime="python"), "runtime"), (dict(network="bridge"), "network"),
+            (dict(network="bridge"), "network"),
             (dict(gpu_count=1), "gpu_count"), (dict(gpu_memory_mb=1), "gpu_memory_mb"),
         ]
         for fields, word in cases:
@@ -484,6 +485,78 @@ class Runtimes(Case):
                 self.assertLess(time.monotonic() - start, 3)
             for answer in answers:
                 self.assertFalse(answer.result().valid)
+
+
+class Builds(Case):
+    LEAST = Runtimes.LEAST
+    PYTHON = LEAST + "pip: [requests, 'numpy==1.26.4']\nnpm: [typescript]\npip_options: --pre\nenvironment: {A: b, PATH_PREPEND: /opt/x}\n"
+
+    def build(self, text=None, client=None, timeout=30, **fields):
+        """The phases (number, name), the log lines (level, message), the result."""
+        phases, lines, results = [], [], []
+        for progress in self.stream(text, client, timeout, **fields):
+            kind = progress.WhichOneof("progress_type")
+            if kind == "phase":
+                self.assertEqual(progress.phase.total_phases, 14)
+                phases.append((progress.phase.phase_number, progress.phase.phase_name))
+            elif kind == "log":
+                lines.append((progress.log.level, progress.log.message))
+            else:
+                results.append(progress.result)
+        self.assertEqual(len(results), 1)
+        return phases, lines, results[0]
+
+    def stream(self, text=None, client=None, timeout=30, **fields):
+        request = pb.BuildRuntimeRequest(yaml_content=self.LEAST if text is None else text, **fields)
+        return (client or self.admin).runtimes.BuildRuntime(request, timeout=timeout)
+
+    def records(self):
+        """After the process has ended."""
+        with sqlite3.connect("file:%s?mode=ro" % os.path.join(self.joblet.database, "joblet.db"), uri=True) as database:
+            database.row_factory = sqlite3.Row
+            rows = database.execute("SELECT * FROM builds ORDER BY sequence").fetchall()
+        database.close()
+        return rows
+
+    def nothing_left(self):
+        deadline = time.monotonic() + 10
+        while any(not job.released for job in self.joblet.jobs.values()) or os.listdir(self.joblet.jobs_directory):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
+    NAMES = ["Parse & Validate", "Detect Platform", "Check Disk Space", "Validate Packages", "Prepare Directories",
+             "Pre-install Hook", "Install Base", "Install Packages", "Post-install Hook", "Copy Binaries", "Copy Libraries",
+             "Copy Configuration", "Generate Config", "Validate Build"]
+
+    def test_a_build_from_start_to_end(self):
+        phases, lines, result = self.build(self.PYTHON, self.client("maintainer"))
+        self.assertEqual(phases, list(enumerate(self.NAMES, 1)))
+        self.assertEqual((result.success, result.message), (True, "the runtime was built"), lines)
+        self.assertEqual((result.runtime_name, result.runtime_version), ("a", "1.0.0"))
+        self.assertEqual(result.install_path, self.joblet.runtimes + "/a/1.0.0")
+        self.assertEqual(result.size_bytes, 5678901)
+        self.nothing_left()
+        self.assertEqual(self.joblet.published, [("a", "1.0.0")])
+        install = [job for job in self.joblet.jobs.values() if job.type == 2][0]
+        runs = {arguments[0]: arguments[3:] for word, arguments in install.recipe if word in ("run", "query")}
+        self.assertEqual(runs["pip"], ["python3.11", "-m", "pip", "install", "--ignore-installed", "--pre", "--", "requests",
+                                       "numpy==1.26.4"])
+        self.assertEqual(runs["npm"][-2:], ["--", "typescript"])
+        environment = [arguments[0] for word, arguments in install.recipe if word == "env"]
+        for text in ("JOBLET_CHROOT=true", "BUILD_ID=" + install.uuid, "RUNTIME_TYPE=python", "RUNTIME_NAME=a",
+                     "RUNTIME_VERSION=1.0.0", "RUNTIME_DIR=/opt/joblet/runtimes/a/1.0.0", "PLATFORM=debian",
+                     "ARCHITECTURE=amd64", "PKG_MANAGER=apt"):
+            self.assertIn(text, environment)
+        self.assertEqual((install.limits.memory_bytes, install.limits.processes), (2 << 30, 1024))
+        self.joblet.shutdown()
+        row, = self.records()
+        self.assertEqual((row["name"], row["version"], row["who"], row["role"], row["outcome"], row["failure"]),
+                         ("a", "1.0.0", "maintainer-client", "maintainer", "success", ""))
+        self.assertEqual((row["manifest_digest"], row["fingerprint"]), ("ab" * 32, bytes(range(32)).hex()))
+        details = json.loads(row["details"])
+        self.assertEqual([(phase["number"], phase["outcome"]) for phase in details["phases"]],
+                         [(number, "done") for number in range(1, 15)])
+        self.assertEqual(details["counts"], {"files": 1234, "bytes": 5678901})
 
 
 class Logs(Case):

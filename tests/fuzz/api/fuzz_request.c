@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!message)
         return 0;
     struct request request;
-    int r = request_read((const Joblet__RunJobRequest *)(const void *)message, &settings, &request, &error);
+    int r = request_read((const Joblet__RunJobRequest *)(const void *)message, &settings, NULL, &request, &error);
     protobuf_c_message_free_unpacked(message, NULL);
     if (r < 0)
         return 0;

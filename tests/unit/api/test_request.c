@@ -51,7 +51,7 @@ static void test_defaults(void **state)
     Joblet__RunJobRequest message = message_new(command);
     struct request request;
     struct error error = {0};
-    assert_int_equal(request_read(&message, &settings, &request, &error), 0);
+    assert_int_equal(request_read(&message, &settings, NULL, &request, &error), 0);
     const struct state_job *job = request.job;
     assert_int_equal(job->memory_bytes, 128 << 20);
     assert_int_equal(job->cpu_percent, 50);
@@ -81,19 +81,19 @@ static void test_ceilings(void **state)
     Joblet__RunJobRequest message = message_new(command);
     struct request request;
     struct error error = {0};
-    assert_int_equal(request_read(&message, &tight, &request, &error), 0);
+    assert_int_equal(request_read(&message, &tight, NULL, &request, &error), 0);
     request_done(&request);
     message.max_memory = 1025;
-    assert_int_equal(request_read(&message, &tight, &request, &error), -EINVAL);
+    assert_int_equal(request_read(&message, &tight, NULL, &request, &error), -EINVAL);
     assert_non_null(strstr(error.text, "1024: 1025"));
     message.max_memory = 1024;
-    assert_int_equal(request_read(&message, &tight, &request, &error), 0);
+    assert_int_equal(request_read(&message, &tight, NULL, &request, &error), 0);
     request_done(&request);
     message.max_processes = 1001;
-    assert_int_equal(request_read(&message, &tight, &request, &error), -EINVAL);
+    assert_int_equal(request_read(&message, &tight, NULL, &request, &error), -EINVAL);
     message.max_processes = INT32_MAX;
     tight.max_processes = 0;
-    assert_int_equal(request_read(&message, &tight, &request, &error), 0);
+    assert_int_equal(request_read(&message, &tight, NULL, &request, &error), 0);
     request_done(&request);
 }
 
@@ -123,7 +123,7 @@ static void test_environment(void **state)
     struct request request;
     struct error error = {0};
     /* One map: the later of two wins. */
-    assert_int_equal(request_read(&message, &settings, &request, &error), 0);
+    assert_int_equal(request_read(&message, &settings, NULL, &request, &error), 0);
     assert_true(has(&request.environment, "A=second"));
     assert_false(has(&request.environment, "A=first"));
     assert_true(has(&request.environment, "PATH=/bin"));
@@ -136,7 +136,7 @@ static void test_environment(void **state)
     message.n_environment = 6;
     message.n_secret_environment = 1;
     message.secret_environment = secret_list;
-    assert_int_equal(request_read(&message, &settings, &request, &error), 0);
+    assert_int_equal(request_read(&message, &settings, NULL, &request, &error), 0);
     assert_true(has(&request.environment, "A=secret"));
     assert_false(has(&request.environment, "A=second"));
     assert_true(has(&request.environment, "B="));
@@ -160,7 +160,7 @@ static void test_spec(void **state)
     message.work_dir = work_dir;
     struct request request;
     struct error error = {0};
-    assert_int_equal(request_read(&message, &settings, &request, &error), 0);
+    assert_int_equal(request_read(&message, &settings, NULL, &request, &error), 0);
     assert_int_equal(request_seal(&request, &error), 0);
     struct spec spec;
     assert_int_equal(spec_decode(request.spec_fd, &spec, &error), 0);
@@ -189,7 +189,7 @@ static void test_work_dir(void **state)
         message.work_dir = text;
         struct request request;
         struct error error = {0};
-        int r = request_read(&message, &settings, &request, &error);
+        int r = request_read(&message, &settings, NULL, &request, &error);
         assert_int_equal(r, cases[i].normal ? 0 : -EINVAL);
         if (r < 0)
             continue;

@@ -58,8 +58,8 @@ static struct state_job *new_job(const char *command)
     assert_int_equal(state_texts_add(&job->arguments, "a b"), 0);
     assert_int_equal(state_texts_add_pair(&job->environment, "NAME", "v=1"), 0);
     assert_int_equal(state_texts_add(&job->secret_names, "SECRET"), 0);
-    char **texts[] = {&job->work_dir, &job->network, &job->timeout_text, &job->node_id, &job->owner, &job->role};
-    static const char *const values[] = {"/work", "none", "30s", "node", "alice", "admin"};
+    char **texts[] = {&job->work_dir, &job->network, &job->runtime, &job->timeout_text, &job->node_id, &job->owner, &job->role};
+    static const char *const values[] = {"/work", "none", "python-3.11@1.0.0", "30s", "node", "alice", "admin"};
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         assert_non_null(*texts[i] = strdup(values[i]));
     job->accepted_unix_ns = 1234567890123456789;
@@ -370,7 +370,7 @@ static void test_older_file(void **fixture)
     assert_int_equal(state_insert(state, new_job("true"), on_done, &seen, &error), 0);
     state_close(state);
     int version = schema_version(directory->path);
-    execute(directory->path, "DROP TABLE job_views; PRAGMA user_version=2"); /* the version before views */
+    execute(directory->path, "DROP TABLE job_views; DROP TABLE builds; ALTER TABLE jobs DROP COLUMN runtime; PRAGMA user_version=2"); /* the version before views */
     state = open_started(directory->path);
     assert_int_equal(state_count(state), 1);
     struct state_job *job = state_newest(state);

@@ -1,0 +1,24 @@
+/* What the parts of build.h share: build.c (to the install), build_run.c (the sandboxes), build_end.c (the end). */
+#pragma once
+
+#include "api/build.h"
+
+#define BUILD_UNCHANGED                                                                                                \
+    "unchanged: taken from the store (HIT: same specification, same packages and package sources on the host)"
+
+/* Of joblet-builder: what another one builds is another runtime. Static. */
+const char *build_builder_version(void);
+
+void build_say_phase(struct build *build, unsigned number, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+/* The first failure stays. */
+void build_fail(struct build *build, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Stores the record as it is now. 0 or -ENOMEM. */
+int build_store(struct build *build, state_build_done done);
+
+/* The record is there: the sandbox of the install. */
+void build_install(struct build *build);
+/* It is over, in whatever way: all that joblet has of it is released, then the record is stored, then the result is
+ * told, and the build is gone. */
+void build_release(struct build *build);
+void build_free(struct build *build);

@@ -1,0 +1,61 @@
+/* From a specification to what joblet-builder is told: the words of its recipes (plan/recipe.h). Nothing is parsed by a
+ * shell but what is meant for one: hooks, setup.sh, and our own scripts, which get the rest as arguments. */
+#pragma once
+
+#include "base/error.h"
+#include "runtime/host.h"
+#include "runtime/list.h"
+#include "runtime/profile.h"
+#include "runtime/spec.h"
+
+#define RUNTIME_PHASE_COUNT 14U
+/* "Parse & Validate" and so on, from 1; "" for others. Static. */
+const char *runtime_phase_name(unsigned number);
+
+/* A setup script is one argument of bash. */
+#define RUNTIME_SETUP_MAX (120U << 10)
+/* Names of queries, by which their values are known in the output. */
+#define RUNTIME_QUERY_PACKAGE "package" /* one to install */
+#define RUNTIME_QUERY_VERSION "version" /* of the language's package */
+/* Where a build finds its runtime's directory: PREFIX has no say inside. */
+#define RUNTIME_DIRECTORY "/opt/joblet/runtimes"
+#define RUNTIME_PATH "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+/* All borrowed. */
+struct runtime_build {
+    const struct runtime_spec *spec;
+    const struct runtime_host *host;
+    const struct runtime_recipe *recipe;
+    const char *build_id;
+    const char *setup_script;               /* "" = none */
+    const struct runtime_list *environment; /* "NAME=VALUE": what the configuration gives to all builds */
+    uint64_t timeout_ns;                    /* of each step that has no other */
+    bool dry_run;                           /* only what phase 4 looks at */
+};
+
+/* The digest of the specification and its setup script ("" = none), as runtime_spec_digest has it. 0 or -ENOMEM. */
+int runtime_build_digest(
+        const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX]);
+
+/* Appends the words of "install", the mode included. 0 or -ENOMEM. */
+int runtime_build_install(const struct runtime_build *build, struct runtime_list *words);
+
+struct runtime_step {
+    char name[32];
+    int64_t begin_unix_ns;
+    int64_t end_unix_ns;
+};
+
+/* What is known after the install. Borrowed. */
+struct runtime_built {
+    const struct runtime_list *packages; /* that were selected for it */
+    const struct runtime_step *steps;
+    size_t step_count;
+    int64_t since_unix_ns;
+    uint64_t limit_bytes;
+    const char *description; /* the text of runtime.yml */
+};
+
+/* Appends the words of "collect", the mode included. 0 or -ENOMEM. */
+int runtime_build_collect(
+        const struct runtime_build *build, const struct runtime_built *built, struct runtime_list *words);

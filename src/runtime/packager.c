@@ -1,0 +1,167 @@
+#include "runtime/packager.h"
+
+/* "apt-cache policy" says what would be installed whatever it is (a release of the sources, or what the host has). What
+ * Conflicts with a requested package and is no other version of it does its work: the nodejs of some sources brings npm
+ * along and refuses the distribution's. The times of package lists are the servers', so the change time is looked at.
+ */
+#define APT_SCRIPT                                                                                                     \
+    "select_packages() {\n"                                                                                            \
+    "    hint=$1\n"                                                                                                    \
+    "    shift\n"                                                                                                      \
+    "    {\n"                                                                                                          \
+    "        printf 'want %s\\n' \"$@\"\n"                                                                             \
+    "        apt-cache policy -- \"$@\"\n"                                                                             \
+    "        echo show\n"                                                                                              \
+    "        apt-cache show --no-all-versions -- \"$@\" 2>/dev/null\n"                                                 \
+    "    } | awk '\n"                                                                                                  \
+    "        /^want / { order[count++] = $2; next }\n"                                                                 \
+    "        /^show$/ { show = 1; next }\n"                                                                            \
+    "        !show && /^[^ ]/ { name = substr($0, 1, length($0) - 1) }\n"                                              \
+    "        !show && /^  Candidate: / { candidate[name] = $2 }\n"                                                     \
+    "        show && /^Package: / { name = $2 }\n"                                                                     \
+    "        show && /^Conflicts: / {\n"                                                                               \
+    "            conflicts = split(substr($0, 12), parts, /, */)\n"                                                    \
+    "            for (i = 1; i <= conflicts; i++)\n"                                                                   \
+    "                if (parts[i] != name)\n"                                                                          \
+    "                    replaced[parts[i]] = 1\n"                                                                     \
+    "        }\n"                                                                                                      \
+    "        END {\n"                                                                                                  \
+    "            for (i = 0; i < count; i++) {\n"                                                                      \
+    "                if (candidate[order[i]] == \"\" || candidate[order[i]] == \"(none)\") {\n"                        \
+    "                    print \"package \" order[i] \" is not in the package sources of this host\" "                 \
+    ">\"/dev/stderr\"\n"                                                                                               \
+    "                    missing = 1\n"                                                                                \
+    "                } else if (!(order[i] in replaced))\n"                                                            \
+    "                    print order[i]\n"                                                                             \
+    "            }\n"                                                                                                  \
+    "            exit missing\n"                                                                                       \
+    "        }' && return 0\n"                                                                                         \
+    "    [ -z \"$hint\" ] || apt-cache pkgnames | grep -xE -- \"$hint\" | sort -V | tr '\\n' ' ' |\n"                  \
+    "        sed 's/^\\(..*\\) $/base.version: this host has \\1\\n/' >&2\n"                                           \
+    "    return 1\n"                                                                                                   \
+    "}\n"                                                                                                              \
+    "case $1 in\n"                                                                                                     \
+    "lists)\n"                                                                                                         \
+    "    if find /var/lib/apt/lists -maxdepth 1 -type f -name '*_*' -cmin -1440 | grep -q .; then\n"                   \
+    "        echo 'the package lists of the host are used: they are not older than a day'\n"                           \
+    "    else\n"                                                                                                       \
+    "        echo 'the package lists of the host are older than a day, or there are none: fetching them'\n"            \
+    "        apt-get -q -o Acquire::Retries=3 -o APT::Update::Error-Mode=any update\n"                                 \
+    "    fi ;;\n"                                                                                                      \
+    "select)\n"                                                                                                        \
+    "    shift\n"                                                                                                      \
+    "    select_packages \"$@\" ;;\n"                                                                                  \
+    "version)\n"                                                                                                       \
+    "    found=$(apt-cache policy -- \"$2\" | sed -n 's/^  Candidate: //p' | head -n 1)\n"                             \
+    "    found=${found#*:}\n"                                                                                          \
+    "    printf '%s\\n' \"$found\"\n"                                                                                  \
+    "    case $found in\n"                                                                                             \
+    "    \"$3\" | \"$3\"[!0-9A-Za-z]*) ;;\n"                                                                           \
+    "    *)\n"                                                                                                         \
+    "        [ \"$3\" = any ] || {\n"                                                                                  \
+    "            echo \"base.version: $2 of this host is ${found%%[-~+]*}, not $3\" >&2\n"                             \
+    "            exit 1\n"                                                                                             \
+    "        } ;;\n"                                                                                                   \
+    "    esac ;;\n"                                                                                                    \
+    "simulate)\n"                                                                                                      \
+    "    shift\n"                                                                                                      \
+    "    packages=$(select_packages '' \"$@\") || exit 1\n"                                                            \
+    "    apt-get -qq -y --no-install-recommends --simulate install -- $packages >/dev/null ;;\n"                       \
+    "install)\n"                                                                                                       \
+    "    shift\n"                                                                                                      \
+    "    packages=$(select_packages '' \"$@\") || exit 1\n"                                                            \
+    "    exec apt-get -q -y --no-install-recommends -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 \\\n"                     \
+    "        -o Dpkg::Options::=--force-confold install -- $packages ;;\n"                                             \
+    "*) exit 2 ;;\n"                                                                                                   \
+    "esac\n"
+
+#define DNF_SCRIPT                                                                                                     \
+    "select_packages() {\n"                                                                                            \
+    "    missing=0\n"                                                                                                  \
+    "    shift\n"                                                                                                      \
+    "    for package; do\n"                                                                                            \
+    "        if [ -n \"$(dnf -q repoquery -- \"$package\")\" ] || rpm -q --quiet -- \"$package\"; then\n"              \
+    "            printf '%s\\n' \"$package\"\n"                                                                        \
+    "        else\n"                                                                                                   \
+    "            echo \"package $package is not in the package sources of this host\" >&2\n"                           \
+    "            missing=1\n"                                                                                          \
+    "        fi\n"                                                                                                     \
+    "    done\n"                                                                                                       \
+    "    return $missing\n"                                                                                            \
+    "}\n"                                                                                                              \
+    "case $1 in\n"                                                                                                     \
+    "lists) dnf -q -y makecache ;;\n"                                                                                  \
+    "select)\n"                                                                                                        \
+    "    shift\n"                                                                                                      \
+    "    select_packages \"$@\" ;;\n"                                                                                  \
+    "version)\n"                                                                                                       \
+    "    found=$(dnf -q repoquery --latest-limit=1 --qf '%{version}\\n' -- \"$2\" | tail -n 1)\n"                      \
+    "    printf '%s\\n' \"$found\"\n"                                                                                  \
+    "    case $found in\n"                                                                                             \
+    "    \"$3\" | \"$3\"[!0-9A-Za-z]*) ;;\n"                                                                           \
+    "    *)\n"                                                                                                         \
+    "        [ \"$3\" = any ] || {\n"                                                                                  \
+    "            echo \"base.version: $2 of this host is $found, not $3\" >&2\n"                                       \
+    "            exit 1\n"                                                                                             \
+    "        } ;;\n"                                                                                                   \
+    "    esac ;;\n"                                                                                                    \
+    "simulate)\n"                                                                                                      \
+    "    shift\n"                                                                                                      \
+    "    select_packages '' \"$@\" >/dev/null ;;\n"                                                                    \
+    "install)\n"                                                                                                       \
+    "    shift\n"                                                                                                      \
+    "    exec dnf -q -y --setopt=install_weak_deps=False install -- \"$@\" ;;\n"                                       \
+    "*) exit 2 ;;\n"                                                                                                   \
+    "esac\n"
+
+#define APK_SCRIPT                                                                                                     \
+    "select_packages() {\n"                                                                                            \
+    "    missing=0\n"                                                                                                  \
+    "    shift\n"                                                                                                      \
+    "    for package; do\n"                                                                                            \
+    "        if [ -n \"$(apk search -q -x -- \"$package\")\" ] || apk info -q -e -- \"$package\"; then\n"              \
+    "            printf '%s\\n' \"$package\"\n"                                                                        \
+    "        else\n"                                                                                                   \
+    "            echo \"package $package is not in the package sources of this host\" >&2\n"                           \
+    "            missing=1\n"                                                                                          \
+    "        fi\n"                                                                                                     \
+    "    done\n"                                                                                                       \
+    "    return $missing\n"                                                                                            \
+    "}\n"                                                                                                              \
+    "case $1 in\n"                                                                                                     \
+    "lists) apk -q update ;;\n"                                                                                        \
+    "select)\n"                                                                                                        \
+    "    shift\n"                                                                                                      \
+    "    select_packages \"$@\" ;;\n"                                                                                  \
+    "version)\n"                                                                                                       \
+    "    found=$(apk policy -- \"$2\" | sed -n 's/^  \\(.*\\):$/\\1/p' | tail -n 1)\n"                                 \
+    "    printf '%s\\n' \"$found\"\n"                                                                                  \
+    "    case $found in\n"                                                                                             \
+    "    \"$3\" | \"$3\"[!0-9A-Za-z]*) ;;\n"                                                                           \
+    "    *)\n"                                                                                                         \
+    "        [ \"$3\" = any ] || {\n"                                                                                  \
+    "            echo \"base.version: $2 of this host is ${found%%-r*}, not $3\" >&2\n"                                \
+    "            exit 1\n"                                                                                             \
+    "        } ;;\n"                                                                                                   \
+    "    esac ;;\n"                                                                                                    \
+    "simulate)\n"                                                                                                      \
+    "    shift\n"                                                                                                      \
+    "    apk -q add --simulate -- \"$@\" ;;\n"                                                                         \
+    "install)\n"                                                                                                       \
+    "    shift\n"                                                                                                      \
+    "    exec apk add -- \"$@\" ;;\n"                                                                                  \
+    "*) exit 2 ;;\n"                                                                                                   \
+    "esac\n"
+
+static const struct runtime_packager_commands commands[RUNTIME_PACKAGER_COUNT] = {
+        [RUNTIME_PACKAGER_APT] = {"apt", APT_SCRIPT,
+                {"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "APT_LISTCHANGES_FRONTEND=none"},
+                false},
+        [RUNTIME_PACKAGER_DNF] = {"dnf", DNF_SCRIPT, {NULL}, true},
+        [RUNTIME_PACKAGER_APK] = {"apk", APK_SCRIPT, {NULL}, true},
+};
+
+const struct runtime_packager_commands *runtime_packager_find(enum runtime_packager packager)
+{
+    return &commands[packager];
+}
