@@ -70,6 +70,10 @@
 #define RECIPE_FILE_CHANGES "changes"
 #define RECIPE_DIRECTORY_ROOT "isolated"
 
+/* The step of this name is the package manager's: what it wrote and no package owns is of origin "script". Packages that
+ * other steps installed (a hook that calls apt-get) belong to the runtime as those of "package" do. */
+#define RECIPE_STEP_PACKAGES "base"
+
 /* Where joblet-builder finds what in a collect sandbox. */
 #define RECIPE_MERGED "/merged" /* the builder root as the build left it, read-only */
 #define RECIPE_UPPER "/upper"   /* one directory for each layer, by number: what the build wrote */

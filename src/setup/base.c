@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "elf/elf_file.h"
 #include "setup/base_list.h"
 #include "setup/base_try.h"
-#include "setup/elf_file.h"
 #include "setup/tree.h"
 
 #define NEW_NAME BASE_NAME ".new"
@@ -132,7 +132,7 @@ static int add_below(struct builder *builder, const struct elf_file *shell, cons
             /* The lists beside the modules stand where the C library of the same machine does. */
             char library[PATH_MAX];
             (void)snprintf(library, sizeof(library), "%s/libc.so.6", builder->search.directories[i]);
-            if (!elf_fits(strstr(*name, ".so") ? path : library, shell))
+            if (!elf_fits(AT_FDCWD, strstr(*name, ".so") ? path : library, shell))
                 continue;
             int r = tree_add(&builder->tree, path, builder->error);
             if (r < 0)
@@ -428,7 +428,7 @@ int base_make(
     builder->error = error;
     write_header(file, disk_id, command_id);
     tree_init(&builder->tree, root_fd, disk_id, file);
-    r = elf_search_init(&builder->search, error);
+    r = elf_search_init(&builder->search, AT_FDCWD, error);
     if (r == 0)
         r = build(builder, root_fd, disk_id, error);
     const struct base_summary summary = {builder->tree.bytes, (unsigned)builder->tree.count, (unsigned)builder->count};

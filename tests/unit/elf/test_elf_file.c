@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "setup/elf_file.h"
+#include "elf/elf_file.h"
 
 static bool needs(const struct elf_file *file, const char *start)
 {
@@ -38,11 +38,11 @@ static void test_program(void **state)
     assert_int_equal(access(file.interpreter, X_OK), 0);
 
     struct elf_search search;
-    assert_int_equal(elf_search_init(&search, &error), 0);
+    assert_int_equal(elf_search_init(&search, AT_FDCWD, &error), 0);
     for (size_t i = 0; i < file.needed_count; i++) {
         char path[PATH_MAX];
         assert_int_equal(elf_find_library(&search, &file, "/bin/bash", file.needed[i], path), 0);
-        assert_true(elf_fits(path, &file));
+        assert_true(elf_fits(AT_FDCWD, path, &file));
     }
     char path[PATH_MAX];
     assert_int_equal(elf_find_library(&search, &file, "/bin/bash", "libnot-there.so.9", path), -ENOENT);

@@ -19,8 +19,11 @@ struct elf_file {
     size_t needed_count;
 };
 
-/* Where the dynamic linker looks: ld.so.conf with what it includes, then the built-in directories. */
+/* Where the dynamic linker of a root looks: ld.so.conf with what it includes, then the built-in directories. Nothing
+ * outside of that root is looked at, whatever links it holds. */
 struct elf_search {
+    int root_fd; /* borrowed; AT_FDCWD: our own root */
+    size_t files;
     char *directories[ELF_DIRECTORIES_MAX];
     size_t count;
 };
@@ -30,11 +33,13 @@ struct elf_search {
 int elf_read(int fd, const char *name, struct elf_file *ret_file, struct error *error);
 void elf_done(struct elf_file *file);
 
-/* True when the file at @path is an ELF file for the same machine as @file. */
-bool elf_fits(const char *path, const struct elf_file *file);
+/* True when the file at @path in the root of @root_fd (AT_FDCWD: ours) is an ELF file for the same machine as @file. */
+bool elf_fits(int root_fd, const char *path, const struct elf_file *file);
 
-/* Reads the host's list. 0 (to be ended with elf_search_done) or -errno with @error. */
-int elf_search_init(struct elf_search *search, struct error *error);
+/* Reads the list of the root of @root_fd, which must outlive @search. 0 (to be ended with elf_search_done) or -errno
+ * with
+ * @error. */
+int elf_search_init(struct elf_search *search, int root_fd, struct error *error);
 void elf_search_done(struct elf_search *search);
 
 /* Finds the library @name that the file at @path (absolute, for $ORIGIN) needs: the first of that name that is made for

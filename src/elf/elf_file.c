@@ -1,20 +1,35 @@
-#include "setup/elf_file.h"
+#include "elf/elf_file.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <gelf.h>
-#include <glob.h>
 #include <libelf.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
 
 #define CONF_DEPTH_MAX 4
+/* Files that include each other: their number, not only their depth, is bounded. */
+#define CONF_FILES_MAX 512
+
+/* Below another root its links stay inside; what is no file is not waited for. */
+static int open_in_root(int root_fd, const char *path, uint64_t flags)
+{
+    if (root_fd == AT_FDCWD)
+        return open(path, (int)flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const struct open_how how = {
+            .flags = flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+}
 
 static bool is_elf(int fd)
 {
@@ -161,23 +176,69 @@ static int add_directory(struct elf_search *search, const char *path, size_t len
 
 static int read_conf(struct elf_search *search, const char *path, unsigned depth);
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct names {
+    char *items[CONF_FILES_MAX];
+    size_t count;
+};
+
+static int list_names(int directory_fd, const char *pattern, struct names *names)
+{
+    int copy = fcntl(directory_fd, F_DUPFD_CLOEXEC, 0);
+    DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+    if (!directory) {
+        int r = -errno;
+        (void)fd_close(copy);
+        return r;
+    }
+    int r = 0;
+    const struct dirent *entry;
+    while (r == 0 && (entry = readdir(directory))) {
+        if (fnmatch(pattern, entry->d_name, FNM_PERIOD) != 0)
+            continue;
+        char *name = names->count < CONF_FILES_MAX ? strdup(entry->d_name) : NULL;
+        if (name)
+            names->items[names->count++] = name;
+        else
+            r = names->count < CONF_FILES_MAX ? -ENOMEM : -E2BIG;
+    }
+    (void)closedir(directory);
+    qsort(names->items, names->count, sizeof(names->items[0]), compare_names);
+    return r;
+}
+
+/* As ldconfig does, in the order of names; patterns in the last component only, which is where they are. */
 static int read_include(struct elf_search *search, const char *pattern, unsigned depth)
 {
-    glob_t found;
-    if (glob(pattern, 0, NULL, &found) != 0)
+    const char *slash = strrchr(pattern, '/');
+    if (*pattern != '/')
         return 0;
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
-        r = read_conf(search, found.gl_pathv[i], depth + 1);
-    globfree(&found);
+    char directory[PATH_MAX];
+    if (snprintf(directory, sizeof(directory), "%.*s/", (int)(slash - pattern), pattern) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    _cleanup_close_ int fd = open_in_root(search->root_fd, directory, O_DIRECTORY);
+    if (fd < 0)
+        return 0;
+    struct names names = {0};
+    int r = list_names(fd, slash + 1, &names);
+    for (size_t i = 0; i < names.count; i++) {
+        char path[PATH_MAX];
+        if (r == 0 && snprintf(path, sizeof(path), "%s%s", directory, names.items[i]) < PATH_MAX)
+            r = read_conf(search, path, depth + 1);
+        free(names.items[i]);
+    }
     return r;
 }
 
 static int read_conf(struct elf_search *search, const char *path, unsigned depth)
 {
-    if (depth > CONF_DEPTH_MAX)
+    if (depth > CONF_DEPTH_MAX || ++search->files > CONF_FILES_MAX)
         return -ELOOP;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = open_in_root(search->root_fd, path, 0);
     FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
     if (!file)
         return errno == ENOENT ? 0 : -errno;
@@ -199,10 +260,10 @@ static int read_conf(struct elf_search *search, const char *path, unsigned depth
     return r;
 }
 
-int elf_search_init(struct elf_search *search, struct error *error)
+int elf_search_init(struct elf_search *search, int root_fd, struct error *error)
 {
     static const char *const built_in[] = {"/lib64", "/usr/lib64", "/lib", "/usr/lib"};
-    *search = (struct elf_search){0};
+    *search = (struct elf_search){.root_fd = root_fd};
     int r = read_conf(search, "/etc/ld.so.conf", 0);
     for (size_t i = 0; r == 0 && i < ELEMENTS(built_in); i++)
         r = add_directory(search, built_in[i], strlen(built_in[i]));
@@ -221,9 +282,9 @@ void elf_search_done(struct elf_search *search)
 }
 
 /* The dynamic linker, too, passes over a library of another machine. */
-bool elf_fits(const char *path, const struct elf_file *file)
+bool elf_fits(int root_fd, const char *path, const struct elf_file *file)
 {
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = open_in_root(root_fd, path, 0);
     unsigned char header[EI_NIDENT + 4];
     if (fd < 0 || read(fd, header, sizeof(header)) != (ssize_t)sizeof(header) || memcmp(header, ELFMAG, SELFMAG) != 0)
         return false;
@@ -232,7 +293,7 @@ bool elf_fits(const char *path, const struct elf_file *file)
     return header[EI_CLASS] == file->class && machine == file->machine;
 }
 
-static bool try_directory(const char *directory, size_t length, const char *origin, const char *name,
+static bool try_directory(int root_fd, const char *directory, size_t length, const char *origin, const char *name,
         const struct elf_file *file, char ret_path[PATH_MAX])
 {
     static const char token[] = "$ORIGIN";
@@ -246,10 +307,11 @@ static bool try_directory(const char *directory, size_t length, const char *orig
         return false;
     int written =
             snprintf(ret_path, PATH_MAX, "%s%.*s/%s", skip ? origin : "", (int)(length - skip), directory + skip, name);
-    return written > 0 && written < PATH_MAX && elf_fits(ret_path, file);
+    return written > 0 && written < PATH_MAX && elf_fits(root_fd, ret_path, file);
 }
 
-static bool try_runpath(const struct elf_file *file, const char *path, const char *name, char ret_path[PATH_MAX])
+static bool try_runpath(
+        int root_fd, const struct elf_file *file, const char *path, const char *name, char ret_path[PATH_MAX])
 {
     char origin[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -259,7 +321,7 @@ static bool try_runpath(const struct elf_file *file, const char *path, const cha
     const char *next = file->runpath;
     while (next && *next) {
         size_t length = strcspn(next, ":");
-        if (try_directory(next, length, origin, name, file, ret_path))
+        if (try_directory(root_fd, next, length, origin, name, file, ret_path))
             return true;
         next += length + (next[length] == ':');
     }
@@ -271,13 +333,13 @@ int elf_find_library(const struct elf_search *search, const struct elf_file *fil
 {
     if (strchr(name, '/')) {
         (void)snprintf(ret_path, PATH_MAX, "%s", name);
-        return *name == '/' && elf_fits(ret_path, file) ? 0 : -ENOENT;
+        return *name == '/' && elf_fits(search->root_fd, ret_path, file) ? 0 : -ENOENT;
     }
-    if (try_runpath(file, path, name, ret_path))
+    if (try_runpath(search->root_fd, file, path, name, ret_path))
         return 0;
     for (size_t i = 0; i < search->count; i++) {
         const char *directory = search->directories[i];
-        if (try_directory(directory, strlen(directory), "", name, file, ret_path))
+        if (try_directory(search->root_fd, directory, strlen(directory), "", name, file, ret_path))
             return 0;
     }
     return -ENOENT;

@@ -1,0 +1,86 @@
+/* The steps of a build, one after the other, in the builder root. What they execute is hostile and runs with our ids
+ * and capabilities, so this process makes itself undumpable first: then nothing without CAP_SYS_PTRACE can trace it,
+ * read its memory or reach its descriptors through /proc, also not root of the same user namespace. A step can kill it;
+ * that ends the build, and the exit status says so. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "base/fd.h"
+#include "builder/modes.h"
+#include "builder/run.h"
+#include "builder/say.h"
+
+struct environment {
+    char **texts; /* borrowed texts, ended by NULL */
+    size_t count;
+};
+
+static int init_environment(struct environment *environment, char *const *ours, size_t words)
+{
+    size_t count = 0;
+    while (ours[count])
+        count++;
+    environment->texts = calloc(count + words + 1, sizeof(char *));
+    if (!environment->texts)
+        return -ENOMEM;
+    memcpy(environment->texts, ours, count * sizeof(char *));
+    environment->count = count;
+    return 0;
+}
+
+static void set_variable(struct environment *environment, const char *text)
+{
+    size_t name = strcspn(text, "=") + 1;
+    size_t at = 0;
+    while (at < environment->count && strncmp(environment->texts[at], text, name) != 0)
+        at++;
+    environment->texts[at] = (char *)(uintptr_t)text;
+    if (at == environment->count)
+        environment->count++;
+}
+
+static int do_word(const struct word *word, struct environment *environment, struct error *error)
+{
+    switch ((unsigned)word->kind) {
+    case WORD_PHASE:
+        say_phase(word->numbers[0], word->name, word->text);
+        return 0;
+    case WORD_SAY:
+        say_log_named(word->name, word->text);
+        say_flush();
+        return 0;
+    case WORD_ENV:
+        set_variable(environment, word->name);
+        return 0;
+    default:
+        break;
+    }
+    const struct run_step step = {
+            .name = word->name,
+            .timeout_ns = word->numbers[0],
+            .words = word->texts,
+            .count = word->count,
+            .environment = environment->texts,
+            .is_query = word->kind == WORD_QUERY,
+    };
+    return run_step(&step, error);
+}
+
+int install_run(const struct words *words, char *const *ours, struct error *error)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return error_errno(error, errno, "protect the build's driver");
+    (void)signal(SIGPIPE, SIG_IGN);
+    struct environment environment;
+    if (init_environment(&environment, ours, words->count) < 0)
+        return error_errno(error, ENOMEM, "environment");
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < words->count; i++)
+        r = do_word(&words->items[i], &environment, error);
+    free(environment.texts);
+    return r;
+}
