@@ -120,7 +120,7 @@ bool build_take_cache(const struct job *job)
 static void on_collected(struct build *build, bool well)
 {
     build->writes_cache = false;
-    build->state = well ? BUILD_COLLECTED : BUILD_ENDED;
+    build->state = well ? BUILD_COLLECTED : build->disk.again_fd >= 0 ? BUILD_ENDED : BUILD_FAILED;
     if (!well)
         drop_stage(build);
 }
@@ -232,7 +232,7 @@ static int check_collect(
         return error_text(error, build->state == BUILD_COLLECTING ? EBUSY : EINVAL,
                 build->state == BUILD_RUNNING      ? "the build has not ended"
                 : build->state == BUILD_COLLECTING ? "the build is being collected"
-                : build->state == BUILD_FAILED     ? "the build failed"
+                : build->state == BUILD_FAILED     ? "the build or its collect failed"
                                                    : "the build was collected");
     *ret_build = build;
     return 0;

@@ -4,8 +4,9 @@
  *
  *     RUNNING --ended with 0--> ENDED --TOOL_START--> COLLECTING --ended with 0--> COLLECTED --PUBLISH--> PUBLISHED
  *
- * A collect that fails leads back to ENDED, and its directory is swept; any other end of a build leads to FAILED. A
- * build that an earlier joblet began has no such object: it is ended at the adoption, and nothing can be made of it. */
+ * A collect that cannot start leads back to ENDED; one that ran and failed has used up the disk's second mount, so that
+ * there is no other. Its directory is swept. Any other end of a build leads to FAILED. A build that an earlier joblet
+ * began has no such object: it is ended at the adoption, and nothing can be made of it. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,4 +1,5 @@
-/* Between job.c (the life of a job), job_start.c (how one is made) and job_adopt.c (how one is found again). */
+/* Between job.c (the life of a job), job_start.c (how one is made), job_type.c (of what), job_end.c and job_adopt.c
+ * (how one is found again). */
 #pragma once
 
 #include "broker/context.h"
@@ -55,5 +56,11 @@ int job_launch(struct job *job, int spec_fd, struct error *error);
 int job_watch(struct job *job, int pidfd, int control_fd);
 /* Writes down where the groups of @host are. */
 void job_note_groups(const struct cgroup_host *host, struct run_groups *ret_groups);
+void job_close_source(struct job *job, struct loop_source *source);
+/* Leaves the failure as the record of a job that did not start, unless joblet-init wrote it, answers the request and
+ * forgets the job. */
+void job_fail_start(struct job *job);
+/* True when it is known why nothing was executed. */
+bool job_find_failure(struct job *job);
 /* joblet-init is gone: reads or makes the record and goes on to ENDED, or fails the start. */
 void job_finish(struct job *job);

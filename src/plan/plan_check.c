@@ -86,6 +86,10 @@ static bool is_route_list(const struct plan_network *network)
         const struct plan_route *route = &network->refused[i];
         if (route->prefix_length > 32 || (route->address & ~mask_of(route->prefix_length)) != 0)
             return false;
+        for (uint32_t j = 0; j < i; j++)
+            if (route->address == network->refused[j].address &&
+                    route->prefix_length == network->refused[j].prefix_length)
+                return false;
     }
     size_t left = PLAN_ROUTES_MAX - network->refused_count;
     return left == 0 || is_zero(&network->refused[network->refused_count], left * sizeof(struct plan_route));

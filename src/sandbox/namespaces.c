@@ -2,14 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -78,25 +75,6 @@ int sandbox_unshare_cgroups(struct sandbox *sandbox, struct error *error)
     if (r < 0)
         return r;
     return unshare(CLONE_NEWCGROUP) < 0 ? error_errno(error, errno, "unshare the cgroup namespace") : 0;
-}
-
-int sandbox_set_network(struct sandbox *sandbox, struct error *error)
-{
-    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-        return error_errno(error, errno, "bring the loopback up");
-
-    /* The network namespace belongs to the host: without these, ports below 1024 and ping are closed to the job (A16).
-     */
-    int r = fd_write_file_at(sandbox->proc_sys_fd, "net/ipv4/ip_unprivileged_port_start", "0");
-    if (r < 0)
-        return error_errno(error, -r, "open the low ports of the network namespace");
-    char range[32];
-    uint32_t base = sandbox->plan.id_base;
-    (void)snprintf(range, sizeof(range), "%u %u", base, base + PLAN_RANGE_SIZE - 1);
-    r = fd_write_file_at(sandbox->proc_sys_fd, "net/ipv4/ping_group_range", range);
-    return r < 0 ? error_errno(error, -r, "open ping in the network namespace") : 0;
 }
 
 int sandbox_set_hostname(struct sandbox *sandbox, struct error *error)

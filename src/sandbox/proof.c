@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -22,6 +20,7 @@
 #include "base/fd.h"
 #include "kernel/capability.h"
 #include "kernel/procstatus.h"
+#include "sandbox/network.h"
 #include "sandbox/proof_mounts.h"
 #include "sandbox/sandbox.h"
 
@@ -150,15 +149,11 @@ static int prove_limits(const struct sandbox *sandbox, struct error *error)
     return 0;
 }
 
-static int prove_network(struct error *error)
+static int prove_network(const struct sandbox *sandbox, struct error *error)
 {
-    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq request = {.ifr_name = "lo"};
-    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
-        return error_errno(error, errno, "look at the loopback");
-    if (!(request.ifr_flags & IFF_UP))
-        return error_text(error, EPROTO, "the loopback is down");
-    int r = prove_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0", error);
+    int r = network_prove(sandbox, error);
+    if (r == 0)
+        r = prove_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0", error);
     /* Read with the job's ids, where the range is all of them. */
     return r < 0 ? r : prove_file("/proc/sys/net/ipv4/ping_group_range", "0\t65535", error);
 }
@@ -315,7 +310,7 @@ int sandbox_prove(struct sandbox *sandbox, struct error *error)
     if (r == 0)
         r = prove_limits(sandbox, error);
     if (r == 0)
-        r = prove_network(error);
+        r = prove_network(sandbox, error);
     if (r == 0)
         r = prove_root(sandbox, error);
     if (r == 0)

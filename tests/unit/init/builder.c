@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -71,8 +74,66 @@ int builder_open(struct builder *builder, const struct driver *driver)
     return builder_renew_disk(builder);
 }
 
+static const char *const covered[] = {"usr", "etc", "opt"};
+
+void builder_shell(const struct builder *builder, const char *format, ...)
+{
+    char script[4096];
+    char *command = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(script, sizeof(script), format, arguments);
+    va_end(arguments);
+    /* By busybox, which needs nothing of the host's that may be covered. */
+    if (asprintf(&command, "cd %s && %s", builder->driver->directory, script) < 0)
+        abort();
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)fexecve(builder->program_fd, (char *[]){(char[]){"sh"}, (char[]){"-ec"}, command, NULL},
+                (char *[]){(char[]){"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, NULL});
+        _exit(127);
+    }
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+        (void)fprintf(stderr, "builder: '%s' failed: %d\n", script, status);
+        abort();
+    }
+    free(command);
+}
+
+int builder_cover_host(struct builder *builder)
+{
+    builder_shell(builder, "mkdir -p host/usr/bin host/usr/sbin host/etc host/opt; chown -R 0:0 host; "
+                           "printf 'root:x:0:0::/root:/bin/sh\\nmore:x:1000:1000::/home:/bin/sh\\n' >host/etc/passwd; "
+                           "printf 'root:x:0:\\nshadow:x:42:\\n' >host/etc/group; "
+                           "echo 'root:$6$hash:1::::::' >host/etc/shadow; chmod 640 host/etc/shadow");
+    for (size_t i = 0; i < ELEMENTS(covered); i++) {
+        char from[32];
+        char to[16];
+        (void)snprintf(from, sizeof(from), "host/%s", covered[i]);
+        (void)snprintf(to, sizeof(to), "/%s", covered[i]);
+        _cleanup_close_ int cover = mount_clone(builder->driver->root_fd, from);
+        _cleanup_close_ int place = open(to, O_PATH | O_CLOEXEC);
+        if (cover < 0 || place < 0 || mount_make_private_one(cover) < 0 || mount_attach(cover, place) < 0)
+            return -1;
+    }
+    builder->is_covered = true;
+    return 0;
+}
+
+void builder_uncover_host(struct builder *builder)
+{
+    for (size_t i = ELEMENTS(covered); builder->is_covered && i-- > 0;) {
+        char to[16];
+        (void)snprintf(to, sizeof(to), "/%s", covered[i]);
+        (void)umount2(to, MNT_DETACH);
+    }
+    builder->is_covered = false;
+}
+
 void builder_close(struct builder *builder)
 {
+    builder_uncover_host(builder);
     drop_disk(builder);
     template_done(&builder->model);
     disk_place_close(&builder->place);
@@ -104,6 +165,8 @@ static void put_fds(const struct driver *driver, struct driver_job *job, int fds
         fds[PLAN_FD_STAGE] = new_tree(driver, "stage", plan->type == PLAN_TYPE_VERIFY);
     if (plan->has_cache)
         fds[PLAN_FD_CACHE] = new_tree(driver, "cache", plan->type == PLAN_TYPE_BUILD);
+    if (builder->change_fds)
+        builder->change_fds(driver, job, fds);
 }
 
 void builder_job_init(struct builder *builder, struct driver_job *job, uint32_t type, char *const arguments[])

@@ -18,6 +18,9 @@ struct builder {
     struct disk_template model;
     struct disk disk;
     bool has_disk;
+    bool is_covered;
+    /* As driver_job's, after the right ones were put there. */
+    void (*change_fds)(const struct driver *driver, struct driver_job *job, int fds[]);
 };
 
 /* Prints and returns -1 when it cannot. */
@@ -25,6 +28,13 @@ int builder_open(struct builder *builder, const struct driver *driver);
 void builder_close(struct builder *builder);
 /* A new, empty disk, instead of the one that was there. 0 or -1. */
 int builder_renew_disk(struct builder *builder);
+
+/* In the driver's mount namespace, puts directories of the driver's in the place of the host's /usr, /etc and /opt,
+ * for jobs that come: they are filled by the test, and a walk over them takes no time. 0 or -1. */
+int builder_cover_host(struct builder *builder);
+void builder_uncover_host(struct builder *builder);
+/* Runs a shell's script as the test's own process, to fill them. */
+void builder_shell(const struct builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* As driver_job_init, for a sandbox of @type (enum plan_type) with the builder's disk, program and trees. */
 void builder_job_init(struct builder *builder, struct driver_job *job, uint32_t type, char *const arguments[]);

@@ -86,7 +86,7 @@ static int open_path(const char *path, int flags)
 /* A memory file with the content of @fd, without the seals @left_out. */
 static int copy_unsealed(int fd, int left_out)
 {
-    char bytes[4096];
+    char bytes[2 * sizeof(struct plan)];
     ssize_t size = pread(fd, bytes, sizeof(bytes), 0);
     int copy = memfd_create("copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
@@ -263,7 +263,7 @@ static const struct fd_lie {
         FDS(root_is_the_old_root, PLAN_STAGE_PROPAGATION),
         FDS(root_is_another_directory, ANY_STAGE),
         FDS(root_is_a_file, PLAN_STAGE_PROPAGATION),
-        FDS(root_is_not_there, PLAN_STAGE_PROPAGATION),
+        FDS(root_is_not_there, PLAN_STAGE_START),
         FDS(spec_without_seals, PLAN_STAGE_SPEC),
         FDS(spec_without_last_seal, PLAN_STAGE_SPEC),
         FDS(spec_is_plan, PLAN_STAGE_SPEC),

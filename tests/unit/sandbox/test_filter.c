@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -37,12 +38,13 @@ static void install(const struct sock_filter *program, unsigned short length)
         _exit(99);
 }
 
-/* The errno of the call under the command's filter; 0 when it succeeded. */
-static int code_of(long number, unsigned long a, unsigned long b, unsigned long c)
+/* The errno of the call under a filter; 0 when it succeeded. */
+static int code_under(const struct sock_filter *program, unsigned short length, long number, unsigned long a,
+        unsigned long b, unsigned long c)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        install(filter_command_program, filter_command_length);
+        install(program, length);
         long r = syscall(number, a, b, c, 0UL, 0UL, 0UL);
         if (number == SYS_clone && r == 0)
             _exit(0);
@@ -52,6 +54,17 @@ static int code_of(long number, unsigned long a, unsigned long b, unsigned long 
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+/* The command's. */
+static int code_of(long number, unsigned long a, unsigned long b, unsigned long c)
+{
+    return code_under(filter_command_program, filter_command_length, number, a, b, c);
+}
+
+static int build_code_of(long number, unsigned long a, unsigned long b, unsigned long c)
+{
+    return code_under(filter_build_program, filter_build_length, number, a, b, c);
 }
 
 static void test_refused(void **state)
@@ -109,6 +122,13 @@ static void test_refused(void **state)
         if (code != cases[i].code)
             print_error("case %zu: system call %ld said %d\n", i, cases[i].number, code);
         assert_int_equal(code, cases[i].code);
+        /* A build's is the same but for one call. */
+        if (cases[i].number == SYS_chroot)
+            continue;
+        code = build_code_of(cases[i].number, cases[i].arguments[0], cases[i].arguments[1], cases[i].arguments[2]);
+        if (code != cases[i].code)
+            print_error("case %zu, a build: system call %ld said %d\n", i, cases[i].number, code);
+        assert_int_equal(code, cases[i].code);
     }
 }
 
@@ -123,6 +143,24 @@ static void test_allowed(void **state)
     assert_int_equal(code_of(SYS_clone, SIGCHLD, 0, 0), 0);
     assert_int_equal(code_of(SYS_unshare, CLONE_FS, 0, 0), 0);
     assert_int_equal(code_of(SYS_personality, 0xffffffffU, 0, 0), 0);
+}
+
+/* A build may change its root, and may not change the limits of joblet-init, whose id it can take. */
+static void test_build(void **state)
+{
+    (void)state;
+    const struct rlimit files = {.rlim_cur = 50, .rlim_max = 60};
+    assert_int_equal(build_code_of(SYS_chroot, (uintptr_t) "/nowhere", 0, 0), ENOENT);
+    assert_int_equal(build_code_of(SYS_prlimit64, 1, RLIMIT_NOFILE, (uintptr_t)&files), EPERM);
+    assert_int_equal(build_code_of(SYS_prlimit64, HIGH | 1, RLIMIT_NOFILE, (uintptr_t)&files), EPERM);
+    assert_int_equal(build_code_of(SYS_prlimit64, 0, RLIMIT_NOFILE, (uintptr_t)&files), 0);
+    assert_int_equal(build_code_of(SYS_prlimit64, 1, RLIMIT_NOFILE, 0), 0);
+    assert_int_equal(code_of(SYS_prlimit64, 1, RLIMIT_NOFILE, 0), 0);
+    static const long allowed[] = {SYS_getpid, SYS_getuid, SYS_sync, SYS_umask};
+    for (size_t i = 0; i < ELEMENTS(allowed); i++)
+        assert_int_equal(build_code_of(allowed[i], 0, 0, 0), 0);
+    assert_int_equal(build_code_of(SYS_setxattr, 0, 0, 0), EFAULT);
+    assert_int_equal(build_code_of(SYS_mknodat, (unsigned long)AT_FDCWD, (uintptr_t) "/tmp/x", S_IFCHR), EPERM);
 }
 
 /* The core limit does not move, and whoever tries to move it hears success; other limits do move. */
@@ -206,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_refused),
             cmocka_unit_test(test_allowed),
+            cmocka_unit_test(test_build),
             cmocka_unit_test(test_core_limit),
             cmocka_unit_test(test_threads),
             cmocka_unit_test(test_supervisor),

@@ -1,0 +1,435 @@
+"""Builds as joblet sees them: the operations of the privileged channel that make, publish, verify and remove runtimes, with
+a stand-in for joblet-builder that does what each test tells it.
+
+    test_builds.py JOBLET JOBLET_INIT RELAY_API STAND_BUILDER"""
+import errno
+import fcntl
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import unittest
+import uuid
+
+import channel
+from channel import wait_for
+
+JOBLET, INIT, RELAY, BUILDER = sys.argv[1:5]
+SCRATCH = os.path.join(os.path.dirname(JOBLET), "joblet-scratch")
+NETWORKS = "jb[0-9a-f]{8}"
+
+
+def our_links():
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(rf"\b{NETWORKS}\w*\b", links))
+
+
+def our_tables():
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"\w+ joblet_\w+", tables))
+
+
+class Builds(unittest.TestCase):
+    settings = "buildDiskSize: 512\nmaxBuilds: 2\nbuildMemoryLimit: 256\nbuildProcessLimit: 300\n"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.links, cls.tables = our_links(), our_tables()
+        cls.joblet = channel.Joblet({"joblet": JOBLET, "joblet-init": INIT, "joblet-scratch": SCRATCH,
+                                     "joblet-api": RELAY, "joblet-builder": BUILDER}, cls.settings)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.joblet.remove()
+
+    def setUp(self):
+        self.joblet.start()
+
+    def tearDown(self):
+        """Nothing of any test outlives it."""
+        joblet = self.joblet
+        try:
+            if joblet.process:
+                for job, (phase, _) in joblet.list().items():
+                    if phase != 3:
+                        joblet.signal(job)
+                        joblet.end(job)
+                    joblet.release(job)
+                for name in joblet.store():
+                    if not name.startswith("."):
+                        self.assert_done(joblet.remove_runtime(*name.split("/")))
+                # Starts that failed left their records.
+                for name in os.listdir(joblet.prefix + "/state/jobs"):
+                    self.assert_done(joblet.answer(channel.JOB_REMOVE, uuid.UUID(name).bytes))
+                wait_for(lambda: not joblet.store())
+                joblet.stop()
+        except BaseException:
+            print(joblet.log()[-4000:])
+            raise
+        self.assertEqual(joblet.groups(), [])
+        self.assertEqual(os.listdir(joblet.prefix + "/state/jobs"), [])
+        self.assertEqual(our_links() - self.links, set())
+        self.assertEqual(our_tables() - self.tables, set())
+
+    # --- steps
+
+    def assert_done(self, error):
+        self.assertEqual(error.code, 0, error)
+
+    def assert_refused(self, error, code, text=""):
+        self.assertEqual((error.code, text in error.text), (code, True), error)
+
+    def build(self, script="true", **fields):
+        """A build that has ended with 0."""
+        build, error = self.joblet.build(["install", script], **fields)
+        self.assert_done(error)
+        ended = self.joblet.end(build)
+        self.assertEqual((ended.reason, ended.exit_code), (channel.EXITED, 0), self.joblet.output(build))
+        return build
+
+    def collect(self, build, *words):
+        job, error = self.joblet.collect(build, ["collect", *(words or ("copy",))])
+        self.assert_done(error)
+        return job, self.joblet.end(job)
+
+    def make_runtime(self, name="hello", version="1.0", text="first", replace=0):
+        build = self.build(name=name, version=version)
+        job, ended = self.collect(build, "copy", "told=" + text)
+        self.assertEqual(ended.exit_code, 0, self.joblet.output(job))
+        self.assert_done(self.joblet.publish(build, replace))
+        self.joblet.release(job, build)
+
+    def shell(self, script, name="hello", version="1.0"):
+        job, error = self.joblet.run(["sh", "-c", script], name, version)
+        self.assert_done(error)
+        self.joblet.end(job)
+        text = self.joblet.output(job)
+        self.joblet.release(job)
+        return text
+
+    def sleeper(self, name="hello", version="1.0"):
+        job, error = self.joblet.run(["sh", "-c", "echo up; sleep 600; cat /told"], name, version)
+        self.assert_done(error)
+        wait_for(lambda: "up" in self.joblet.output(job))
+        return job
+
+    def stop_job(self, job):
+        self.assert_done(self.joblet.signal(job))
+        self.joblet.end(job)
+        self.joblet.release(job)
+
+    # --- the whole way
+
+    def test_from_build_to_removal(self):
+        joblet = self.joblet
+        build, error = joblet.build(["install", "echo $RUNTIME_NAME $RUNTIME_VERSION $RUNTIME_TYPE; id -u; sleep 600"])
+        self.assert_done(error)
+        wait_for(lambda: joblet.output(build).count("\n") >= 2)
+        self.assertEqual(joblet.output(build), "hello 1.0 python\n0\n")
+        self.assertEqual(joblet.list(), {build: (2, channel.BUILD)})
+        self.stop_job(build)
+        self.make_runtime()
+        self.assertEqual(joblet.store(), ["hello/1.0"])
+        self.assertEqual(self.shell("cat /told; touch /x || echo read-only"),
+                         "firsttouch: cannot touch '/x': Read-only file system\nread-only\n")
+        job = self.sleeper()
+        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.EBUSY, "a job uses runtime hello 1.0")
+        self.stop_job(job)
+        self.assert_done(joblet.remove_runtime("hello", "1.0"))
+        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.ENOENT, "there is no runtime hello 1.0")
+        self.assert_refused(joblet.run(["true"], "hello", "1.0")[1], errno.ENOENT, "there is no runtime hello 1.0")
+        wait_for(lambda: not os.listdir(joblet.prefix + "/runtimes"))
+
+    def test_verified_once_a_start(self):
+        joblet = self.joblet
+        self.make_runtime()
+        joblet.stop()
+        joblet.start()
+        self.assert_refused(joblet.run(["true"], "hello", "1.0")[1], errno.EKEYREJECTED, "was not verified")
+        for what, code in (("fail", 3), ("pass", 0)):
+            job, error = joblet.verify("hello", "1.0", ["verify", what])
+            self.assert_done(error)
+            self.assertEqual(joblet.end(job).exit_code, code)
+            joblet.release(job)
+            error = joblet.run(["true"], "hello", "1.0")[1]
+            self.assertEqual(error.code, errno.EKEYREJECTED if code else 0)
+        self.make_runtime(version="2.0")
+        self.assertEqual(self.shell("cat /told", version="2.0"), "first")
+
+    def test_replaced_while_used(self):
+        joblet = self.joblet
+        self.make_runtime()
+        job = self.sleeper()
+        build = self.build()
+        collected, _ = self.collect(build, "copy", "told=second")
+        self.assert_refused(joblet.publish(build), errno.EEXIST, "there is a runtime hello 1.0 already")
+        self.assertEqual(joblet.publish(build, 2).code, errno.EINVAL)
+        self.assert_done(joblet.publish(build, 1))
+        joblet.release(collected, build)
+        self.assertEqual(self.shell("cat /told"), "second")
+        trash, name = joblet.store()
+        self.assertTrue(trash.startswith(".trash-") and name == "hello/1.0")
+        # It keeps what it began with, for as long as it runs.
+        with open(f"/proc/{self.inner_pid(job)}/root/told") as file:
+            self.assertEqual(file.read(), "first")
+        self.stop_job(job)
+        wait_for(lambda: joblet.store() == ["hello/1.0"])
+
+    def inner_pid(self, job):
+        """A process of the job."""
+        for group in self.joblet.groups():
+            path = f"{group}/job-{uuid.UUID(bytes=job)}/cgroup.procs"
+            if os.path.exists(path):
+                with open(path) as file:
+                    pids = [int(pid) for pid in file.read().split()]
+                return next(pid for pid in pids if channel.name_of(pid) != "joblet-init")
+        raise AssertionError("no process")
+
+    # --- what is refused
+
+    def test_operands_of_builds(self):
+        joblet, new = self.joblet, lambda: uuid.uuid4().bytes
+        for name in ("", "..", ".", "a/b", "A", "a b", "-a", "a\n", "é"):
+            self.assertEqual(joblet.build(["install"], name=name)[1].code, errno.EINVAL, name)
+            self.assertEqual(joblet.build(["install"], version=name[:30])[1].code, errno.EINVAL, name)
+            self.assertEqual(joblet.build(["install"], language=name[:14])[1].code, errno.EINVAL, name)
+        longest = b"a" * 65
+        rest = struct.pack("=16sII", b"python", 0, 0)
+        for runtime in (longest + b"1".ljust(33, b"\0") + bytes(6), b"a\0b".ljust(65, b"\0") + b"1".ljust(39, b"\0"),
+                        b"a".ljust(65, b"\0") + b"1".ljust(38, b"\0") + b"x", b"a".ljust(65, b"\0") + b"1" * 33 + bytes(6)):
+            error = joblet.start_request(channel.BUILD_START, new() + channel.limits() + runtime + rest, ["install"], ())
+            self.assertEqual(error.code, errno.EINVAL, runtime)
+        for tail in (struct.pack("=16sII", b"python", 2, 0), struct.pack("=16sII", b"python", 0, 1),
+                     struct.pack("=16sII", b"p\0x", 0, 0)):
+            body = new() + channel.limits() + channel.runtime("a", "1") + tail
+            self.assertEqual(joblet.start_request(channel.BUILD_START, body, ["install"], ()).code, errno.EINVAL)
+        self.assertEqual(joblet.build(["install"], job=bytes(16))[1].code, errno.EINVAL)
+        for wanted in ({"memory": 257 << 20}, {"processes": 301}, {"timeout_ns": 3601 * 10**9}, {"open_files": 1},
+                       {"cpu": 10001}):
+            self.assertEqual(joblet.build(["install"], **wanted)[1].code, errno.EINVAL, wanted)
+        loose = os.memfd_create("loose")
+        body = new() + channel.limits() + channel.runtime("a", "1") + rest
+        error = channel.Error(joblet.request(channel.BUILD_START, body, [loose])[184:384])
+        os.close(loose)
+        self.assertNotEqual(error.code, 0)
+        self.assertEqual(joblet.list(), {})
+
+    def test_order_of_operations(self):
+        joblet, nobody = self.joblet, uuid.uuid4().bytes
+        self.assertEqual(joblet.collect(nobody, ["collect"])[1].code, errno.ESRCH)
+        self.assertEqual(joblet.publish(nobody).code, errno.ESRCH)
+        self.assertEqual(joblet.verify("none", "1")[1].code, errno.ENOENT)
+        running, error = joblet.build(["install", "sleep 600"], name="a")
+        self.assert_done(error)
+        self.assert_refused(joblet.collect(running, ["collect"])[1], errno.EINVAL, "has not ended")
+        self.assert_refused(joblet.publish(running), errno.EINVAL, "was not collected")
+        self.stop_job(running)
+        failed, _ = joblet.build(["install", "exit 4"], name="b")
+        self.assertEqual(joblet.end(failed).exit_code, 4)
+        self.assert_refused(joblet.collect(failed, ["collect"])[1], errno.EINVAL, "failed")
+        dry = self.build(name="c", dry_run=1)
+        self.assert_refused(joblet.collect(dry, ["collect"])[1], errno.EINVAL, "dry run")
+        build = self.build(name="d")
+        body = uuid.uuid4().bytes + channel.limits()
+        for tail in (struct.pack("=II", 3, 0) + build + channel.runtime(), struct.pack("=II", 1, 1) + build + channel.runtime(),
+                     struct.pack("=II", 1, 0) + build + channel.runtime("d", "1.0"),
+                     struct.pack("=II", 2, 0) + build + channel.runtime("d", "1.0"),
+                     struct.pack("=II", 2, 0) + bytes(16) + channel.runtime()):
+            self.assertEqual(joblet.start_request(channel.TOOL_START, body + tail, ["x"], ()).code, errno.EINVAL)
+        job, error = joblet.collect(build, ["collect", "hang"])
+        self.assert_done(error)
+        self.assert_refused(joblet.collect(build, ["collect"])[1], errno.EBUSY, "is being collected")
+        self.assertEqual(joblet.publish(build).code, errno.EINVAL)
+        self.stop_job(job)
+        joblet.release(build)
+        self.assertEqual(joblet.collect(build, ["collect"])[1].code, errno.ESRCH)
+        self.assertEqual(joblet.publish(build).code, errno.ESRCH)
+
+    def test_one_of_a_name_and_few_at_a_time(self):
+        joblet = self.joblet
+        first, error = joblet.build(["install", "sleep 600"])
+        self.assert_done(error)
+        self.assert_refused(joblet.build(["install"])[1], errno.EBUSY, "hello 1.0 is being built already")
+        second, error = joblet.build(["install", "sleep 600"], dry_run=1)
+        self.assert_done(error)
+        self.assert_refused(joblet.build(["install"], version="2.0")[1], errno.EAGAIN, "2 builds run already")
+        self.stop_job(second)
+        self.stop_job(first)
+        # One that has ended is in the way until it is released.
+        third = self.build()
+        self.assertEqual(joblet.build(["install"])[1].code, errno.EBUSY)
+        joblet.release(third)
+        self.build(version="2.0")
+
+    def test_collect_that_fails(self):
+        joblet = self.joblet
+        build = self.build()
+        job, ended = self.collect(build, "fail")
+        self.assertEqual(ended.exit_code, 3)
+        self.assert_refused(joblet.publish(build), errno.EINVAL, "was not collected")
+        self.assert_refused(joblet.collect(build, ["collect"])[1], errno.EINVAL, "its collect failed")
+        wait_for(lambda: joblet.store() == [])
+        joblet.release(job)
+        # The way is free for the next try, also before this one is released.
+        again = self.build()
+        self.collect(again, "copy", "told=again")
+        self.assert_done(joblet.publish(again))
+        self.assert_refused(joblet.publish(again), errno.EINVAL, "is published")
+        self.assertEqual(self.shell("cat /told"), "again")
+
+    def test_released_before_its_collect_ends(self):
+        joblet = self.joblet
+        build = self.build()
+        job, error = joblet.collect(build, ["collect", "hang"])
+        self.assert_done(error)
+        joblet.release(build)
+        self.assertEqual(joblet.publish(build).code, errno.ESRCH)
+        self.stop_job(job)
+        wait_for(lambda: joblet.store() == [])
+
+    # --- what they are given
+
+    def test_places_of_our_own_programs(self):
+        build = self.build()
+        job, _ = self.collect(build, "try")
+        text = self.joblet.output(job)
+        self.assertIn("ids 0 0\n/stage written 0\n", text)
+        self.assertIn("/cache written 0\n/merged Read-only", text)
+        for place in ("base", "merged", "upper", "lower", ""):
+            self.assertRegex(text, rf"/{place} (Read-only file system|Permission denied)\n")
+        self.make_runtime("other", "1")
+        job, _ = self.joblet.verify("other", "1", ["verify", "try"])
+        self.joblet.end(job)
+        self.assertIn("/stage Read-only file system\n/base No such file", self.joblet.output(job))
+
+    def test_what_a_build_writes_reaches_its_collect_alone(self):
+        marker = f"/usr/joblet-test-{os.getpid()}"
+        build = self.build(f"echo built > {marker}; test -e /opt/joblet/config || echo hidden")
+        self.assertEqual(self.joblet.output(build), "hidden\n")
+        self.assertFalse(os.path.exists(marker))
+        other = self.build(f"test -e {marker} || echo absent", name="other")
+        self.assertEqual(self.joblet.output(other), "absent\n")
+
+    def test_size_of_the_disk(self):
+        build = self.build("dd if=/dev/zero of=/tmp/a bs=1M count=600 2>/dev/null || du -m /tmp/a")
+        size = int(self.joblet.output(build).split()[0])
+        self.assertTrue(400 < size <= 513, size)
+
+    def test_limits_in_force(self):
+        build, error = self.joblet.build(["install", "ulimit -n; sleep 600"], memory=64 << 20, processes=50)
+        self.assert_done(error)
+        data = self.joblet.request(channel.JOB_LOOK, build)
+        self.assertEqual(channel.Error(data[8:208]).code, 0)
+        limits = 208 + 16 + 2 * 160
+        memory, _, processes = struct.unpack_from("=QqQ", data, limits)[0:3]
+        self.assertIn(64 << 20, struct.unpack_from("=23Q", data, limits))
+        self.assertIn(50, struct.unpack_from("=23Q", data, limits), (memory, processes))
+
+    def test_settings_of_the_api(self):
+        joblet = self.joblet
+        joblet.stop()
+        joblet.configure("environment: |\\nhttps_proxy=http://user:secret@proxy:3128\\nEMPTY=\nshow: |\\n/etc/hidden\n")
+        joblet.start()
+        pid = int(re.findall(r"joblet-api started pid=(\d+)", joblet.log())[-1])
+        with open(f"/proc/{pid}/fd/12", "rb") as file:
+            self.assertEqual(file.read(), b"https_proxy=http://user:secret@proxy:3128\0EMPTY=\0")
+        self.assertNotIn("secret", joblet.log())
+        self.build("true")
+
+    # --- ends of all kinds
+
+    def test_killed_joblet_ends_builds(self):
+        joblet = self.joblet
+        finished = self.build(name="a")
+        build, _ = joblet.build(["install", "sleep 600"], name="b")
+        collected, _ = joblet.collect(finished, ["collect", "hang"])
+        job, _ = joblet.run(["sleep", "600"])
+        self.assertEqual(len(joblet.inits()), 3)
+        joblet.kill()
+        listed = joblet.start() or joblet.list()
+        self.assertEqual(listed[job], (2, channel.STANDARD))
+        self.assertEqual({listed[build][1], listed[collected][1]}, {channel.BUILD, channel.COLLECT_JOB})
+        for ended in (build, collected):
+            self.assertEqual(joblet.end(ended).reason, channel.STOPPED)
+        self.assertEqual(joblet.end(finished).exit_code, 0)
+        self.assertEqual(joblet.collect(finished, ["collect"])[1].code, errno.ESRCH)
+        self.assertEqual(joblet.publish(finished).code, errno.ESRCH)
+        wait_for(lambda: joblet.store() == [])
+        joblet.release(build, collected, finished)
+        self.build(name="b")
+
+    def test_builds_end_with_the_service(self):
+        joblet = self.joblet
+        build, _ = joblet.build(["install", "sleep 600"])
+        job, _ = joblet.run(["sleep", "600"])
+        joblet.stop()
+        self.assertEqual(len(joblet.inits()), 1)
+        joblet.start()
+        self.assertEqual(joblet.end(build).reason, channel.STOPPED)
+        joblet.release(build)
+        self.stop_job(job)
+
+    def test_scratch_ends_meanwhile(self):
+        joblet = self.joblet
+        build, _ = joblet.build(["install", "echo kept > /tmp/a; read go < /tmp/go; cat /tmp/a"])
+        pid = int(re.findall(r"joblet-scratch started pid=(\d+)", joblet.log())[-1])
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: joblet.log().count("joblet-scratch started") >= 2)
+        joblet.signal(build)
+        joblet.end(build)
+        joblet.release(build)
+        again = self.build("echo kept > /tmp/a")
+        _, ended = self.collect(again, "pass")
+        self.assertEqual(ended.exit_code, 0)
+
+    def test_leftovers_of_a_crash_are_swept(self):
+        joblet = self.joblet
+        joblet.stop()
+        owner = os.stat(joblet.prefix + "/base").st_uid
+        for name in (f".staging-{uuid.uuid4()}", f".trash-{uuid.uuid4()}"):
+            for path in ("", "/isolated", "/isolated/usr"):
+                os.mkdir(f"{joblet.prefix}/runtimes/{name}{path}")
+                os.chown(f"{joblet.prefix}/runtimes/{name}{path}", owner, owner)
+            os.symlink("/etc", f"{joblet.prefix}/runtimes/{name}/isolated/etc")
+            os.lchown(f"{joblet.prefix}/runtimes/{name}/isolated/etc", owner, owner)
+        joblet.start()
+        self.assertEqual(joblet.list(), {})
+        wait_for(lambda: joblet.store() == [])
+
+    # --- the host
+
+    def test_network_is_there_for_a_build_alone(self):
+        self.assertEqual(our_links() - self.links, set())
+        self.build("true")
+        self.assertEqual(len(our_tables() - self.tables), 2)
+        # tearDown looks whether all of it is gone with the service.
+
+    def test_host_state(self):
+        first, again = self.joblet.host_state(), self.joblet.host_state()
+        self.assertEqual(first.fingerprint, again.fingerprint)
+        with open("/etc/os-release") as file:
+            release = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+        self.assertEqual(first.distribution, release["ID"].strip('"'))
+        self.assertEqual(first.version, release.get("VERSION_ID", "").strip('"'))
+        self.assertEqual(first.architecture, os.uname().machine)
+        self.assertTrue(first.free_bytes > 0)
+        lock = "/var/lib/dpkg/lock-frontend"
+        if not os.path.exists(lock):
+            self.skipTest("no dpkg on this host")
+        with open(lock, "r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.assert_refused(self.joblet.host_state().error, errno.EAGAIN, f"'{lock}' is held")
+        self.assertEqual(self.joblet.host_state().error.code, first.error.code)
+
+
+if __name__ == "__main__":
+    if os.geteuid() != 0:
+        print("SKIP: needs root")
+        sys.exit(77)
+    if not os.path.exists("/dev/loop-control"):
+        print("SKIP: no loop devices on this host")
+        sys.exit(77)
+    channel.be_subreaper()
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
