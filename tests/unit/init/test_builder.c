@@ -2,6 +2,7 @@
  * masks are tried over a small host that the test makes up, the package manager over the real one. Root only. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "base/text.h"
 #include "builder.h"
 #include "kernel/mount.h"
+#include "kernel/netlink.h"
 
 static struct driver driver;
 static struct builder builder;
@@ -453,7 +455,41 @@ static void test_cache(void **state)
     driver_job_done(&job);
 }
 
-/* --- what joblet could hand over wrongly --- */
+/* --- the network --- */
+
+#define BRIDGE "jbtest0"
+#define GATEWAY 0x0ad50701U /* 10.213.7.1 */
+
+/* In the test's own network namespace, which is the "host's" here. */
+static void make_bridge(struct plan_network *network, int *ret_socket)
+{
+    struct netlink_link link;
+    static const uint8_t address[6] = {2, 0, 0, 0, 0, 1};
+    int fd = netlink_open();
+    assert_true(fd >= 0);
+    int r = netlink_find_link(fd, BRIDGE, &link);
+    if (r == -ENODEV) {
+        assert_int_equal(netlink_add_bridge(fd, BRIDGE, address, 1500), 0);
+        assert_int_equal(netlink_find_link(fd, BRIDGE, &link), 0);
+        assert_int_equal(netlink_add_address(fd, link.index, GATEWAY, 24), 0);
+        assert_int_equal(netlink_set_up(fd, link.index), 0);
+    }
+    *network = (struct plan_network){
+            .is_set = 1,
+            .bridge = link.index,
+            .address = GATEWAY + 1,
+            .prefix_length = 24,
+            .gateway = GATEWAY,
+            .mtu = 1400,
+            .host_link = "jbtest0p1",
+            .refused_count = 1,
+            .refused = {{0xa9fe0000, 16}},
+            .resolver_count = 2,
+            .resolvers = {"192.0.2.1", "192.0.2.2"},
+            .search = "search example.org",
+    };
+    *ret_socket = fd;
+}
 
 static int other_fd;
 static int other_number;
@@ -465,6 +501,67 @@ static void put_other(const struct driver *ignored, struct driver_job *job, int 
     (void)fd_close(fds[other_number]);
     fds[other_number] = other_fd < 0 ? -1 : fcntl(other_fd, F_DUPFD_CLOEXEC, 0);
 }
+
+static void test_network(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    struct netlink_link link;
+    init_script(&job, PLAN_TYPE_BUILD,
+            (char[]){"cat /etc/resolv.conf; ip -4 addr show eth0 | grep -o 'inet [0-9./]*'; ip route | sed 's/ *$//'; "
+                     "nc -w 2 10.213.7.1 9 2>&1; nc -w 2 169.254.169.254 80 2>&1; "
+                     "ip link set eth0 down 2>/dev/null && echo down; ip route del default 2>/dev/null && echo gone; true"});
+    make_bridge(&job.plan.network, &other_fd);
+    other_number = PLAN_FD_HOST_LINK;
+    builder.change_fds = put_other;
+    run(&job);
+    if (job.failed || job.record.exit_code != 0)
+        show(&job);
+    assert_false(job.failed);
+    static const char *const lines[] = {"search example.org", "nameserver 192.0.2.1", "nameserver 192.0.2.2",
+            "inet 10.213.7.2/24", "default via 10.213.7.1 dev eth0", "unreachable 169.254.0.0/16",
+            "nc: can't connect to remote host (10.213.7.1): Connection refused",
+            "nc: can't connect to remote host (169.254.169.254): No route to host"};
+    for (size_t i = 0; i < ELEMENTS(lines); i++)
+        assert_line(&job, lines[i]);
+    assert_no_text(&job, "down\n");
+    assert_no_text(&job, "gone\n");
+    driver_job_done(&job);
+    /* With the namespace goes the pair. */
+    for (unsigned i = 0; i < 200 && netlink_find_link(other_fd, "jbtest0p1", &link) == 0; i++)
+        (void)usleep(10000);
+    assert_int_equal(netlink_find_link(other_fd, "jbtest0p1", &link), -ENODEV);
+    (void)close(other_fd);
+}
+
+/* What the socket or the bridge is not. */
+static void test_network_lies(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    int socket_fd;
+    builder.change_fds = put_other;
+    other_number = PLAN_FD_HOST_LINK;
+    init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    make_bridge(&job.plan.network, &socket_fd);
+    other_fd = -1;
+    assert_setup_fails(&job, PLAN_STAGE_START, "a socket of the host's network");
+    init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    (void)close(socket_fd);
+    make_bridge(&job.plan.network, &socket_fd);
+    other_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    assert_setup_fails(&job, PLAN_STAGE_NETWORK, "");
+    (void)close(other_fd);
+    init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    (void)close(socket_fd);
+    make_bridge(&job.plan.network, &socket_fd);
+    job.plan.network.bridge = 4000;
+    other_fd = socket_fd;
+    assert_setup_fails(&job, PLAN_STAGE_NETWORK, "");
+    (void)close(socket_fd);
+}
+
+/* --- what joblet could hand over wrongly --- */
 
 static void assert_fd_refused(uint32_t type, int number, int fd, uint32_t stage)
 {
@@ -632,6 +729,8 @@ int main(int count, char **arguments)
             SMALL(test_collect_moved),
             SMALL(test_verify_and_sweep),
             SMALL(test_cache),
+            SMALL(test_network),
+            SMALL(test_network_lies),
             SMALL(test_fd_lies),
             SMALL(test_plan_lies),
             SMALL(test_used_disk),
@@ -640,6 +739,11 @@ int main(int count, char **arguments)
     if (geteuid() != 0) {
         (void)printf("skipped: needs root\n");
         return 77;
+    }
+    /* What stands for the host's network is the test's own. */
+    if (unshare(CLONE_NEWNET) < 0) {
+        perror("unshare");
+        return 1;
     }
     if (count < 2 || driver_open(&driver, arguments[1], /* has_hooks= */ false) < 0)
         return 1;
