@@ -324,6 +324,7 @@ class Joblet:
         self.damaged = {}  # (name, version): what verify says
         self.in_use = set()
         self.fail_publish = None
+        self.test_steps = []  # of a job that is none of steps
         self.published = []
         self.closing = False
 
@@ -729,7 +730,8 @@ class Joblet:
         """Steps: out:TEXT, err:TEXT, big:BYTES, sleep:SECONDS, wait (for a signal), exit:CODE, signal:N, timeout, ignore
         (TERM does not end it)."""
         ignore = False
-        for step in job.arguments[1:]:
+        steps = job.arguments[1:] if job.arguments[0] == "steps" else self.test_steps
+        for step in steps:
             name, _, value = step.partition(":")
             if name == "out":
                 self.write(job, 1, value.encode())

@@ -407,7 +407,7 @@ class Runtimes(Case):
         return (client or self.admin).runtimes.ValidateRuntimeYAML(request, timeout=10)
 
     def test_validate(self):
-        for check in (self.check_valid, self.check_least, self.check_invalid, self.check_malformed, self.check_roles):
+        for check in (self.check_valid, self.check_least, self.check_host, self.check_invalid, self.check_malformed, self.check_roles):
             with self.subTest(check.__name__):
                 check()
 
@@ -422,23 +422,45 @@ class Runtimes(Case):
         self.assertEqual((list(info.pip_packages), list(info.npm_packages)), (["b", "a==1"], ["@x/y"]))
         self.assertEqual((info.has_hooks, info.requires_gpu), (True, True))
         self.assertRegex(info.digest, "^[0-9a-f]{64}$")
-        # What was not looked at is said.
-        for part in ("package availability is not checked by this server yet", "platforms: ", "requirements.gpu: ",
-                     "this server does not build runtimes yet"):
-            self.assertEqual(len([text for text in answer.warnings if part in text]), 1, answer.warnings)
+        self.assertEqual(list(answer.warnings), ["requirements.gpu: this server has no GPUs for jobs yet"])
+        # The packages were looked at, nothing else was done.
+        build = [job for job in self.joblet.jobs.values() if job.type == 2][-1]
+        self.assertEqual(build.message.dry_run, 1)
+        steps = [arguments[0] for word, arguments in build.recipe if word in ("run", "query")]
+        self.assertEqual(steps, ["package-lists", "package", "package-check"])
+        self.assertFalse([job for job in self.joblet.jobs.values() if job.type == 3])
 
     def check_least(self):
         answer = self.validate(self.LEAST)
         self.assertTrue(answer.valid)
         self.assertEqual((answer.spec_info.has_hooks, answer.spec_info.requires_gpu), (False, False))
-        self.assertEqual(list(answer.warnings), ["package availability is not checked by this server yet",
-                                                 "this server does not build runtimes yet"])
+        self.assertEqual(list(answer.warnings), [])
         # The order of keys and comments make no other specification.
         other = self.validate("# x\n" + "\n".join(reversed(self.LEAST.strip().split("\n"))))
         self.assertEqual(other.spec_info.digest, answer.spec_info.digest)
         go = self.validate(self.LEAST.replace("python", "go"))
-        self.assertIn("base.version: hosts have one version", "\n".join(go.warnings))
+        build = [job for job in self.joblet.jobs.values() if job.type == 2][-1]
+        self.assertIn("version", [arguments[0] for word, arguments in build.recipe if word == "query"])
         self.assertNotEqual(go.spec_info.digest, answer.spec_info.digest)
+
+    def check_host(self):
+        """What the host says to a right specification."""
+        self.joblet.builder = {"fail": ("package", 1, "package python3.11 is not in the package sources of this host")}
+        answer = self.validate(self.LEAST)
+        self.assertEqual((answer.valid, answer.message), (False, "the runtime cannot be built on this host"))
+        self.assertIn("Validate Packages: ", answer.errors[0])
+        self.assertIn("package python3.11 is not in", answer.errors[0])
+        self.assertTrue(answer.HasField("spec_info"))
+        self.joblet.builder = {}
+        self.joblet.host_error = (11, 0, b"the package database is locked")
+        answer = self.validate(self.LEAST)
+        self.assertTrue(answer.valid)
+        self.assertIn("package availability was not checked: this host cannot build now: the package database is locked",
+                      answer.warnings)
+        self.joblet.host_error = None
+        answer = self.validate(self.LEAST + "platforms: [rhel-amd64]\n")
+        self.assertEqual((answer.valid, list(answer.errors)),
+                         (False, ["platforms: this host is debian-amd64, which is not among them"]))
 
     def check_invalid(self):
         answer = self.validate(self.LEAST.replace("name: a", "name: A") + "pip: [--pre, 'x y']\nenviroment: {A: b}\n")
@@ -557,6 +579,495 @@ class Builds(Case):
         self.assertEqual([(phase["number"], phase["outcome"]) for phase in details["phases"]],
                          [(number, "done") for number in range(1, 15)])
         self.assertEqual(details["counts"], {"files": 1234, "bytes": 5678901})
+
+
+    def test_an_unchanged_one_is_taken_from_the_store(self):
+        self.assertTrue(self.build(verbose=True)[2].success)
+        jobs = len(self.joblet.jobs)
+        phases, lines, result = self.build("# another comment\n" + self.LEAST)
+        self.assertEqual(phases, list(enumerate(self.NAMES, 1)))
+        self.assertTrue(result.success)
+        self.assertIn("unchanged: taken from the store (HIT: ", result.message)
+        self.assertEqual((result.install_path, result.size_bytes), (self.joblet.runtimes + "/a/1.0.0", 5678901))
+        self.assertEqual(len(self.joblet.jobs), jobs)
+        # Anything that differs is said, and nothing is replaced without force.
+        for text, fields, word in ((self.LEAST + "pip: [x]\n", {}, "specification"),
+                                   (self.LEAST, {"setup_script": "true"}, "specification")):
+            result = self.build(text, **fields)[2]
+            self.assertFalse(result.success)
+            self.assertIn("a@1.0.0 is there already, built from another " + word, result.message)
+            self.assertIn("--force", result.message)
+        self.joblet.host["fingerprint"] = bytes(32)
+        result = self.build()[2]
+        self.assertIn("other packages or package sources", result.message)
+        self.assertEqual(len(self.joblet.jobs), jobs)
+        result = self.build(force_rebuild=True)[2]
+        self.assertTrue(result.success, result.message)
+        self.assertEqual(self.joblet.published, [("a", "1.0.0")] * 2)
+        self.nothing_left()
+        self.joblet.shutdown()
+        self.assertEqual([row["outcome"] for row in self.records()],
+                         ["success", "unchanged", "failed", "failed", "failed", "success"])
+
+    def test_dry_run(self):
+        phases, _, result = self.build(self.PYTHON, dry_run=True)
+        self.assertEqual(phases, list(enumerate(self.NAMES[:4], 1)))
+        self.assertEqual((result.success, result.install_path, result.size_bytes), (True, "", 0))
+        self.assertEqual(os.listdir(self.joblet.runtimes), [])
+        self.nothing_left()
+
+    def test_setup_script(self):
+        self.assertTrue(self.build(setup_script="echo $HOME\nexit 0\n")[2].success)
+        install = [job for job in self.joblet.jobs.values() if job.type == 2][0]
+        runs = {arguments[0]: arguments[3:] for word, arguments in install.recipe if word == "run"}
+        self.assertEqual(runs["setup.sh"], ["/bin/bash", "-c", "echo $HOME\nexit 0\n", "setup.sh"])
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.stream, setup_script="x" * 200000)
+
+    def test_failures(self):
+        """Each way to fail, with exactly what it was; nothing is published, nothing is left."""
+        reasons = {"timeout": 3, "oom": 4, "limit": 7}
+        text = self.PYTHON + "hooks: {pre_install: 'true', post_install: 'true'}\n"
+        cases = [
+            (dict(fail=("package-lists", 100, "E: no such host")), 4,
+             "Validate Packages: step 'package-lists' exited with 100: E: no such host"),
+            (dict(fail=("pre_install", 3, "no")), 6, "Pre-install Hook: step 'pre_install' exited with 3: no"),
+            (dict(fail=("base", 1, "x")), 7, "Install Base: step 'base' exited with 1: x"),
+            (dict(fail=("npm", 1, "x")), 8, "Install Packages: step 'npm' exited with 1: x"),
+            (dict(fail=("post_install", 255, "x")), 9, "Post-install Hook: step 'post_install' exited with 255: x"),
+            (dict(fail=("collect", 1, "the runtime is too large")), 14, "Validate Build: the runtime is too large"),
+            (dict(reason={"pip": reasons["timeout"]}), 8, "Install Packages: in step 'pip' the build was ended: timeout"),
+            (dict(reason={"pip": reasons["oom"]}), 8, "Install Packages: in step 'pip' the build was ended: out of memory"),
+            (dict(lines=["host-changed /usr/bin/x", "count host-changed 1"]), 14, "host changed during the build"),
+        ]
+        for builder, phase, message in cases:
+            self.joblet.builder = builder
+            phases, lines, result = self.build(text)
+            self.assertFalse(result.success)
+            self.assertIn(message, result.message)
+            self.assertEqual(phases[-1][0], phase)
+            self.assertEqual(result.install_path, "")
+        self.joblet.builder = {}
+        self.joblet.fail_start = (5, 3, b"no cgroup for you")
+        self.assertIn("was not started: no cgroup for you", self.build()[2].message)
+        self.joblet.fail_start = None
+        self.joblet.fail_publish = (17, 0, b"is there already")
+        self.assertIn("not published: is there already", self.build()[2].message)
+        self.joblet.fail_publish = None
+        self.joblet.host_error = (11, 0, b"the package database is locked by apt (pid 7)")
+        self.assertIn("the package database is locked by apt", self.build()[2].message)
+        self.joblet.host_error = None
+        for name, value, message in (("distribution", b"plan9", "'plan9'"), ("architecture", b"mips", "'mips'"),
+                                     ("free_bytes", 5 << 20, "5 MiB are free")):
+            old = self.joblet.host[name]
+            self.joblet.host[name] = value
+            self.assertIn(message, self.build()[2].message)
+            self.joblet.host[name] = old
+        self.nothing_left()
+        self.assertEqual(self.joblet.published, [])
+        self.joblet.shutdown()
+        rows = self.records()
+        self.assertEqual({row["outcome"] for row in rows}, {"failed"})
+        self.assertEqual(len(rows), len(cases) + 6)
+        self.assertIn("E: no such host", rows[0]["failure"])
+        details = json.loads(rows[2]["details"])
+        self.assertEqual(details["phases"][-1]["outcome"], "failed")
+        self.assertEqual([step["name"] for step in details["steps"]],
+                         ["package-lists", "package", "package-check", "directories", "pre_install", "base"])
+
+    def test_refused_requests(self):
+        self.assertIn("yaml_content", self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.stream, ""))
+        phases, lines, result = self.build(self.LEAST.replace("name: a", "name: A") + "pips: []\n")
+        self.assertEqual(phases, [(1, "Parse & Validate")])
+        self.assertEqual([level for level, _ in lines], ["error", "error"])
+        self.assertFalse(result.success)
+        self.assertIn("2 errors: line 2: name: ", result.message)
+        self.assertIn("pips", result.message)
+        for name in ("reader", "developer", "none"):
+            self.refused(grpc.StatusCode.PERMISSION_DENIED, self.stream, client=self.client(name))
+        self.assertEqual(self.joblet.jobs, {})
+
+    def wait_for(self, condition):
+        deadline = time.monotonic() + 10
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.005)
+
+    def begun(self, step):
+        """An install that is in @step."""
+        def at_it():
+            for job in list(self.joblet.jobs.values()):
+                path = os.path.join(self.joblet.jobs_directory, job.uuid, "log")
+                try:
+                    with open(path, "rb") as file:
+                        if b"@begin " + step.encode() + b" " in file.read():
+                            return True
+                except FileNotFoundError:
+                    pass
+            return False
+        self.wait_for(at_it)
+
+    def test_cancelled_in_each_state(self):
+        for hold in ("package-lists", "base", "pip", "collect"):
+            self.joblet.builder = {"hold": hold}
+            stream = self.stream(self.PYTHON)
+            if hold == "collect":
+                self.wait_for(lambda: any(job.type == 3 and not job.released for job in list(self.joblet.jobs.values())))
+            else:
+                self.begun(hold)
+            stream.cancel()
+            self.nothing_left()
+            for job in self.joblet.jobs.values():
+                self.assertIn(job.signals, ([2], []))
+        # At any moment.
+        self.joblet.builder = {}
+        for i in range(60):
+            stream = self.stream(self.LEAST.replace("name: a", "name: b%d" % i))
+            time.sleep(i * 0.001)
+            stream.cancel()
+        self.nothing_left()
+        self.assertTrue(self.build()[2].success)
+        self.joblet.shutdown()
+        rows = self.records()
+        self.assertEqual([row["outcome"] for row in rows[:4]], ["cancelled"] * 4)
+        self.assertIn("the client ended the call", rows[0]["failure"])
+        self.assertNotIn("", [row["outcome"] for row in rows])
+
+    def test_lost_connection(self):
+        self.joblet.builder = {"hold": "base"}
+        client = self.client("admin")
+        stream = self.stream(client=client)
+        self.begun("base")
+        client.channel.close()
+        self.assertRaises(grpc.RpcError, list, stream)
+        self.nothing_left()
+
+    def test_shutdown(self):
+        self.joblet.builder = {"hold": "base"}
+        running = [self.stream(self.LEAST.replace("name: a", "name: " + name)) for name in "abc"]
+        threads = [concurrent.futures.ThreadPoolExecutor(1).submit(list, stream) for stream in running]
+        self.wait_for(lambda: len(self.joblet.jobs) == 2)
+        self.begun("base")
+        self.assertEqual(self.joblet.shutdown(), 0)
+        for thread in threads:
+            result = thread.result(5)[-1].result
+            self.assertEqual((result.success, result.message), (False, "the service is shutting down"))
+        self.assertEqual([job.released for job in self.joblet.jobs.values()], [True, True])
+        self.assertEqual({row["outcome"] for row in self.records()}, {"cancelled"})
+
+    def test_killed(self):
+        """What an earlier process began is ended by the next one, and recorded."""
+        self.joblet.builder = {"hold": "base"}
+        stream = self.stream()
+        self.begun("base")
+        self.joblet.kill()
+        self.assertRaises(grpc.RpcError, list, stream)
+        self.restart()
+        self.nothing_left()
+        job, = self.joblet.jobs.values()
+        self.assertEqual(job.signals, [2])
+        self.joblet.builder = {}
+        self.assertTrue(self.build()[2].success)
+        self.joblet.shutdown()
+        first, second = self.records()
+        self.assertEqual((first["outcome"], first["failure"]), ("failed", "joblet-api was restarted"))
+        self.assertGreaterEqual(first["ended_ns"], first["started_ns"])
+        self.assertEqual(second["outcome"], "success")
+
+    def test_waiting(self):
+        event = threading.Event()
+        self.joblet.builder = {"hold": "base", "event": event}
+        pool = concurrent.futures.ThreadPoolExecutor(8)
+        texts = [self.LEAST.replace("name: a", "name: " + name) for name in ("a", "a", "b", "c", "d")]
+        builds = []
+        for text in texts:
+            builds.append(pool.submit(self.build, text))
+            time.sleep(0.1)
+        self.wait_for(lambda: len(self.joblet.jobs) == 2)
+        time.sleep(0.2)
+        self.assertEqual([job.runtime[0] for job in self.joblet.jobs.values()], ["a", "b"])
+        event.set()
+        results = [build.result(20) for build in builds]
+        self.assertTrue(all(result.success for _, _, result in results))
+        self.assertIn("HIT", results[1][2].message)
+        waits = ["".join(message for _, message in lines if "waiting" in message) for _, lines, _ in results]
+        self.assertEqual(waits, ["", "waiting for another build of a@1.0.0", "", "waiting for 3 builds", "waiting for 4 builds"])
+        self.nothing_left()
+        # One that waits can be cancelled; too many are refused.
+        event.clear()
+        streams = [self.stream(self.LEAST.replace("name: a", "name: e%d" % i)) for i in range(64)]
+        self.wait_for(lambda: sum(job.type == 2 and not job.ended for job in list(self.joblet.jobs.values())) == 2)
+        self.wait_for(lambda: self.joblet.log_text().count("build accepted") == 69)
+        self.refused(grpc.StatusCode.RESOURCE_EXHAUSTED, lambda: list(self.stream()))
+        for stream in streams:
+            stream.cancel()
+        event.set()
+        self.nothing_left()
+
+    def test_what_builds_say(self):
+        """Lines of all kinds, and those that only look so."""
+        self.joblet.builder = {
+            "text": {"base": b"no mark\n@phase 14 Validate Build: too early\n@phase 99 x: y\n@log loud text\n@log debug quiet\n"
+                             b"@value package evil-package\n@end base x exit 0\n@log info bad \xff\x1b[2J byte\n"
+                             + b"@log info " + b"x" * 100000 + b"\n@\n@done too much\n@log warn caf\xc3\xa9\n"},
+            "lines": ["stray /root/x", "stray /root/y", "count stray 2", "stripped set-id /usr/bin/z", "count stripped 1"]}
+        phases, lines, result = self.build()
+        self.assertTrue(result.success, result.message)
+        self.assertEqual(phases, list(enumerate(self.NAMES, 1)))
+        self.assertIn(("warn", "no mark"), lines)
+        self.assertIn(("info", "text"), lines)
+        self.assertIn(("info", "bad ??[2J byte"), lines)
+        self.assertIn(("warn", "caf\xe9"), lines)
+        self.assertNotIn(("debug", "quiet"), lines)
+        self.assertIn(("warn", "2 files were written outside of the runtime and thrown away: /root/x, /root/y"), lines)
+        self.assertIn(("warn", "1 files lost set-id bits, capabilities or their kind: set-id /usr/bin/z"), lines)
+        self.assertLess(max(len(message) for _, message in lines), 4200)
+        collect = [job for job in self.joblet.jobs.values() if job.type == 3][0]
+        self.assertNotIn("evil-package", collect.arguments)
+        self.assertEqual([arguments[0] for word, arguments in collect.recipe if word == "package"],
+                         ["python3.11", "python3.11-venv", "python3-pip"])
+        lines = self.build(self.LEAST.replace("name: a", "name: b"), verbose=True)[1]
+        self.assertIn(("debug", "quiet"), lines)
+
+    def test_a_slow_client(self):
+        """The build does not wait, and nothing piles up."""
+        self.joblet.builder = {"text": {"base": b"".join(b"@log info %d " % i + b"x" * 900 + b"\n" for i in range(60000))}}
+        with open("/proc/%d/statm" % self.joblet.process.pid) as file:
+            before = int(file.read().split()[1])
+        stream = self.stream(timeout=60)
+        self.wait_for(lambda: self.joblet.published)
+        with open("/proc/%d/statm" % self.joblet.process.pid) as file:
+            self.assertLess((int(file.read().split()[1]) - before) * 4096, 24 << 20)
+        progress = list(stream)
+        phases = [one.phase.phase_number for one in progress if one.WhichOneof("progress_type") == "phase"]
+        self.assertEqual(phases, list(range(1, 15)))
+        self.assertTrue(progress[-1].result.success)
+        lines = [one.log.message for one in progress if one.WhichOneof("progress_type") == "log"]
+        left_out = sum(int(line.split()[0]) for line in lines if "log lines were left out" in line)
+        self.assertGreater(left_out, 1000)
+        self.assertEqual(left_out + sum("xxx" in line for line in lines), 60000)
+
+
+class Secrets(Builds):
+    """What the configuration gives to builds is in none of their lines and records."""
+    settings = dict(build_environment=["HTTPS_PROXY=http://user:geheim-1@proxy:3128", "TOKEN=geheim-2-long", "FLAG=1"])
+
+    def test_masked(self):
+        self.joblet.builder = {
+            "fail": ("base", 1, "connect to http://user:geheim-1@proxy:3128 failed, geheim-2-long"),
+            "text": {"base": b"geheim-1 and @ http://user:geheim-1@proxy:3128\n@log info TOKEN=geheim-2-long;\n"}}
+        phases, lines, result = self.build()
+        self.assertIn(("warn", "*** and @ ***"), lines)
+        self.assertIn(("info", "TOKEN=***;"), lines)
+        self.assertIn("connect to *** failed, ***", result.message)
+        install, = self.joblet.jobs.values()
+        self.assertIn("TOKEN=geheim-2-long", [arguments[0] for word, arguments in install.recipe if word == "env"])
+        self.joblet.shutdown()
+        self.assertNotIn("geheim", self.joblet.log_text())
+        for name in os.listdir(self.joblet.database):
+            with open(os.path.join(self.joblet.database, name), "rb") as file:
+                self.assertNotIn(b"geheim", file.read())
+
+
+for name in [name for name in dir(Builds) if name.startswith("test_")]:
+    setattr(Secrets, name, None)  # once is enough
+
+
+class Store(Builds):
+    """What is done with runtimes that are there."""
+
+    def build_some(self):
+        for name, version in (("a", "1.0.0"), ("a", "1.10.0"), ("a", "1.9.0"), ("b", "2.0.0")):
+            text = self.PYTHON.replace("name: a", "name: " + name).replace("1.0.0", version)
+            self.assertTrue(self.build(text)[2].success)
+
+    def info(self, runtime, **fields):
+        return self.admin.runtimes.GetRuntimeInfo(pb.GetRuntimeInfoRequest(runtime=runtime, **fields), timeout=10)
+
+    def names(self):
+        return [one.name + "@" + one.version for one in
+                self.client("reader").runtimes.ListRuntimes(pb.EmptyRequest(), timeout=10).runtimes]
+
+    def remove(self, runtime):
+        return self.admin.runtimes.RemoveRuntime(pb.RemoveRuntimeRequest(runtime=runtime), timeout=10)
+
+    def test_list_and_info(self):
+        self.assertEqual(self.names(), [])
+        self.build_some()
+        self.assertEqual(self.names(), ["a@1.10.0", "a@1.9.0", "a@1.0.0", "b@2.0.0"])
+        answer = self.info("a@1.9.0")
+        runtime = answer.runtime
+        self.assertTrue(answer.found)
+        self.assertEqual((runtime.name, runtime.version, runtime.language, runtime.language_version, runtime.description),
+                         ("a", "1.9.0", "python", "3.11", "d"))
+        self.assertEqual((runtime.size_bytes, runtime.available), (5678901, True))
+        self.assertEqual(list(runtime.packages), ["requests", "numpy==1.26.4", "typescript"])
+        self.assertEqual(dict(runtime.environment), {"A": "b", "PATH_PREPEND": "/opt/x", "PYTHONUNBUFFERED": "1",
+                                                     "PYTHONDONTWRITEBYTECODE": "1"})
+        self.assertEqual((list(runtime.requirements.architectures), runtime.requirements.gpu), (["amd64"], False))
+        self.assertEqual((runtime.build_info.built_with, runtime.build_info.platform), ("joblet-builder", "debian-amd64"))
+        self.assertRegex(runtime.build_info.built_at, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertEqual(runtime.original_yaml, self.PYTHON.replace("1.0.0", "1.9.0"))
+        self.assertEqual(self.info("a").runtime.version, "1.10.0")
+        self.assertEqual(self.info("python:3.11").runtime.name, "b")
+        for text in ("c", "a@1.0.1", "ruby:1"):
+            self.assertFalse(self.info(text).found)
+        for text in ("", "../a", "a@1"):
+            self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.info, text)
+
+    def test_sbom(self):
+        self.assertTrue(self.build(self.PYTHON)[2].success)
+        self.assertEqual(self.info("a").sbom, "")
+        bill = json.loads(self.info("a", with_sbom=True).sbom)
+        self.assertEqual((bill["bomFormat"], bill["specVersion"], bill["version"]), ("CycloneDX", "1.5", 1))
+        self.assertRegex(bill["serialNumber"], "^urn:uuid:[0-9a-f-]{36}$")
+        self.assertEqual([(one["name"], one["version"], one["purl"]) for one in bill["components"]], [
+            ("openssl", "3.0.15-1", "pkg:deb/debian/openssl@3.0.15-1?arch=amd64"),
+            ("numpy", "1.26.4", "pkg:pypi/numpy@1.26.4")])
+        with open(os.path.join(self.joblet.runtimes, "a", "1.0.0", "manifest"), "w") as file:
+            file.write("nonsense\n")
+        self.refused(grpc.StatusCode.INTERNAL, self.info, "a", with_sbom=True)
+
+    def test_hostile_content(self):
+        self.build_some()
+        root = self.joblet.runtimes
+        os.makedirs(root + "/c/1.0.0")
+        os.mkfifo(root + "/c/1.0.0/runtime.yml")
+        os.makedirs(root + "/d/1.0.0")
+        os.symlink("/etc/passwd", root + "/d/1.0.0/runtime.yml")
+        os.symlink(root + "/a", root + "/e")
+        os.mkdir(root + "/f")
+        os.symlink(root + "/a/1.0.0", root + "/f/1.0.0")
+        os.makedirs(root + "/g/1.0.0")
+        for name in ("runtime.yml", "manifest"):
+            with open(root + "/a/1.0.0/" + name) as source, open(root + "/g/1.0.0/" + name, "w") as target:
+                target.write(source.read())
+        os.makedirs(root + "/Upper/1.0.0")
+        os.makedirs(root + "/i/latest")
+        with open(root + "/j", "w"):
+            pass
+        os.makedirs(root + "/k/1.0.0")
+        with open(root + "/k/1.0.0/runtime.yml", "wb") as file:
+            file.write(b"name: k\nversion: 1.0.0\n" + os.urandom(1000))
+        os.makedirs(root + "/l/1.0.0")
+        with open(root + "/l/1.0.0/runtime.yml", "wb") as file:
+            file.truncate(1 << 30)
+        with open(root + "/b/2.0.0/manifest", "w"):
+            pass
+        self.assertEqual(self.names(), ["a@1.10.0", "a@1.9.0", "a@1.0.0", "b@2.0.0"])
+        runtime = self.info("b").runtime
+        self.assertEqual((runtime.size_bytes, runtime.available), (0, False))
+
+    def test_remove(self):
+        self.build_some()
+        self.joblet.in_use.add(("a", "1.9.0"))
+        answer = self.remove("a@1.0.0")
+        self.assertEqual((answer.success, answer.freed_space_bytes), (True, 5678901))
+        self.assertEqual(answer.message, "runtime a@1.0.0 removed")
+        answer = self.remove("a")
+        self.assertEqual((answer.success, answer.freed_space_bytes), (False, 5678901))
+        self.assertEqual(answer.message, "1 of 2 versions of a were removed; the runtime is in use")
+        self.assertEqual(self.names(), ["a@1.9.0", "b@2.0.0"])
+        self.joblet.in_use.clear()
+        self.assertTrue(self.remove("a").success)
+        for text in ("a", "b@2.0.1", "", "..", "python:3.11", "b/2.0.0"):
+            answer = self.remove(text)
+            self.assertFalse(answer.success)
+            self.assertTrue(answer.message)
+        self.assertEqual(self.names(), ["b@2.0.0"])
+
+    def test_validate_tells_what_is_there(self):
+        self.build_some()
+        request = pb.ValidateRuntimeYAMLRequest(yaml_content=self.LEAST)
+        warnings = self.admin.runtimes.ValidateRuntimeYAML(request, timeout=10).warnings
+        self.assertEqual(list(warnings), ["a@1.10.0 is there already", "a@1.9.0 is there already",
+                                          "a@1.0.0 is there already: a build replaces it only with --force"])
+
+    def run_in(self, runtime, **fields):
+        return self.admin.jobs.RunJob(pb.RunJobRequest(command="steps", args=["out:x", "exit:0"], runtime=runtime, **fields),
+                                      timeout=10)
+
+    def test_jobs(self):
+        self.build_some()
+        for text, expected in (("a", "a@1.10.0"), ("a@latest", "a@1.10.0"), ("a@1.0.0", "a@1.0.0"), ("python:3.11", "b@2.0.0"),
+                               ("a:1.9.0", "a@1.9.0")):
+            uuid = self.run_in(text, environment={"A": "client", "C": "c", "PATH": "/p"}).job_uuid
+            status = self.admin.wait(uuid)
+            self.assertEqual((status.status, status.runtime), ("COMPLETED", expected))
+            job = self.joblet.jobs[uuid]
+            self.assertEqual("@".join(job.runtime), expected)
+            environment = dict(text.split("=", 1) for text in job.environment)
+            self.assertEqual((environment["A"], environment["C"], environment["PYTHONUNBUFFERED"]), ("b", "c", "1"))
+            self.assertEqual((environment["PATH"], environment["JOB_RUNTIME"]), ("/opt/x:/p", expected))
+            self.assertNotIn("PATH_PREPEND", environment)
+            self.assertEqual(dict(status.environment), {"C": "c"})
+        self.assertEqual([job.runtime for job in self.admin.list().jobs][:2], ["a@1.9.0", "b@2.0.0"])
+        for text in ("c", "a@9.9.9", "ruby:3"):
+            self.assertIn("runtime not found: " + text, self.refused(grpc.StatusCode.NOT_FOUND, self.run_in, text))
+        for text in ("../a", "a@", "A", "a@1.0", "a b"):
+            self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.run_in, text)
+        uuid = self.admin.run("exit:0").job_uuid
+        self.assertEqual(self.admin.wait(uuid).runtime, "")
+        self.assertNotIn("JOB_RUNTIME", "".join(self.joblet.jobs[uuid].environment))
+        self.joblet.shutdown()
+        self.restart()
+        self.assertEqual(self.admin.list().jobs[1].runtime, "a@1.9.0")
+
+    def test_first_use_verifies(self):
+        self.build_some()
+        self.joblet.verified.clear()  # joblet was restarted
+        self.joblet.hold_verify = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            jobs = [pool.submit(self.run_in, "a") for _ in range(16)]
+            self.wait_for(lambda: self.joblet.verifications == 1)
+            time.sleep(0.2)
+            self.joblet.hold_verify.set()
+            uuids = [job.result().job_uuid for job in jobs]
+        self.assertEqual(self.joblet.verifications, 1)
+        for uuid in uuids:
+            self.assertEqual(self.admin.wait(uuid).status, "COMPLETED")
+        verify, = [job for job in self.joblet.jobs.values() if job.type == 4]
+        self.assertEqual(verify.digest, "ab" * 32)
+        self.joblet.damaged[("b", "2.0.0")] = "/usr/bin/python3.11 digest differs"
+        for _ in range(2):
+            details = self.refused(grpc.StatusCode.FAILED_PRECONDITION, self.run_in, "b")
+            self.assertIn("the runtime b@2.0.0 is not as it was built: /usr/bin/python3.11 digest differs", details)
+        job = self.admin.list().jobs[0]
+        self.assertEqual((job.status, job.end_reason), ("FAILED", "setup failure"))
+
+    def test_test(self):
+        self.build_some()
+        def run(runtime, client=None):
+            return (client or self.client("developer")).runtimes.TestRuntime(pb.TestRuntimeRequest(runtime=runtime), timeout=20)
+        answer = run("a@1.9.0")
+        self.assertEqual((answer.success, answer.exit_code, answer.error), (True, 0, ""))
+        job = [job for job in self.joblet.jobs.values() if job.type == 1][0]
+        self.assertEqual(job.arguments, ["python3.11", "-c", "import ssl, ctypes, sys; print(sys.version)"])
+        self.assertEqual(job.runtime, ("a", "1.9.0"))
+        self.assertIn("JOB_RUNTIME=a@1.9.0", job.environment)
+        self.assertEqual(self.joblet.verifications, 1)
+        self.assertEqual(len(self.admin.list().jobs), 0)
+        self.nothing_left()
+        self.joblet.damaged[("b", "2.0.0")] = "/etc/passwd is missing"
+        answer = run("b")
+        self.assertEqual((answer.success, answer.exit_code), (False, 1))
+        self.assertIn("/etc/passwd is missing", answer.error)
+        answer = run("c")
+        self.assertEqual((answer.success, answer.error, answer.exit_code), (False, "runtime not found", 1))
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, run, "")
+        self.refused(grpc.StatusCode.PERMISSION_DENIED, run, "a", self.client("reader"))
+        self.nothing_left()
+
+    def test_test_says_what_the_language_said(self):
+        self.build_some()
+        self.joblet.test_steps = ["out:Python 3.11\xff", "err:warning", "exit:3"]
+        answer = self.admin.runtimes.TestRuntime(pb.TestRuntimeRequest(runtime="a"), timeout=20)
+        self.assertEqual((answer.success, answer.exit_code, answer.error), (False, 3, "exited with 3"))
+        self.assertIn("Python 3.11", answer.output)
+        self.assertIn("warning", answer.output)
+
+
+for name in [name for name in dir(Builds) if name.startswith("test_")]:
+    setattr(Store, name, None)
 
 
 class Logs(Case):

@@ -113,10 +113,10 @@ static void test_packages(void **state)
         const char *packages;
     } rows[] = {
             {"python", "3.11", "debian-amd64", "",
-                    "python3.11 python3.11-dev python3.11-venv python3-pip libssl-dev zlib1g-dev libffi-dev "},
+                    "python3.11 python3.11-venv python3-pip python3.11-dev libssl-dev zlib1g-dev libffi-dev "},
             {"python", "3.11", "rhel-amd64", "",
-                    "python311 python311-devel python3-pip openssl-devel zlib-devel libffi-devel "},
-            {"python", "3.11", "alpine-arm64", "", "python3 python3-dev py3-pip openssl-dev zlib-dev libffi-dev "},
+                    "python311 python3-pip python311-devel openssl-devel zlib-devel libffi-devel "},
+            {"python", "3.11", "alpine-arm64", "", "python3 py3-pip python3-dev openssl-dev zlib-dev libffi-dev "},
             {"java", "17", "ubuntu-arm64", "", "openjdk-17-jdk ca-certificates "},
             {"java", "17", "fedora-amd64", "", "java-17-openjdk-devel ca-certificates "},
             {"java", "17", "alpine-amd64", "", "openjdk17-jdk ca-certificates "},
@@ -135,6 +135,36 @@ static void test_packages(void **state)
         assert_int_equal(runtime_profile_expand(spec, platform(rows[i].platform), &recipe, NULL), 0);
         assert_list(&recipe.packages, rows[i].packages);
         assert_int_equal(recipe.untried, platform(rows[i].platform)->packager != RUNTIME_PACKAGER_APT);
+        runtime_recipe_done(&recipe);
+    }
+}
+
+/* What a job does not need is installed and not kept; whose version is the language's is known where no name says it. */
+static void test_what_is_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *language;
+        const char *version;
+        const char *build_packages;
+        const char *keep;
+        const char *version_package;
+        const char *hint;
+    } rows[] = {
+            {"python", "3.11", "python3.11-dev libssl-dev zlib1g-dev libffi-dev ", "", "", "python3\\.[0-9]+"},
+            {"java", "17", "", "", "", "openjdk-[0-9]+-jdk"},
+            {"node", "18", "", "", "nodejs", ""},
+            {"go", "1.19", "", "headers static ", "golang", ""},
+            {"rust", "any", "", "headers static ", "rustc", ""},
+    };
+    for (size_t i = 0; i < ELEMENTS(rows); i++) {
+        struct runtime_recipe recipe;
+        _cleanup_(runtime_spec_freep) struct runtime_spec *spec = parse(rows[i].language, rows[i].version, "");
+        assert_int_equal(runtime_profile_expand(spec, platform("debian-amd64"), &recipe, NULL), 0);
+        assert_list(&recipe.build_packages, rows[i].build_packages);
+        assert_list(&recipe.keep, rows[i].keep);
+        assert_string_equal(recipe.version_package, rows[i].version_package);
+        assert_string_equal(recipe.version_hint, rows[i].hint);
         runtime_recipe_done(&recipe);
     }
 }
@@ -190,6 +220,7 @@ int main(void)
             cmocka_unit_test(test_table),
             cmocka_unit_test(test_versions),
             cmocka_unit_test(test_packages),
+            cmocka_unit_test(test_what_is_kept),
             cmocka_unit_test(test_the_rest),
             cmocka_unit_test(test_all_rows_expand),
     };
