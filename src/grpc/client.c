@@ -429,8 +429,9 @@ static int flush(struct grpc_client *client)
     }
 }
 
-/* Sends and receives until something happened. 0, -ETIMEDOUT, -EINTR, or another negative: the connection is broken. */
-static int turn(struct grpc_client *client)
+/* Sends and receives until something happened. 0; -EAGAIN: nothing was received for @wait_ms (-1: without end);
+ * -ETIMEDOUT, -EINTR, or another negative: the connection is broken. */
+static int turn(struct grpc_client *client, int wait_ms)
 {
     int r = flush(client);
     if (r < 0)
@@ -452,9 +453,11 @@ static int turn(struct grpc_client *client)
             note_failure(client, reason);
             return -EPIPE;
         }
-        r = wait_for(client, client->fd, reason == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, -1);
+        r = wait_for(client, client->fd, reason == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN, wait_ms);
         if (r < 0)
             return r;
+        if (r == 0 && wait_ms >= 0)
+            return -EAGAIN;
     }
 }
 
@@ -550,7 +553,7 @@ int grpc_client_stream_open(struct grpc_client *client, const char *path, const 
     while (client->request_sent < GRPC_FRAME_HEADER_SIZE + size && !client->is_closed) {
         r = flush(client);
         if (r == 0 && client->request_sent < GRPC_FRAME_HEADER_SIZE + size)
-            r = turn(client);
+            r = turn(client, -1);
         if (r == -ETIMEDOUT) {
             grpc_client_stream_cancel(client);
             return deadline_result(client, ret_result);
@@ -607,6 +610,12 @@ static int closed_result(struct grpc_client *client, struct grpc_result *result)
 int grpc_client_stream_next(
         struct grpc_client *client, const uint8_t **ret_message, size_t *ret_size, struct grpc_result *ret_result)
 {
+    return grpc_client_stream_next_within(client, -1, ret_message, ret_size, ret_result);
+}
+
+int grpc_client_stream_next_within(struct grpc_client *client, int wait_ms, const uint8_t **ret_message,
+        size_t *ret_size, struct grpc_result *ret_result)
+{
     for (;;) {
         int r = decode(client);
         if (r == 1) {
@@ -621,8 +630,8 @@ int grpc_client_stream_next(
         }
         if (client->is_closed)
             return closed_result(client, ret_result);
-        r = turn(client);
-        if (r == -EINTR)
+        r = turn(client, wait_ms);
+        if (r == -EINTR || r == -EAGAIN)
             return r;
         if (r == -ETIMEDOUT) {
             grpc_client_stream_cancel(client);
@@ -634,6 +643,26 @@ int grpc_client_stream_next(
             return fail_result(ret_result, GRPC_UNAVAILABLE,
                     *client->failure ? client->failure : "the connection to the server broke");
         }
+    }
+}
+
+int grpc_client_stream_wait_writable(struct grpc_client *client, int fd)
+{
+    bool alive = client->http && !client->is_broken && !client->is_closed;
+    for (;;) {
+        /* What TLS holds already makes no descriptor readable. */
+        int r = alive ? turn(client, 0) : -EAGAIN;
+        if (r == -EINTR)
+            return r;
+        alive = alive && (r == 0 || r == -EAGAIN) && !client->is_closed;
+        struct pollfd polls[3] = {{.fd = fd, .events = POLLOUT}, {.fd = client->interrupt_fd, .events = POLLIN},
+                {.fd = alive ? client->fd : -1, .events = POLLIN}};
+        if (poll(polls, ELEMENTS(polls), r == 0 ? 0 : -1) < 0 && errno != EINTR)
+            return -errno;
+        if (polls[1].revents)
+            return -EINTR;
+        if (polls[0].revents)
+            return 0;
     }
 }
 

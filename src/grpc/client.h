@@ -45,5 +45,12 @@ int grpc_client_stream_open(struct grpc_client *client, const char *path, const 
  * @ret_result for another status; -EINTR when interrupted. */
 int grpc_client_stream_next(
         struct grpc_client *client, const uint8_t **ret_message, size_t *ret_size, struct grpc_result *ret_result);
+/* The same, but -EAGAIN when nothing has come for @wait_ms (-1: waits without end); the stream stays as it is. */
+int grpc_client_stream_next_within(struct grpc_client *client, int wait_ms, const uint8_t **ret_message,
+        size_t *ret_size, struct grpc_result *ret_result);
+/* Waits until @fd can be written to, however long that takes, and keeps the connection alive meanwhile: pings are
+ * answered, and what comes waits here, as much as the windows let through. For a caller whose own output is held. 0;
+ * -EINTR when interrupted; -errno of poll. A connection that breaks meanwhile shows with the next message. */
+int grpc_client_stream_wait_writable(struct grpc_client *client, int fd);
 /* Cancels the open stream, if there is one. */
 void grpc_client_stream_cancel(struct grpc_client *client);

@@ -29,7 +29,7 @@ static const struct {
     const char *summary;
 } groups[] = {
         {"job", "Run, list, watch, stop and delete jobs"},
-        {"runtime", "Check specifications of language runtimes"},
+        {"runtime", "Build, check, list, test and remove language runtimes"},
         {"monitor", "Look at the server's machine"},
 };
 

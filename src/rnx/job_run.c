@@ -63,8 +63,9 @@ static const struct rnx_option run_option_table[] = {
         RUN_OPTION("env", 'e', RNX_OPTION_LIST, environment, "KEY=VALUE", "environment variable; may be repeated"),
         RUN_OPTION("secret-env", 's', RNX_OPTION_LIST, secrets, "KEY=VALUE",
                 "the same, never shown or stored; may be repeated"),
+        RUN_OPTION("runtime", 0, RNX_OPTION_TEXT, runtime, "NAME[@VERSION]",
+                "language runtime to run on, see 'rnx runtime list'"),
         /* Not in the list of the help until servers can do them; see the text below it. */
-        RUN_OPTION("runtime", 0, RNX_OPTION_TEXT, runtime, "NAME[@VERSION]", NULL),
         RUN_OPTION("network", 0, RNX_OPTION_TEXT, network, "NAME", NULL),
         RUN_OPTION("volume", 0, RNX_OPTION_LIST, volumes, "NAME", NULL),
         RUN_OPTION("gpu", 0, RNX_OPTION_NUMBER, gpu_count, "N", NULL),
@@ -365,12 +366,13 @@ const struct rnx_verb job_run_verb = {
                 "started. --follow keeps the job's standard output and standard error apart. Ctrl-C ends rnx (130)\n"
                 "and leaves the job running.\n"
                 "\n"
-                "--runtime, --network, --volume, --gpu and --gpu-memory are sent to the server, which says which of\n"
-                "them it cannot do yet; it never ignores one. A limit that its host cannot keep is refused.\n"
+                "--network, --volume, --gpu and --gpu-memory are sent to the server, which says which of them it\n"
+                "cannot do yet; it never ignores one. A limit that its host cannot keep is refused.\n"
                 "\n"
                 "Examples:\n"
                 "  rnx job run --follow uname -a\n"
                 "  rnx job run --max-cpu=50 --max-memory=256 --timeout=5m -- bash -c 'echo $JOB_ID; sleep 60'\n"
+                "  rnx job run --follow --runtime=python-3.11 python3 -c 'print(1 + 1)'\n"
                 "  rnx job run --env MODE=test --secret-env API_KEY=\"$API_KEY\" --wait -- sh -c 'test -n "
                 "\"$API_KEY\"'\n"
                 "  id=$(rnx job run --json sleep 100 | jq -r .job_uuid); rnx job stop \"$id\"\n",

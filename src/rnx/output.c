@@ -19,9 +19,18 @@ size_t output_character_size(const unsigned char *bytes, size_t size)
     return want <= size && text_is_utf8((const char *)bytes, want) ? want : 0;
 }
 
+/* U+2028 to U+202E and U+2066 to U+2069: ends of lines, and what makes a terminal write the other way round. */
+static bool is_direction(const unsigned char *bytes)
+{
+    return bytes[0] == 0xe2 && ((bytes[1] == 0x80 && bytes[2] >= 0xa8 && bytes[2] <= 0xae) ||
+                                       (bytes[1] == 0x81 && bytes[2] >= 0xa6 && bytes[2] <= 0xa9));
+}
+
 /* C1 controls are two bytes of UTF-8; some terminals obey them. */
 static bool is_control(const unsigned char *bytes, size_t length)
 {
+    if (length == 3)
+        return is_direction(bytes);
     return (length == 1 && (*bytes < 0x20 || *bytes == 0x7f)) || (length == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0);
 }
 
@@ -60,6 +69,20 @@ void output_bytes(FILE *file, const char *text, size_t size)
 void output_text(FILE *file, const char *text)
 {
     output_bytes(file, text, strlen(text));
+}
+
+void output_lines(FILE *file, const char *text)
+{
+    size_t size = strlen(text);
+    while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+        size--;
+    for (size_t start = 0; start < size;) {
+        const char *end = memchr(text + start, '\n', size - start);
+        size_t length = end ? (size_t)(end - (text + start)) : size - start;
+        (void)fputs(start > 0 ? "\n  " : "", file);
+        output_bytes(file, text + start, length);
+        start += length + 1;
+    }
 }
 
 void output_field(const char *label, const char *value)
@@ -124,6 +147,20 @@ void output_format_size(int64_t bytes, char ret_text[OUTPUT_SIZE_MAX])
     (void)snprintf(ret_text, OUTPUT_SIZE_MAX, "%.1f %cB", value, units[unit]);
 }
 
+void output_format_size_tight(int64_t bytes, char ret_text[OUTPUT_SIZE_MAX])
+{
+    static const char units[] = "KMG";
+    if (bytes < 1024) {
+        (void)snprintf(ret_text, OUTPUT_SIZE_MAX, "%lldB", (long long)bytes);
+        return;
+    }
+    double value = (double)bytes / 1024;
+    size_t unit = 0;
+    for (; value >= 1024 && units[unit + 1]; unit++)
+        value /= 1024;
+    (void)snprintf(ret_text, OUTPUT_SIZE_MAX, "%.1f%cB", value, units[unit]);
+}
+
 void output_format_uptime(int64_t seconds, char ret_text[OUTPUT_UPTIME_MAX])
 {
     long long minutes = (long long)seconds / 60;
@@ -186,8 +223,7 @@ char *output_join_command(const char *command, char *const *args, size_t count)
     return joined;
 }
 
-/* The largest size of at most @size that does not cut a character of UTF-8. */
-static size_t cut_size(const char *text, size_t size)
+size_t output_cut_size(const char *text, size_t size)
 {
     while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
         size--;
@@ -201,7 +237,7 @@ char *output_shorten_command(const char *joined)
     size_t limit = lines ? 77 : 80;
     bool cut = size > limit;
     if (cut)
-        size = cut_size(joined, lines ? 74 : 77);
+        size = output_cut_size(joined, lines ? 74 : 77);
     char *text = NULL;
     if (asprintf(&text, "%.*s%s", (int)size, joined, lines || cut ? "..." : "") < 0)
         return NULL;

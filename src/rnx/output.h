@@ -8,14 +8,19 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Writes @text with each control character (of ASCII and of Latin 1) and each byte that is no UTF-8 as \n, \t, \r or
- * \xNN. */
+/* Writes @text with each control character (of ASCII, of Latin 1, and those that turn the direction of writing or end a
+ * line) and each byte that is no UTF-8 as \n, \t, \r or \xNN. */
 void output_text(FILE *file, const char *text);
 void output_bytes(FILE *file, const char *text, size_t size);
+/* The same for a text of several lines: they stay lines, each but the first behind two blanks, so that none can pass
+ * for a line of ours. Without the line ends at its end. */
+void output_lines(FILE *file, const char *text);
 /* "LABEL: VALUE" and the end of the line on standard output, the value as by output_text. */
 void output_field(const char *label, const char *value);
 /* The size of the UTF-8 character at @bytes, of which there is at least one; 0 when it is malformed. */
 size_t output_character_size(const unsigned char *bytes, size_t size);
+/* The largest size of at most @size at which @text can be cut without cutting a character of UTF-8. */
+size_t output_cut_size(const char *text, size_t size);
 
 /* "2026-01-02 03:04:05" from RFC 3339, in its own offset; " UTC" or " +0200" is added with @zone. "" gives @empty; what
  * is no time is copied as it is, cut at the buffer. */
@@ -29,6 +34,9 @@ void output_format_duration(double seconds, char ret_text[OUTPUT_DURATION_MAX]);
 /* "512 B", "1.5 KB", "3.2 GB": 1024 based. */
 #define OUTPUT_SIZE_MAX 32
 void output_format_size(int64_t bytes, char ret_text[OUTPUT_SIZE_MAX]);
+
+/* "512B", "1.5KB", "3.2GB": 1024 based, up to GB. */
+void output_format_size_tight(int64_t bytes, char ret_text[OUTPUT_SIZE_MAX]);
 
 /* "3d 4h 5m" */
 #define OUTPUT_UPTIME_MAX 48

@@ -67,11 +67,11 @@ class StandIn:
     """Serves what is put into `answers`: a message, an error (code, text), a list for a stream, or a function of request and
     context that returns one of these. Requests are kept in `requests`."""
 
-    def __init__(self, pb2, pb2_grpc, certificates, server_certificate=None, port=0):
+    def __init__(self, pb2, pb2_grpc, certificates, server_certificate=None, port=0, options=()):
         self.pb2 = pb2
         self.answers = {}
         self.requests = []
-        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=8))
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=8), options=options)
         for service, base in (("JobService", pb2_grpc.JobServiceServicer),
                               ("MonitoringService", pb2_grpc.MonitoringServiceServicer),
                               ("RuntimeService", pb2_grpc.RuntimeServiceServicer)):

@@ -95,6 +95,65 @@ static void test_size_and_uptime(void **state)
     assert_string_equal(shown, "0m");
 }
 
+static void test_tight_size(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t bytes;
+        const char *shown;
+    } sizes[] = {
+            {-1, "-1B"},
+            {0, "0B"},
+            {1023, "1023B"},
+            {1536, "1.5KB"},
+            {157286400, "150.0MB"},
+            {1610612736, "1.5GB"},
+            {5497558138880, "5120.0GB"},
+    };
+    for (size_t i = 0; i < ELEMENTS(sizes); i++) {
+        char shown[OUTPUT_SIZE_MAX];
+        output_format_size_tight(sizes[i].bytes, shown);
+        assert_string_equal(shown, sizes[i].shown);
+    }
+}
+
+/* The lines of a text stay apart, and none can look like one of ours. */
+static void test_lines(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *shown;
+    } texts[] = {
+            {"", ""},
+            {"\n\n", ""},
+            {"one", "one"},
+            {"one\n", "one"},
+            {"one\nStatus: x\r\n\n", "one\n  Status: x"},
+            {"\none\n\ntwo", "\n  one\n  \n  two"},
+            {"\033[2J\n\t", "\\x1b[2J\n  \\t"},
+    };
+    for (size_t i = 0; i < ELEMENTS(texts); i++) {
+        char *written = NULL;
+        size_t size = 0;
+        FILE *file = open_memstream(&written, &size);
+        assert_non_null(file);
+        output_lines(file, texts[i].text);
+        assert_int_equal(fclose(file), 0);
+        assert_string_equal(written, texts[i].shown);
+        free(written);
+    }
+}
+
+static void test_cut_size(void **state)
+{
+    (void)state;
+    assert_int_equal(output_cut_size("abc", 2), 2);
+    assert_int_equal(output_cut_size("a\xc3\xbc", 2), 1);
+    assert_int_equal(output_cut_size("a\xc3\xbc", 3), 3);
+    assert_int_equal(output_cut_size("\xe6\xbc\xa2", 2), 0);
+}
+
 static char *captured_text(const char *text)
 {
     char *written = NULL;
@@ -122,6 +181,10 @@ static void test_controls_are_visible(void **state)
                     "\\xc2\\x9b31m"}, /* the one-character CSI */
             {"\x9b\xff", "\\x9b\\xff"},
             {"\x7f", "\\x7f"},
+            /* What ends a line, or turns the direction of writing; their neighbours do neither. */
+            {"\xe2\x80\xa8\xe2\x80\xae\xe2\x81\xa6\xe2\x81\xa9",
+                    "\\xe2\\x80\\xa8\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xe2\\x81\\xa9"},
+            {"\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa5", "\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa5"},
     };
     for (size_t i = 0; i < ELEMENTS(texts); i++) {
         char *shown = captured_text(texts[i].text);
@@ -212,6 +275,9 @@ int main(void)
             cmocka_unit_test(test_time),
             cmocka_unit_test(test_duration),
             cmocka_unit_test(test_size_and_uptime),
+            cmocka_unit_test(test_tight_size),
+            cmocka_unit_test(test_lines),
+            cmocka_unit_test(test_cut_size),
             cmocka_unit_test(test_controls_are_visible),
             cmocka_unit_test(test_status),
             cmocka_unit_test(test_command),

@@ -1,0 +1,154 @@
+/* rnx runtime list */
+#include <string.h>
+
+#include "base/fd.h"
+#include "joblet.pb-c.h"
+#include "rnx/json.h"
+#include "rnx/output.h"
+#include "rnx/rpc.h"
+
+#define COLUMN_COUNT 5
+/* A column grows with its texts up to here: more than the longest version is not meant. */
+#define WIDTH_MAX 256
+#define DESCRIPTION_MAX 50
+
+static const char *const titles[COLUMN_COUNT] = {"RUNTIME", "VERSION", "LANGUAGE", "SIZE", "DESCRIPTION"};
+
+/* One row's texts; the last one is not padded. */
+struct row {
+    const char *cells[COLUMN_COUNT];
+    char size[OUTPUT_SIZE_MAX];
+};
+
+static void row_fill(struct row *row, const Joblet__RuntimeInfo *runtime)
+{
+    output_format_size_tight(runtime->size_bytes, row->size);
+    row->cells[0] = runtime->name;
+    row->cells[1] = runtime->version;
+    row->cells[2] = *runtime->language ? runtime->language : "-";
+    row->cells[3] = row->size;
+    row->cells[4] = runtime->description;
+}
+
+static void widen(int widths[COLUMN_COUNT], const char *const cells[COLUMN_COUNT])
+{
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
+        size_t size = strnlen(cells[i], WIDTH_MAX);
+        if ((int)size > widths[i])
+            widths[i] = (int)size;
+    }
+}
+
+static void print_description(const char *text)
+{
+    size_t size = strlen(text);
+    bool cut = size > DESCRIPTION_MAX;
+    output_bytes(stdout, text, cut ? output_cut_size(text, DESCRIPTION_MAX - 3) : size);
+    (void)puts(cut ? "..." : "");
+}
+
+static void print_row(const int widths[COLUMN_COUNT], const char *const cells[COLUMN_COUNT])
+{
+    for (size_t i = 0; i < COLUMN_COUNT - 1; i++) {
+        int blanks = widths[i] - (int)strnlen(cells[i], WIDTH_MAX) + 2;
+        output_text(stdout, cells[i]);
+        (void)printf("%*s", blanks, "");
+    }
+    print_description(cells[COLUMN_COUNT - 1]);
+}
+
+static void print_dashes(const int widths[COLUMN_COUNT])
+{
+    static const char *const dashes[COLUMN_COUNT] = {"-------", "-------", "--------", "----", "-----------"};
+    print_row(widths, dashes);
+}
+
+static void print_table(const Joblet__ListRuntimesResponse *answer)
+{
+    if (answer->n_runtimes == 0) {
+        (void)puts("No runtimes available.\n\nTo build runtimes, use: rnx runtime build <path-to-runtime.yaml>");
+        return;
+    }
+    int widths[COLUMN_COUNT] = {0};
+    struct row row;
+    widen(widths, titles);
+    for (size_t i = 0; i < answer->n_runtimes; i++) {
+        row_fill(&row, answer->runtimes[i]);
+        widen(widths, row.cells);
+    }
+    print_row(widths, titles);
+    print_dashes(widths);
+    for (size_t i = 0; i < answer->n_runtimes; i++) {
+        row_fill(&row, answer->runtimes[i]);
+        print_row(widths, row.cells);
+    }
+    (void)puts("\nUse 'rnx runtime info <runtime>' for detailed information about a specific runtime.");
+}
+
+static void print_json_runtime(struct json *json, const Joblet__RuntimeInfo *runtime)
+{
+    char size[OUTPUT_SIZE_MAX];
+    output_format_size_tight(runtime->size_bytes, size);
+    json_begin_object(json);
+    json_put_text(json, "id", runtime->name);
+    json_put_text(json, "language", runtime->language);
+    json_put_text(json, "version", runtime->version);
+    json_put_text(json, "name", runtime->name);
+    json_put_text(json, "description", runtime->description);
+    json_put_integer(json, "size_bytes", runtime->size_bytes);
+    json_put_text(json, "size", size);
+    json_put_texts_set(json, "packages", runtime->packages, runtime->n_packages);
+    json_put_bool(json, "available", runtime->available);
+    json_end_object(json);
+}
+
+static void print_json(const Joblet__ListRuntimesResponse *answer)
+{
+    struct json json;
+    json_init(&json, stdout, /* compact= */ false);
+    json_begin_list(&json);
+    for (size_t i = 0; i < answer->n_runtimes; i++)
+        print_json_runtime(&json, answer->runtimes[i]);
+    json_end_list(&json);
+    json_done(&json);
+}
+
+static int runtime_list_run(const struct rnx *rnx, char **words, size_t count)
+{
+    (void)words;
+    (void)count;
+    struct rpc rpc;
+    if (!rpc_open(rnx, "failed to create client", -EBADF, &rpc))
+        return RNX_EXIT_FAILED;
+    int status = RNX_EXIT_OK;
+    struct grpc_result result;
+    ProtobufCMessage *message;
+    Joblet__EmptyRequest request;
+    joblet__empty_request__init(&request);
+    if (rpc_call(&rpc, "/joblet.RuntimeService/ListRuntimes", &request.base,
+                &joblet__list_runtimes_response__descriptor, RPC_LONG_NS, &message, &result) < 0) {
+        status = rpc_fail("failed to list runtimes", &result);
+    } else {
+        const Joblet__ListRuntimesResponse *answer = (const void *)message;
+        if (rnx->global.json)
+            print_json(answer);
+        else
+            print_table(answer);
+        protobuf_c_message_free_unpacked(message, NULL);
+    }
+    rpc_close(&rpc);
+    return status;
+}
+
+const struct rnx_verb runtime_list_verb = {
+        .group = "runtime",
+        .name = "list",
+        .arguments = "",
+        .summary = "List the runtimes that jobs can use",
+        .help = "One line for each version of a runtime.\n"
+                "\n"
+                "Examples:\n"
+                "  rnx runtime list\n"
+                "  rnx runtime list --json | jq -r '.[] | .name + \"@\" + .version'\n",
+        .run = runtime_list_run,
+};

@@ -1,0 +1,733 @@
+"""Runtimes from end to end: built by the real service with the host's own package manager and registries, used by jobs, and
+the host as it was. Long in an emulated machine, and it needs package sources, so all of it is host_only.
+
+A runtime is built once and used by every test that needs it: `runtime(NAME)` builds examples/NAME on first use. What only a
+hook can see is asked by hooks before the base is installed, which then end the build with a status of their own: such a
+build takes no longer than its hook."""
+
+import collections
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import host_snapshot
+from conftest import ROOT, Server, eventually, read, seconds
+
+pytestmark = pytest.mark.host_only("needs package sources, and is long in an emulated machine")
+
+EXAMPLES = os.path.join(ROOT, "examples")
+PHASES = ["Parse & Validate", "Detect Platform", "Check Disk Space", "Validate Packages", "Prepare Directories",
+          "Pre-install Hook", "Install Base", "Install Packages", "Post-install Hook", "Copy Binaries", "Copy Libraries",
+          "Copy Configuration", "Generate Config", "Validate Build"]
+# What a hook ends with when its build is to end there.
+ENOUGH = 77
+
+Build = collections.namedtuple("Build", "returncode out err")
+
+
+class Builder:
+    """A server for the builds of this file, and what it has built."""
+
+    def __init__(self, server):
+        self.server = server
+        self.results = {}
+        self.directory = os.path.join(server.directory, "specifications")
+        os.mkdir(self.directory)
+
+    def write(self, name, version="1.0.0", language="python", base="3.11", script=None, **more):
+        """A directory with a specification. JSON is YAML."""
+        directory = os.path.join(self.directory, f"{name}-{time.monotonic_ns()}")
+        os.mkdir(directory)
+        specification = {"schema_version": "1.0", "name": name, "version": version, "description": f"a test of {name}",
+                         "base": {"language": language, "version": base}, **more}
+        with open(os.path.join(directory, "runtime.yaml"), "w", encoding="utf-8") as file:
+            json.dump(specification, file)
+        if script is not None:
+            with open(os.path.join(directory, "setup.sh"), "w", encoding="utf-8") as file:
+                file.write(script)
+        return directory
+
+    def build(self, path, *flags, within=240, role=None):
+        result = self.server.rnx("runtime", "build", *flags, path, check=False, within=within, role=role)
+        return Build(result.returncode, result.stdout, result.stderr)
+
+    def hook(self, name, script, *flags, timeout="60s", within=90):
+        """Runs @script as pre_install hook of a build that ends with it. The lines that it wrote."""
+        path = self.write(name, hooks={"timeout": timeout, "pre_install": script + f"\nexit {ENOUGH}\n"})
+        result = self.build(path, "-v", *flags, within=within)
+        assert result.returncode == 1 and "BUILD FAILED" in result.out, result
+        assert str(ENOUGH) in failure(result), result.out[-3000:]
+        return log_lines(result)
+
+    def runtime(self, name):
+        """The result of building examples/NAME, built on first use."""
+        if name not in self.results:
+            started = time.monotonic()
+            self.results[name] = self.build(os.path.join(EXAMPLES, name), "-v")
+            print(f"examples/{name}: built in {time.monotonic() - started:.0f} s")
+        result = self.results[name]
+        assert result.returncode == 0, f"examples/{name}: {result.out[-4000:]}{result.err}"
+        return result
+
+    def start(self, path, *flags):
+        """rnx in the background."""
+        words = [self.server.rnx_program, "--config", self.server.rnx_config, "runtime", "build", *flags, path]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+    def stored(self):
+        """What lies in the store, the names of ours that begin with a dot included."""
+        found = []
+        for directory, names, _ in os.walk(os.path.join(self.server.prefix, "runtimes")):
+            depth = directory[len(os.path.join(self.server.prefix, "runtimes")):].count("/")
+            found += [os.path.join(directory, name)[len(self.server.prefix) + 10:] for name in names]
+            if depth == 1:
+                names.clear()
+        return sorted(found)
+
+
+def phases(result):
+    return re.findall(r"^\[(\d+)/14\] (.*?): ", result.out, re.M)
+
+
+def log_lines(result):
+    return [line.split("] ", 1)[1] for line in result.out.splitlines() if re.match(r"\[[A-Z]+\] ", line)]
+
+
+def failure(result):
+    return result.out.split("\nError: ", 1)[1] if "\nError: " in result.out else ""
+
+
+def labelled(lines, label):
+    """What a hook wrote behind LABEL=."""
+    return [line.split("=", 1)[1] for line in lines if line.startswith(label + "=")]
+
+
+def name_of(example):
+    return re.search(r"^name: (\S+)", read(os.path.join(EXAMPLES, example, "runtime.yaml")).decode(), re.M)[1]
+
+
+@pytest.fixture(scope="module")
+def builder(stubs, host):
+    server = Server(*stubs)
+    yield Builder(server)
+    server.stop()
+
+
+@pytest.fixture
+def jobs(builder):
+    """The server, for jobs: none is left after the test."""
+    yield builder.server
+    builder.server.clear()
+
+
+def package_state():
+    """Of the host's package manager: its database, lists, marks and downloads, by content."""
+    digest = hashlib.sha256()
+    for tree in ("/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/var/cache/debconf", "/etc/apt"):
+        for directory, names, files in sorted(os.walk(tree)):
+            names.sort()
+            for name in sorted(files):
+                path = os.path.join(directory, name)
+                digest.update(path.encode())
+                with contextlib.suppress(OSError):
+                    digest.update(read(path))
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def unchanged_packages():
+    before = package_state()
+    yield
+    assert package_state() == before, "the host's package database is not as it was"
+
+
+# --- the languages
+
+
+@pytest.mark.parametrize("example", ["python", "java", "node", "go", "rust", "python-hooks", "node-hooks"])
+def test_examples_are_built(builder, example):
+    with unchanged_packages():
+        result = builder.runtime(example)
+    assert "BUILD SUCCESSFUL" in result.out and result.err == ""
+    assert [name for _, name in phases(result)] == PHASES
+    assert [int(number) for number, _ in phases(result)] == list(range(1, 15))
+    name = name_of(example)
+    assert f"Runtime: {name}\n" in result.out and f"rnx job run --runtime={name} <command>" in result.out
+    listed = json.loads(builder.server.rnx("runtime", "list", "--json").stdout)
+    assert [(runtime["available"], runtime["size_bytes"] > 10 << 20) for runtime in listed if runtime["name"] == name] == [
+        (True, True)]
+    info = json.loads(builder.server.rnx("runtime", "info", "--json", name).stdout)
+    assert info["language"] == example.split("-")[0] and info["original_yaml"] == read(
+        os.path.join(EXAMPLES, example, "runtime.yaml")).decode()
+    tested = builder.server.rnx("runtime", "test", "--timeout=2m", name, within=130)
+    assert "Runtime test passed" in tested.stdout
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A key and a certificate of our own for 127.0.0.1."""
+    directory = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                    "-keyout", directory / "key.pem", "-out", directory / "cert.pem"], check=True, capture_output=True)
+    return {"TLS_CERT": (directory / "cert.pem").read_text(), "TLS_KEY": (directory / "key.pem").read_text()}
+
+
+def run(server, runtime, script, within=60, **fields):
+    outcome = server.shell(script, within=within, runtime=runtime, **fields)
+    assert outcome.status.status == "COMPLETED", f"{outcome.status.end_reason} {outcome.status.error}: {outcome.text}"
+    return outcome.text
+
+
+PYTHON_TLS = r"""
+import os, socket, ssl, threading
+for name in ("cert", "key"):
+    open(f"/tmp/{name}.pem", "w").write(os.environ["TLS_" + name.upper()])
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/tmp/cert.pem", "/tmp/key.pem")
+listener = socket.create_server(("127.0.0.1", 0))
+def serve():
+    with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+        connection.sendall(connection.recv(100).upper())
+threading.Thread(target=serve).start()
+trust = ssl.create_default_context(cafile="/tmp/cert.pem")
+with socket.create_connection(listener.getsockname()) as plain, trust.wrap_socket(plain, server_hostname="localhost") as secure:
+    secure.sendall(b"hello")
+    print(secure.version(), secure.recv(100).decode())
+"""
+
+
+def test_python(builder, jobs, certificate):
+    builder.runtime("python")
+    answer = jobs.rnx("job", "run", "--follow", "--runtime=python-3.11", "python3", "-c", "print('hello', 6 * 7)")
+    assert answer.stdout == "hello 42\n"
+    # Parts of the language that are shared objects, and a package with a compiled part.
+    assert run(jobs, "python-3.11", "python3 -c 'import ssl, ctypes, sqlite3, zlib, lzma, bz2, decimal, hashlib; print(hashlib.sha256(b\"\").hexdigest()[:8])'"
+               ) == "e3b0c442\n"
+    text = run(jobs, "python-3.11@1.0.0", "python3 -c 'import numpy, requests; print(numpy.__version__, numpy.arange(4).dot(numpy.arange(4)), "
+               "numpy.__file__)'")
+    assert text.startswith("1.26.4 14 /usr/")
+    assert run(jobs, "python:3.11", "echo $PYTHONUTF8 $PYTHONUNBUFFERED; pip3 --version | cut -d' ' -f1") == "1 1\npip\n"
+    job = jobs.run("python3", "-c", PYTHON_TLS, runtime="python-3.11", environment=certificate)
+    assert jobs.wait(job).status == "COMPLETED", jobs.logs(job)
+    assert jobs.logs(job) == b"TLSv1.3 HELLO\n"
+    status = jobs.status(job)
+    assert status.runtime.startswith("python-3.11")
+    assert "Runtime: python-3.11" in jobs.rnx("job", "status", job).stdout
+
+
+def test_python_hooks(builder, jobs):
+    lines = log_lines(builder.runtime("python-hooks"))
+    assert any(line.startswith("building python-3.11-data 1.0.0 for debian on ") for line in lines)
+    assert "2.1.4 14.0.2" in lines
+    assert run(jobs, "python-3.11-data", "python3 -c 'import pandas, pyarrow; print(pyarrow.table({\"a\": [1, 2]}).to_pandas()[\"a\"].sum())'",
+               max_memory=1024) == "3\n"
+
+
+def test_java(builder, jobs):
+    builder.runtime("java")
+    text = run(jobs, "java-17", """set -e
+cat > Hello.java <<'END'
+import java.security.MessageDigest;
+import java.util.HexFormat;
+public class Hello {
+    public static void main(String[] words) throws Exception {
+        byte[] digest = MessageDigest.getInstance("SHA-256").digest(words[0].getBytes());
+        System.out.println("hello " + HexFormat.of().formatHex(digest).substring(0, 8));
+        System.out.println(javax.net.ssl.SSLContext.getDefault().getProtocol());
+    }
+}
+END
+javac Hello.java
+java Hello ''
+jar --create --file hello.jar --main-class Hello Hello.class && java -jar hello.jar x | head -1
+""", max_memory=2048, max_processes=500)
+    assert [line for line in text.splitlines() if "JAVA_TOOL_OPTIONS" not in line] == [
+        "hello e3b0c442", "Default", "hello 2d711642"]
+
+
+NODE_TLS = r"""
+const tls = require('tls');
+const server = tls.createServer({cert: process.env.TLS_CERT, key: process.env.TLS_KEY}, s => s.on('data', d => s.end(String(d).toUpperCase())));
+server.listen(0, '127.0.0.1', () => {
+  const socket = tls.connect({port: server.address().port, host: '127.0.0.1', servername: 'localhost', ca: process.env.TLS_CERT}, () => socket.write('hello'));
+  socket.on('data', d => console.log(socket.getProtocol(), String(d)));
+  socket.on('end', () => server.close());
+});
+"""
+
+
+def test_node(builder, jobs, certificate):
+    builder.runtime("node")
+    limits = {"max_memory": 1024, "max_processes": 200}
+    assert run(jobs, "node-18", "node -e 'console.log(\"hello\", 6 * 7)'", **limits) == "hello 42\n"
+    text = run(jobs, "node-18", "echo 'const x: number = 42; console.log(x)' > a.ts && tsc a.ts && node a.js && tsc --version", **limits)
+    assert text == "42\nVersion 5.3.3\n"
+    job = jobs.run("node", "-e", NODE_TLS, runtime="node-18", environment=certificate, **limits)
+    assert jobs.wait(job).status == "COMPLETED", jobs.logs(job)
+    assert jobs.logs(job) == b"TLSv1.3 HELLO\n"
+
+
+def test_node_hooks(builder, jobs):
+    builder.runtime("node-hooks")
+    versions = json.loads(run(jobs, "node-18-report", "report", max_memory=1024, max_processes=200))
+    assert "openssl" in versions
+    assert run(jobs, "node-18-report@1.2.0", "prettier --version", max_memory=1024, max_processes=200) == "3.1.1\n"
+
+
+GO = r"""
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+)
+
+func main() {
+	pair, err := tls.X509KeyPair([]byte(os.Getenv("TLS_CERT")), []byte(os.Getenv("TLS_KEY")))
+	if err != nil {
+		panic(err)
+	}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		connection, err := listener.Accept()
+		if err != nil {
+			panic(err)
+		}
+		line, _ := bufio.NewReader(connection).ReadString('\n')
+		fmt.Fprint(connection, strings.ToUpper(line))
+		connection.Close()
+	}()
+	trust := x509.NewCertPool()
+	trust.AppendCertsFromPEM([]byte(os.Getenv("TLS_CERT")))
+	connection, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{RootCAs: trust, ServerName: "localhost"})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintln(connection, "hello")
+	line, _ := bufio.NewReader(connection).ReadString('\n')
+	fmt.Print(connection.ConnectionState().Version == tls.VersionTLS13, " ", line)
+}
+"""
+
+
+def test_go(builder, jobs, certificate):
+    builder.runtime("go")
+    text = run(jobs, "go-1.19", "set -e; mkdir hello; cd hello; printf 'module hello\\ngo 1.19\\n' > go.mod; echo \"$SOURCE\" > main.go; gofmt -l .; "
+               "go build -o hello . && ./hello", within=120, max_memory=2048, max_processes=500,
+               environment={**certificate, "SOURCE": GO.strip(), "HOME": "/work", "GOCACHE": "/work/cache", "GOPATH": "/work/go"})
+    assert text == "true HELLO\n"
+
+
+def test_rust(builder, jobs):
+    builder.runtime("rust")
+    text = run(jobs, "rust-1.63", """set -e
+mkdir -p hello/src; cd hello
+printf '[package]\\nname = "hello"\\nversion = "0.1.0"\\nedition = "2021"\\n' > Cargo.toml
+cat > src/main.rs <<'END'
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    println!("hello {}", words.join("+"));
+}
+#[test]
+fn adds() {
+    assert_eq!(1 + 1, 2);
+}
+END
+cargo build --offline --quiet
+target/debug/hello a b
+cargo test --offline --quiet 2>&1 | grep -c '1 passed'
+""", within=120, max_memory=2048, max_processes=500, environment={"HOME": "/work", "CARGO_HOME": "/work/cargo"})
+    assert text == "hello a+b\n1\n"
+
+
+def test_a_runtime_is_complete(builder, jobs):
+    """Not one file of the host is seen, nothing in it can be written, and what would give rights is not there."""
+    builder.runtime("python")
+    text = run(jobs, "python-3.11", """
+cut -d' ' -f5,6 /proc/self/mountinfo | grep '^/ '
+find / -xdev \\( -perm -4000 -o -perm -2000 -o -type b \\) 2>/dev/null | head
+touch /usr/x 2>&1 | grep -c Read-only
+ls -d /opt/joblet /usr/share/doc/python3.11 /var/cache/apt/archives/*.deb 2>/dev/null
+ls -A /home /root /srv 2>/dev/null | grep -v :
+cat /etc/shadow 2>/dev/null | grep -F '$'
+""")
+    mount, *rest = text.splitlines()
+    assert mount.startswith("/ ro") and rest == ["1"], text
+
+
+def test_bill_of_materials(builder):
+    builder.runtime("python")
+    bill = json.loads(builder.server.rnx("runtime", "info", "--sbom", "python-3.11").stdout)
+    assert bill.get("spdxVersion", "").startswith("SPDX-") or bill.get("bomFormat") == "CycloneDX"
+    parts = bill.get("packages") or bill.get("components")
+    names = {part["name"] for part in parts}
+    assert {"python3.11", "libc6", "numpy", "requests"} <= names
+    versions = {part["name"]: part.get("versionInfo", part.get("version")) for part in parts}
+    assert versions["numpy"] == "1.26.4"
+
+
+# --- the store
+
+
+def test_unchanged_specification_is_not_built_again(builder):
+    """A HIT says so with its reason, and takes no time."""
+    builder.runtime("python")
+    started = time.monotonic()
+    result = builder.build(os.path.join(EXAMPLES, "python"), "-v")
+    assert result.returncode == 0 and time.monotonic() - started < 20, result.out[-2000:]
+    assert any(re.search(r"\bHIT\b", line) for line in log_lines(result)), result.out[-2000:]
+
+
+def test_a_version_that_is_there_is_not_replaced(builder):
+    builder.runtime("python")
+    before = builder.server.rnx("runtime", "info", "--json", "python-3.11").stdout
+    path = builder.write("python-3.11", pip=["six"])
+    result = builder.build(path)
+    assert result.returncode == 1 and re.search("--force|exist|is there", failure(result)), result.out[-2000:]
+    assert "Install Base" not in result.out
+    assert builder.server.rnx("runtime", "info", "--json", "python-3.11").stdout == before
+
+
+SMALL = """set -eu
+echo "JOBLET_CHROOT=$JOBLET_CHROOT" "JOB_ID=$JOB_ID" "BUILD_ID=$BUILD_ID"
+echo "RUNTIME_TYPE=$RUNTIME_TYPE" "RUNTIME_NAME=$RUNTIME_NAME" "RUNTIME_VERSION=$RUNTIME_VERSION" "RUNTIME_DIR=$RUNTIME_DIR"
+mkdir -p "$RUNTIME_DIR/bin"
+printf '#!/bin/sh\\necho MARK\\n' > "$RUNTIME_DIR/bin/mark"
+chmod 755 "$RUNTIME_DIR/bin/mark"
+ls -d "/opt/joblet/runtimes/$RUNTIME_TYPE/$RUNTIME_NAME/bin/mark"
+cp /bin/true "$RUNTIME_DIR/bin/setuid" && chmod 4755 "$RUNTIME_DIR/bin/setuid"
+echo stray > /srv/stray
+"""
+MARK = "/opt/joblet/runtimes/small/1.0.0/bin/mark"
+
+
+@pytest.fixture(scope="module")
+def small(builder):
+    """A runtime by setup.sh."""
+    result = builder.build(builder.write("small", script=SMALL.replace("MARK", "one")), "-v")
+    assert result.returncode == 0, result.out[-4000:]
+    return result
+
+
+def test_setup_script(small, builder, jobs):
+    text = "\n".join(log_lines(small))
+    words = dict(word.split("=", 1) for word in re.findall(r"\b[A-Z_]+=\S+", text) if "=" in word)
+    assert (words["JOBLET_CHROOT"], words["RUNTIME_TYPE"], words["RUNTIME_NAME"], words["RUNTIME_VERSION"]) == (
+        "true", "python", "small", "1.0.0")
+    assert re.fullmatch(r"[0-9a-f-]{36}", words["JOB_ID"]) and words["BUILD_ID"]
+    assert words["RUNTIME_DIR"] in ("/opt/joblet/runtimes/small/1.0.0", "/opt/joblet/runtimes/python/small")
+    assert "/opt/joblet/runtimes/python/small/bin/mark" in text
+    # What was written beside it is thrown away and told; the right of another user is taken away and told.
+    assert "/srv/stray" in text and "bin/setuid" in text
+    assert not os.path.exists("/srv/stray")
+    assert run(jobs, "small", f"{MARK}; ls /srv; test -u {os.path.dirname(MARK)}/setuid || echo plain") == "one\nplain\n"
+
+
+def test_replaced_under_a_running_job(small, builder, jobs):
+    """A job keeps the runtime that it was started on; the next one gets the new one; in use it is not removed."""
+    job = jobs.run("sh", "-c", f"{MARK}; until [ -e /work/go ]; do sleep 0.1; done; {MARK}", runtime="small")
+    assert b"one" in jobs.wait_for_output(job, "one")
+    refused = jobs.rnx("runtime", "remove", "small", check=False)
+    assert refused.returncode == 1 and "Failed to remove runtime" in refused.stdout, refused
+    path = builder.write("small", script=SMALL.replace("MARK", "two"))
+    assert builder.build(path).returncode == 1
+    forced = builder.build(path, "--force", "-v")
+    assert forced.returncode == 0, forced.out[-3000:]
+    assert run(jobs, "small", MARK) == "two\n"
+    # By the job's own root: nothing else of it is reached from here.
+    with open(f"/proc/{jobs.init_pid(job)}/root/work/go", "w", encoding="ascii"):
+        pass
+    assert jobs.wait(job).status == "COMPLETED" and jobs.logs(job) == b"one\none\n"
+    eventually(lambda: not [name for name in builder.stored() if name.startswith("/.")], 20, "the old one is swept")
+
+
+def test_remove(small, builder, jobs):
+    removed = jobs.rnx("runtime", "remove", "small@1.0.0")
+    assert "Runtime removed successfully" in removed.stdout and re.search(r"^Freed space: [\d.]+[KMG]B$", removed.stdout, re.M)
+    assert "small" not in jobs.rnx("runtime", "list").stdout
+    missing = jobs.rnx("runtime", "info", "small", check=False)
+    assert (missing.returncode, missing.stderr) == (1, "Error: runtime not found: small\n")
+    refused = jobs.rnx("job", "run", "--runtime=small", "true", check=False)
+    assert refused.returncode == 1 and "small" in refused.stderr
+    assert jobs.rnx("runtime", "remove", "small", check=False).returncode == 1
+    eventually(lambda: not [name for name in builder.stored() if "small" in name or name.startswith("/.")], 20, "its tree is gone")
+
+
+def test_a_changed_runtime_is_not_used(builder, jobs):
+    """A file that does not fit the manifest is found by the test, and by the first job after a start of the service."""
+    result = builder.build(builder.write("changed", script=SMALL.replace("MARK", "true")))
+    assert result.returncode == 0, result.out[-3000:]
+    path = os.path.join(jobs.prefix, "runtimes/changed/1.0.0/isolated/opt/joblet/runtimes/changed/1.0.0/bin/mark")
+    with open(path, "a", encoding="ascii") as file:
+        file.write("echo changed\n")
+    tested = jobs.rnx("runtime", "test", "changed", check=False, within=60)
+    assert tested.returncode == 1 and "bin/mark" in tested.stdout, tested
+    jobs.restart()
+    refused = jobs.rnx("job", "run", "--runtime=changed", "true", check=False, within=60)
+    assert refused.returncode == 1 and "changed" in refused.stderr, refused
+    assert jobs.rnx("runtime", "remove", "changed").returncode == 0
+
+
+# --- what a build may and may not
+
+
+CANARY = "joblet-canary-7d1f"
+
+
+@pytest.fixture(scope="module")
+def canaries():
+    """Secrets of the host where a build must not find them, and services that it must not reach."""
+    paths = [f"/etc/{CANARY}", f"/root/{CANARY}", f"/home/{CANARY}", f"/var/lib/{CANARY}", f"/srv/{CANARY}", f"/run/{CANARY}"]
+    abstract = socket.socket(socket.AF_UNIX)
+    service = socket.create_server(("0.0.0.0", 0))
+    files = socket.socket(socket.AF_UNIX)
+    try:
+        for path in paths:
+            with open(path, "w", encoding="ascii") as file:
+                file.write(CANARY)
+            os.chmod(path, 0o600)
+        abstract.bind("\0" + CANARY)
+        abstract.listen()
+        files.bind(f"/run/{CANARY}.socket")
+        os.chmod(f"/run/{CANARY}.socket", 0o666)
+        files.listen()
+        yield paths, service.getsockname()[1]
+    finally:
+        for opened in (abstract, service, files):
+            opened.close()
+        for path in [*paths, f"/run/{CANARY}.socket"]:
+            with contextlib.suppress(OSError):
+                os.remove(path)
+
+
+LOOK = r"""
+echo "id=$(id -u):$(id -g)"
+for path in $CANARIES; do [ ! -e "$path" ] || echo "seen=$path"; done
+echo "shadow=$(grep -c . /etc/shadow)"
+grep -hE '^[^:]*:[^:]*[$]' /etc/shadow /etc/gshadow | sed 's/^/hash=/'
+for path in /home /root /srv /run /boot /var/lib/docker; do echo "inside=$path: $(ls -A $path 2>/dev/null | tr '\n' ' ')"; done
+echo "prefix=$(ls -A /opt/joblet 2>/dev/null | tr '\n' ' ')"
+for pid in /proc/[0-9]*; do echo "process=$(tr '\0' ' ' <$pid/cmdline | cut -c1-60)"; done
+(mount -t tmpfs none /mnt && echo mounted=1) 2>/dev/null
+(mknod /tmp/disk b 252 0 && head -c 1 /tmp/disk && echo node=1) 2>/dev/null
+(echo 1 > /proc/sys/kernel/printk && echo sysctl=1) 2>/dev/null
+(date -s 2000-01-01 && echo clock=1) 2>/dev/null
+(chown 1000:1000 /etc/hostname && echo "chown=$(stat -c %u /etc/hostname)") 2>/dev/null
+useradd -m visitor && echo "user=$(su -s /bin/sh visitor -c 'id -un')"
+python3 - <<'END'
+import os, socket
+def reach(label, family, address):
+    with socket.socket(family) as client:
+        client.settimeout(4)
+        try:
+            client.connect(address)
+            print(f"{label}=reached")
+        except TimeoutError:
+            print(f"{label}=silent")
+        except OSError as error:
+            print(f"{label}=refused {error.errno}")
+reach("metadata", socket.AF_INET, ("169.254.169.254", 80))
+reach("abstract", socket.AF_UNIX, "\0" + os.environ["CANARY"])
+reach("run", socket.AF_UNIX, f"/run/{os.environ['CANARY']}.socket")
+for line in open("/proc/net/route").readlines()[1:]:
+    fields = line.split()
+    if fields[1] == "00000000":
+        gateway = ".".join(str(byte) for byte in bytes.fromhex(fields[2])[::-1])
+        reach("gateway", socket.AF_INET, (gateway, int(os.environ["PORT"])))
+for address in os.environ["HOST_ADDRESSES"].split():
+    reach("host", socket.AF_INET, (address, int(os.environ["PORT"])))
+reach("api", socket.AF_INET, ("127.0.0.1", int(os.environ["API_PORT"])))
+END
+"""
+
+
+def host_addresses():
+    listed = subprocess.run(["ip", "-4", "-o", "addr"], capture_output=True, text=True, check=True).stdout
+    return [address for address in re.findall(r" inet ([\d.]+)/", listed) if not address.startswith("127.")]
+
+
+@pytest.fixture(scope="module")
+def seen(builder, canaries):
+    """What a hook said of its surroundings."""
+    paths, port = canaries
+    variables = {"CANARIES": " ".join([*paths, builder.server.prefix]), "CANARY": CANARY, "PORT": port,
+                 "HOST_ADDRESSES": " ".join(host_addresses()), "API_PORT": builder.server.address.rsplit(":", 1)[1]}
+    script = "".join(f"export {name}={json.dumps(str(value))}\n" for name, value in variables.items()) + LOOK
+    return builder.hook("looks", script)
+
+
+def test_a_hook_sees_no_secrets(seen):
+    assert labelled(seen, "id") == ["0:0"]
+    assert not labelled(seen, "seen") and not labelled(seen, "hash")
+    assert labelled(seen, "shadow") != ["0"]
+    assert not [line for line in labelled(seen, "inside") if CANARY in line or line.startswith("/var/lib/docker: ") and line[17:].strip()]
+    assert labelled(seen, "prefix") in (["runtimes "], ["runtimes"])
+
+
+def test_a_hook_sees_its_own_processes_only(seen):
+    programs = labelled(seen, "process")
+    assert 1 <= len(programs) < 12 and not [line for line in programs if "pytest" in line or "rnx" in line], programs
+
+
+def test_a_hook_has_no_power_over_the_host(seen):
+    for label in ("mounted", "node", "sysctl", "clock"):
+        assert not labelled(seen, label), label
+    assert os.stat("/etc/hostname").st_uid == 0 and not subprocess.run(
+        ["getent", "passwd", "visitor"], check=False, capture_output=True).stdout
+    # What package managers need works.
+    assert labelled(seen, "chown") == ["1000"] and labelled(seen, "user") == ["visitor"]
+
+
+def test_a_hook_reaches_no_service_of_the_host(seen):
+    assert labelled(seen, "metadata")[0].startswith("refused"), seen
+    for label in ("abstract", "run", "gateway", "host", "api"):
+        answers = labelled(seen, label)
+        assert answers and "reached" not in answers, (label, answers)
+
+
+def test_a_hook_installs_and_the_host_does_not_notice(builder):
+    """apt-get in a hook: the package is there in the build, and the host's database is byte by byte as it was."""
+    assert not shutil.which("hello"), "the test needs a package that the host does not have"
+    with unchanged_packages():
+        lines = builder.hook("installs", """
+export DEBIAN_FRONTEND=noninteractive
+apt-get install -y --no-install-recommends hello >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
+echo "hello=$(hello)"
+echo "status=$(dpkg -s hello | grep ^Status)"
+dpkg -l | grep -c ^ii | sed 's/^/count=/'
+""", within=180, timeout="150s")
+    assert labelled(lines, "hello") == ["Hello, world!"] and labelled(lines, "status") == ["Status: install ok installed"]
+    assert int(labelled(lines, "count")[0]) > 100
+    assert not shutil.which("hello")
+
+
+def test_a_failing_hook_leaves_nothing(builder):
+    before = builder.stored()
+    path = builder.write("fails", hooks={"pre_install": "echo to be seen\nmkdir -p $RUNTIME_DIR; echo x > $RUNTIME_DIR/x\nexit 3\n"})
+    result = builder.build(path)
+    assert result.returncode == 1 and result.err == "Error: build failed\n"
+    assert "BUILD FAILED" in result.out and "3" in failure(result) and "hook" in failure(result).lower()
+    assert [name for _, name in phases(result)] == PHASES[:6]
+    assert builder.stored() == before
+    told = builder.server.rnx("--json", "runtime", "build", path, check=False, within=60)
+    answer = json.loads(told.stdout)
+    assert told.returncode == 1 and not answer["success"] and answer["name"] == "fails" and answer["message"]
+    assert "fails" not in builder.server.rnx("runtime", "list").stdout
+
+
+def test_a_hook_that_takes_too_long(builder):
+    path = builder.write("slow", hooks={"timeout": "2s", "pre_install": "trap '' TERM\nsleep 100 & sleep 100\n"})
+    started = time.monotonic()
+    result = builder.build(path, within=60)
+    assert result.returncode == 1 and 2 <= time.monotonic() - started < 30
+    assert re.search(r"time", failure(result)), failure(result)
+    assert "Install Base" not in result.out
+
+
+def test_dry_run(builder):
+    before = builder.stored()
+    path = builder.write("dry", hooks={"pre_install": "echo must not run\n"}, pip=["six"])
+    result = builder.build(path, "--dry-run", "-v", within=60)
+    assert result.returncode == 0 and "DRY RUN SUCCESSFUL" in result.out, result
+    assert [name for _, name in phases(result)] == PHASES[:4] and "must not run" not in result.out
+    assert builder.stored() == before
+    missing = builder.build(builder.write("dry", language="java", base="99"), "--dry-run", within=60)
+    assert missing.returncode == 1 and "openjdk-99-jdk" in missing.out, missing
+
+
+def test_who_may(builder):
+    path = builder.write("roles", hooks={"pre_install": "exit 3"})
+    for role in ("developer", "reader"):
+        result = builder.build(path, role=role, within=30)
+        assert result.returncode == 1 and "PermissionDenied" in result.err and not result.out
+        assert builder.server.rnx("runtime", "remove", "x", role=role, check=False).returncode == 1
+    assert "BUILD FAILED" in builder.build(path, role="maintainer", within=60).out
+
+
+# --- the end of a build from outside
+
+
+@contextlib.contextmanager
+def nothing_left(builder):
+    """The host and the store are after it as before."""
+    stored, before = builder.stored(), host_snapshot.take()
+    yield
+    eventually(lambda: builder.stored() == stored, 20, "nothing is left in the store")
+    eventually(lambda: not builder.server.init_pids(), 20, "no process of a build is left")
+    found = host_snapshot.compare_wait(before, seconds(10))
+    assert not found, "\n".join(found[:20])
+
+
+@pytest.mark.parametrize("way", ["interrupt", "kill"])
+def test_cancelled(builder, way):
+    path = builder.write("cancelled", hooks={"pre_install": "(sleep 300 & setsid sleep 300 &) ; echo it runs; sleep 300"})
+    with nothing_left(builder):
+        process = builder.start(path, "-v")
+        for line in process.stdout:
+            if b"it runs" in line:
+                break
+        else:
+            raise AssertionError(process.stderr.read())
+        process.send_signal(signal.SIGINT if way == "interrupt" else signal.SIGKILL)
+        assert process.wait(seconds(10)) == (130 if way == "interrupt" else -signal.SIGKILL)
+        process.stdout.close()
+        assert process.stderr.read() == (b"\nrnx: the build is cancelled\n" if way == "interrupt" else b"")
+        process.stderr.close()
+
+
+# --- several at the same time
+
+
+def test_builds_beside_each_other(builder):
+    """Two names: they run at the same time, and neither sees the other."""
+    script = """echo x > /tmp/NAME.mark; echo x > /usr/NAME.mark; sleep 3; ls /tmp/*.mark /usr/*.mark; date +end=%s%N; cat /proc/*/comm | grep -c sleep | sed 's/^/sleeps=/'"""
+    found = {}
+
+    def one(name):
+        started = time.time_ns()
+        lines = builder.hook(name, script.replace("NAME", name))
+        found[name] = (started, int(labelled(lines, "end")[0]), [line for line in lines if line.endswith(".mark")])
+
+    threads = [threading.Thread(target=one, args=(name,)) for name in ("beside-a", "beside-b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds(100))
+    assert sorted(found) == ["beside-a", "beside-b"]
+    for name, (_, _, marks) in found.items():
+        assert sorted(marks) == [f"/tmp/{name}.mark", f"/usr/{name}.mark"]
+    assert abs(found["beside-a"][1] - found["beside-b"][1]) < 3_000_000_000, "they ran one after the other"
+    assert not glob.glob("/usr/beside-*.mark")
+
+
+def test_builds_of_the_same_name(builder):
+    """The second one is refused while the first one runs, and changes nothing for it."""
+    path = builder.write("twice", hooks={"pre_install": f"echo it runs; sleep 6; echo still here; exit {ENOUGH}"})
+    first = builder.start(path, "-v")
+    for line in first.stdout:
+        if b"it runs" in line:
+            break
+    second = builder.build(path, within=60)
+    assert second.returncode == 1 and "it runs" not in second.out, second
+    assert "twice" in second.out + second.err
+    out, _ = first.communicate(timeout=seconds(60))
+    assert b"still here" in out and str(ENOUGH).encode() in out
