@@ -41,9 +41,9 @@ struct level {
     const char *name;
     struct stat status;
     int lower_fd;
-    int upper_fd;       /* -EBADF: nothing was masked in it yet */
-    bool only_shown;    /* nothing is there but what the configuration shows */
-    char *entries;      /* ENTRIES_SIZE */
+    int upper_fd;    /* -EBADF: nothing was masked in it yet */
+    bool only_shown; /* nothing is there but what the configuration shows */
+    char *entries;   /* ENTRIES_SIZE */
 };
 
 struct walk {
@@ -169,15 +169,15 @@ static int check_owner(
     if (status->st_uid - base < PLAN_RANGE_SIZE && status->st_gid - base < PLAN_RANGE_SIZE)
         return 0;
     path_of(walk, depth, name, path);
-    return error_text(error, EOVERFLOW, "the owner or the group of the host's '%.120s' is above %u: no builds on this host",
-            path, PLAN_RANGE_SIZE - 1);
+    return error_text(error, EOVERFLOW,
+            "the owner or the group of the host's '%.120s' is above %u: no builds on this host", path,
+            PLAN_RANGE_SIZE - 1);
 }
 
 static int cover(struct walk *walk, unsigned depth, const char *name, const struct stat *status, struct error *error)
 {
     int upper_fd = open_upper(walk, depth);
-    int r = upper_fd < 0 ? upper_fd
-                         : masks_cover(upper_fd, name, status->st_mode, status->st_uid, status->st_gid);
+    int r = upper_fd < 0 ? upper_fd : masks_cover(upper_fd, name, status->st_mode, status->st_uid, status->st_gid);
     return r < 0 ? fail(walk, depth, name, -r, error) : 0;
 }
 
