@@ -223,6 +223,51 @@ static void test_masks(void **state)
             &builder, "cd host/opt; test \"$(cat app/deep/er/key)\" = key; test ! -e closed/in/new; test ! -e joblet");
 }
 
+/* The masks of /usr as a later sandbox sees them, whatever made them. The caller frees it. */
+static char *list_masks(uint32_t cpu_percent)
+{
+    struct driver_job job;
+    assert_int_equal(builder_renew_disk(&builder), 0);
+    init_script(&job, PLAN_TYPE_BUILD, (char[]){"true"});
+    job.plan.cpu_percent = cpu_percent;
+    run(&job);
+    assert_int_equal(job.record.exit_code, 0);
+    driver_job_done(&job);
+    run_script(&job, PLAN_TYPE_COLLECT,
+            "cd /upper/0; find . -type d -exec stat -c '%n %f %u %g %Y' {} + | sort; find . ! -type d | sort");
+    char *list = strdup(job.log);
+    driver_job_done(&job);
+    return list;
+}
+
+/* Several processes find what one finds, and leave the same. */
+static void test_crew(void **state)
+{
+    (void)state;
+    builder_shell(&builder,
+            "cd host/usr; for a in 1 2 3 4 5 6; do for b in 1 2 3 4 5 6; do for c in 1 2 3 4 5 6; do "
+            "d=lib/a$a/b$b/c$c; "
+            "mkdir -p $d/deep/er; touch $d/open $d/deep/er/key$a$b; chmod 600 $d/deep/er/key*; done; done; done; "
+            "touch lib/key lib/a1/key lib/a1/b1/key; chmod 600 lib/key lib/a1/key lib/a1/b1/key; chmod 700 lib/a2/b2 "
+            "lib/a3/b3/c3; "
+            "find . -type d -exec touch -d '2001-02-03 04:05:06' {} +");
+    char *alone = list_masks(100);
+    assert_non_null(strstr(alone, "./lib/a1/b1/c1/deep/er/key11\n"));
+    assert_non_null(strstr(alone, "./lib/a1/key\n"));
+    assert_null(strstr(alone, "open"));
+    for (unsigned i = 0; i < 10; i++) {
+        char *together = list_masks(800);
+        size_t at = 0;
+        while (alone[at] && alone[at] == together[at])
+            at++;
+        if (alone[at] != together[at])
+            print_error("alone: %.80s\ntogether: %.80s\n", alone + at, together + at);
+        assert_int_equal(alone[at], together[at]);
+        free(together);
+    }
+    free(alone);
+}
+
 /* What the configuration hides and shows, whatever name leads there. */
 static void test_configured(void **state)
 {
@@ -304,6 +349,15 @@ static void test_owners(void **state)
     builder_shell(&builder, "cd host/opt; chown 0:65536 a/b/c");
     init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
     assert_setup_fails(&job, PLAN_STAGE_ROOT, "'/opt/a/b/c' is above 65535");
+    /* Found by whichever process of several comes there. */
+    builder_shell(&builder,
+            "chown 0:0 host/opt/a/b/c; cd host/usr; for i in 1 2 3 4 5 6 7 8; do mkdir -p lib/x/y$i/z$i; done; "
+            "touch lib/x/y7/z7/file; chown 70000 lib/x/y7/z7/file");
+    for (unsigned i = 0; i < 4; i++) {
+        init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+        assert_setup_fails(&job, PLAN_STAGE_ROOT, "'/usr/lib/x/y7/z7/file' is above 65535");
+    }
+    builder_shell(&builder, "chown 0:0 host/usr/lib/x/y7/z7/file");
     /* The last id of the range is joblet-init's, and is the host's nobody's: it is no error. */
     builder_shell(&builder, "cd host/opt; chown 65534:65535 a/b/c");
     run_script(&job, PLAN_TYPE_BUILD, "stat -c %u:%g /opt/a/b/c");
@@ -741,6 +795,7 @@ int main(int count, char **arguments)
             SMALL(test_refused),
             SMALL(test_environment),
             SMALL(test_masks),
+            SMALL(test_crew),
             SMALL(test_configured),
             SMALL(test_prefix),
             SMALL(test_owners),
