@@ -319,17 +319,21 @@ pid_t world_new(void)
     return outside;
 }
 
+void world_free_prefix(void)
+{
+    char path[80];
+    prefix_count--;
+    (void)snprintf(path, sizeof(path), "%s/network", prefixes[prefix_count]);
+    (void)unlink(path);
+    assert_int_equal(rmdir(prefixes[prefix_count]), 0);
+}
+
 void world_free(void)
 {
     while (process_count > 0)
         world_end_node(processes[process_count - 1]);
-    while (prefix_count > 0) {
-        char path[80];
-        prefix_count--;
-        (void)snprintf(path, sizeof(path), "%s/network", prefixes[prefix_count]);
-        (void)unlink(path);
-        assert_int_equal(rmdir(prefixes[prefix_count]), 0);
-    }
+    while (prefix_count > 0)
+        world_free_prefix();
     (void)unlink(resolv_conf);
     (void)munmap(asked, sizeof(*asked));
 }

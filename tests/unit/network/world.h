@@ -46,6 +46,8 @@ int world_ask_in_vain(pid_t node, bool is_udp, const char *address, uint16_t por
 
 /* A directory to be a prefix and its run directory; removed by world_free. Its descriptor. */
 int world_new_prefix(void);
+/* Removes the last one already. */
+void world_free_prefix(void);
 /* Replaces the test's resolv.conf. */
 void world_set_resolvers(const char *text);
 const char *world_resolv_conf(void);
