@@ -99,6 +99,9 @@ static bool verify_first(struct live *live, const struct error *error)
     if (error->code != EKEYREJECTED || live->verified || !*live->job->runtime)
         return false;
     live->verified = true;
+    /* The start that was refused has its files; the next one makes them anew. */
+    (void)link_job_id(live->api->link, CHANNEL_JOB_RELEASE, live->job->id, NULL, NULL);
+    (void)link_job_id(live->api->link, CHANNEL_JOB_REMOVE, live->job->id, NULL, NULL);
     runtime_names(live->job->runtime, name, version);
     live->verification = (struct verify_waiter){.done = on_verified, .user = live};
     return verify_runtime(live->api, name, version, &live->verification) == 0;

@@ -107,7 +107,20 @@ static void on_log(void *user, const char *level, const char *message)
         add(validation, &validation->warnings, message);
 }
 
-/* What the steps complained of is why it failed. */
+/* What is said as an error is not said again as a warning. */
+static void drop_said(struct validation *validation, const char *error)
+{
+    struct runtime_list *warnings = &validation->warnings;
+    size_t kept = 0;
+    for (size_t i = 0; i < warnings->count; i++) {
+        if (strstr(error, warnings->items[i]))
+            free(warnings->items[i]);
+        else
+            warnings->items[kept++] = warnings->items[i];
+    }
+    warnings->count = kept;
+}
+
 static void on_result(void *user, const struct build_result *result)
 {
     struct validation *validation = user;
@@ -116,6 +129,7 @@ static void on_result(void *user, const struct build_result *result)
         (void)snprintf(text, sizeof(text), "package availability was not checked: %.300s", result->message);
         add(validation, &validation->warnings, text);
     } else if (!result->success) {
+        drop_said(validation, result->message);
         add(validation, &validation->errors, result->message);
     }
     answer(validation, validation->build->spec, result->success || result->host_failed);

@@ -170,14 +170,6 @@ static void add_packages(struct words *words, const struct runtime_build *build)
     add_setup(words, build);
 }
 
-/* What hooks put into ISOLATED_DIR is meant for the runtime's root. */
-static void add_merge(struct words *words, const struct runtime_build *build, const char *directory)
-{
-    begin_step(words, "run", "isolated", build->timeout_ns, 5);
-    words_add_all(words, "/bin/sh", "-c", "cp -a -- \"$1/.\" / && rm -rf -- \"$1\"", "isolated", NULL);
-    words_addf(words, "%s/isolated", directory);
-}
-
 static void add_installation(struct words *words, const struct runtime_build *build)
 {
     const struct runtime_recipe *recipe = build->recipe;
@@ -194,7 +186,6 @@ static void add_installation(struct words *words, const struct runtime_build *bu
     words_add_list(words, &recipe->packages);
     add_packages(words, build);
     add_hook(words, build, 9, "post_install", build->spec->post_install);
-    add_merge(words, build, directory);
 }
 
 int runtime_build_install(const struct runtime_build *build, struct runtime_list *list)

@@ -8,7 +8,7 @@
     "select_packages() {\n"                                                                                            \
     "    hint=$1\n"                                                                                                    \
     "    shift\n"                                                                                                      \
-    "    {\n"                                                                                                          \
+    "    selected=$({\n"                                                                                               \
     "        printf 'want %s\\n' \"$@\"\n"                                                                             \
     "        apt-cache policy -- \"$@\"\n"                                                                             \
     "        echo show\n"                                                                                              \
@@ -26,18 +26,21 @@
     "                    replaced[parts[i]] = 1\n"                                                                     \
     "        }\n"                                                                                                      \
     "        END {\n"                                                                                                  \
-    "            for (i = 0; i < count; i++) {\n"                                                                      \
-    "                if (candidate[order[i]] == \"\" || candidate[order[i]] == \"(none)\") {\n"                        \
-    "                    print \"package \" order[i] \" is not in the package sources of this host\" "                 \
-    ">\"/dev/stderr\"\n"                                                                                               \
-    "                    missing = 1\n"                                                                                \
-    "                } else if (!(order[i] in replaced))\n"                                                            \
+    "            for (i = 0; i < count; i++)\n"                                                                        \
+    "                if (candidate[order[i]] == \"\" || candidate[order[i]] == \"(none)\")\n"                          \
+    "                    print \"!\" order[i]\n"                                                                       \
+    "                else if (!(order[i] in replaced))\n"                                                              \
     "                    print order[i]\n"                                                                             \
-    "            }\n"                                                                                                  \
-    "            exit missing\n"                                                                                       \
-    "        }' && return 0\n"                                                                                         \
-    "    [ -z \"$hint\" ] || apt-cache pkgnames | grep -xE -- \"$hint\" | sort -V | tr '\\n' ' ' |\n"                  \
-    "        sed 's/^\\(..*\\) $/base.version: this host has \\1\\n/' >&2\n"                                           \
+    "        }')\n"                                                                                                    \
+    "    missing=$(printf '%s\\n' \"$selected\" | sed -n 's/^!//p' | tr '\\n' ' ')\n"                                  \
+    "    if [ -z \"$missing\" ]; then\n"                                                                               \
+    "        printf '%s\\n' \"$selected\"\n"                                                                           \
+    "        return 0\n"                                                                                               \
+    "    fi\n"                                                                                                         \
+    "    others=\n"                                                                                                    \
+    "    [ -z \"$hint\" ] || others=$(apt-cache pkgnames | grep -xE -- \"$hint\" | sort -V | tr '\\n' ' ')\n"          \
+    "    echo \"not in the package sources of this host: ${missing% }${others:+; base.version: it has ${others% }}\" " \
+    ">&2\n"                                                                                                            \
     "    return 1\n"                                                                                                   \
     "}\n"                                                                                                              \
     "case $1 in\n"                                                                                                     \

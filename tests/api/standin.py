@@ -194,7 +194,7 @@ class Settings(ctypes.Structure):
                 ("reserved", ctypes.c_uint32), ("work_bytes", ctypes.c_uint64), ("tmp_bytes", ctypes.c_uint64),
                 ("log_bytes", ctypes.c_uint64), ("cpus", ctypes.c_uint64 * 16),
                 ("build_memory_bytes", ctypes.c_uint64), ("build_timeout_ns", ctypes.c_uint64),
-                ("build_disk_bytes", ctypes.c_uint64), ("runtime_bytes", ctypes.c_uint64),
+                ("build_disk_bytes", ctypes.c_uint64), ("runtime_bytes", ctypes.c_uint64), ("cache_bytes", ctypes.c_uint64),
                 ("build_processes", ctypes.c_uint32), ("max_builds", ctypes.c_uint32),
                 ("runtimes_path", ctypes.c_char * 256)]
 
@@ -406,7 +406,8 @@ class Joblet:
             self.process.kill()
             self.process.wait()
         self.listener.close()
-        shutil.rmtree(self.directory)
+        with self.lock:  # the last requests of the process may still be at work
+            shutil.rmtree(self.directory)
 
     # ---- the channel ----
 
@@ -472,6 +473,8 @@ class Joblet:
             return StartReply(error=Error(2, 0, b"no such runtime"))
         if runtime[0] and runtime not in self.verified:
             os.close(fds[0])
+            # As joblet does: what a failed start left is there until it is removed.
+            os.mkdir(os.path.join(self.jobs_directory, uuid_text(message.job_id)))
             return StartReply(error=Error(EKEYREJECTED, 0, b"the runtime is not verified"))
         return self.begin(message, fds, STANDARD, runtime if runtime[0] else None)
 
