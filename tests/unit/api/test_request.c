@@ -146,6 +146,67 @@ static void test_environment(void **state)
     request_done(&request);
 }
 
+static void set_variables(struct runtime_description *runtime, const char *const texts[], size_t count)
+{
+    runtime_list_done(&runtime->environment);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(runtime_list_add(&runtime->environment, texts[i]), 0);
+}
+
+/* Above the client's, below the service's; PATH_PREPEND stands before whatever path counts. */
+static void test_runtime(void **state)
+{
+    (void)state;
+    char command[] = "true";
+    static char name[] = "a";
+    static char version[] = "1.2.3";
+    static char keys[][8] = {"A", "PATH"};
+    static char values[][8] = {"client", "/client"};
+    static const char *const first[] = {"A=runtime", "B=x=y", "PATH=/runtime", "PATH_PREPEND=/first"};
+    static const char *const second[] = {"PATH_PREPEND=/first"};
+    struct runtime_description runtime = {.name = name, .version = version};
+    Joblet__RunJobRequest__EnvironmentEntry entries[2];
+    Joblet__RunJobRequest__EnvironmentEntry *list[2];
+    Joblet__RunJobRequest message = message_new(command);
+    for (size_t i = 0; i < ELEMENTS(entries); i++) {
+        joblet__run_job_request__environment_entry__init(&entries[i]);
+        entries[i].key = keys[i];
+        entries[i].value = values[i];
+        list[i] = &entries[i];
+    }
+    message.environment = list;
+    message.n_environment = 2;
+    struct request request;
+    struct error error = {0};
+    set_variables(&runtime, first, ELEMENTS(first));
+    assert_int_equal(request_read(&message, &settings, &runtime, &request, &error), 0);
+    assert_string_equal(request.job->runtime, "a@1.2.3");
+    assert_true(has(&request.environment, "A=runtime"));
+    assert_true(has(&request.environment, "B=x=y"));
+    assert_true(has(&request.environment, "PATH=/first:/runtime"));
+    assert_true(has(&request.environment, "JOB_RUNTIME=a@1.2.3"));
+    assert_false(has(&request.environment, "PATH_PREPEND=/first"));
+    request_done(&request);
+    set_variables(&runtime, second, ELEMENTS(second));
+    assert_int_equal(request_read(&message, &settings, &runtime, &request, &error), 0);
+    assert_true(has(&request.environment, "PATH=/first:/client"));
+    assert_true(has(&request.environment, "A=client"));
+    request_done(&request);
+    message.n_environment = 0;
+    assert_int_equal(request_read(&message, &settings, &runtime, &request, &error), 0);
+    assert_true(has(&request.environment, "PATH=/first:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+    request_done(&request);
+    assert_int_equal(request_read(&message, &settings, NULL, &request, &error), 0);
+    assert_string_equal(request.job->runtime, "");
+    assert_false(has(&request.environment, "JOB_RUNTIME="));
+    request_done(&request);
+    /* The service's own names are the service's, whoever says them. */
+    static const char *const reserved[] = {"JOB_ID=x"};
+    set_variables(&runtime, reserved, 1);
+    assert_int_equal(request_read(&message, &settings, &runtime, &request, &error), -EINVAL);
+    runtime_list_done(&runtime.environment);
+}
+
 static void test_spec(void **state)
 {
     (void)state;
@@ -289,6 +350,7 @@ int main(void)
             cmocka_unit_test(test_defaults),
             cmocka_unit_test(test_ceilings),
             cmocka_unit_test(test_environment),
+            cmocka_unit_test(test_runtime),
             cmocka_unit_test(test_spec),
             cmocka_unit_test(test_work_dir),
             cmocka_unit_test(test_wire),

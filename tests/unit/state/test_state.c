@@ -58,7 +58,8 @@ static struct state_job *new_job(const char *command)
     assert_int_equal(state_texts_add(&job->arguments, "a b"), 0);
     assert_int_equal(state_texts_add_pair(&job->environment, "NAME", "v=1"), 0);
     assert_int_equal(state_texts_add(&job->secret_names, "SECRET"), 0);
-    char **texts[] = {&job->work_dir, &job->network, &job->runtime, &job->timeout_text, &job->node_id, &job->owner, &job->role};
+    char **texts[] = {
+            &job->work_dir, &job->network, &job->runtime, &job->timeout_text, &job->node_id, &job->owner, &job->role};
     static const char *const values[] = {"/work", "none", "python-3.11@1.0.0", "30s", "node", "alice", "admin"};
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         assert_non_null(*texts[i] = strdup(values[i]));
@@ -210,6 +211,92 @@ static void test_views(void **fixture)
     expect_view(state, third, "none");
     expect_view(state, first = third->older, "a\xff");
     state_close(state);
+}
+
+struct built {
+    unsigned done;
+    unsigned failed;
+    char digest[80];
+};
+
+static void on_built(const struct error *error, const char *digest, void *user)
+{
+    struct built *built = user;
+    built->done++;
+    built->failed += error != NULL;
+    (void)snprintf(built->digest, sizeof(built->digest), "%s", digest ? digest : "none");
+}
+
+/* The columns that change, of one row, as a text. */
+static const char *read_build(const char *directory, unsigned id)
+{
+    static char text[512];
+    char path[128];
+    sqlite3 *handle = NULL;
+    sqlite3_stmt *statement = NULL;
+    (void)snprintf(path, sizeof(path), "%s/joblet.db", directory);
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(
+            sqlite3_prepare_v2(handle,
+                    "SELECT name || '|' || digest || '|' || who || '|' || started_ns || '|' || (ended_ns > 0) || '|' "
+                    "|| "
+                    "outcome || '|' || failure || '|' || manifest_digest || '|' || details FROM builds WHERE id=?1",
+                    -1, &statement, NULL),
+            SQLITE_OK);
+    uint8_t bytes[16] = {(uint8_t)id};
+    assert_int_equal(sqlite3_bind_blob(statement, 1, bytes, 16, SQLITE_STATIC), SQLITE_OK);
+    bool found = sqlite3_step(statement) == SQLITE_ROW;
+    (void)snprintf(text, sizeof(text), "%s", found ? (const char *)sqlite3_column_text(statement, 0) : "no row");
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(handle), SQLITE_OK);
+    return text;
+}
+
+#define DIGEST "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static void test_builds(void **fixture)
+{
+    const struct directory *directory = *fixture;
+    struct built built = {0};
+    static char texts[][80] = {"python", "1.0.0", "spec", "alice", "why", DIGEST, "{}"};
+    struct state_build build = {.id = {1},
+            .name = texts[0],
+            .version = texts[1],
+            .digest = texts[2],
+            .who = texts[3],
+            .started_unix_ns = 7};
+    struct state *state = open_started(directory->path);
+    assert_int_equal(state_put_build(state, &build, on_built, &built), 0);
+    build.ended_unix_ns = 9;
+    build.outcome = "success";
+    build.manifest_digest = texts[5];
+    build.details = texts[6];
+    assert_int_equal(state_put_build(state, &build, on_built, &built), 0);
+    build.id[0] = 2;
+    build.outcome = "failed";
+    build.failure = texts[4];
+    build.manifest_digest = NULL;
+    assert_int_equal(state_put_build(state, &build, on_built, &built), 0);
+    /* Of the newest that was published. */
+    assert_int_equal(state_read_build_digest(state, "python", "1.0.0", on_built, &built), 0);
+    wait_for(state, &built.done, 4);
+    assert_string_equal(built.digest, DIGEST);
+    assert_int_equal(state_read_build_digest(state, "python", "1.0.1", on_built, &built), 0);
+    wait_for(state, &built.done, 5);
+    assert_string_equal(built.digest, "none");
+    build.id[0] = 3;
+    build.ended_unix_ns = 0;
+    build.outcome = NULL;
+    assert_int_equal(state_put_build(state, &build, NULL, NULL), 0);
+    state_close(state);
+    assert_int_equal(built.failed, 0);
+    assert_string_equal(read_build(directory->path, 1), "python|spec|alice|7|1|success||" DIGEST "|{}");
+    assert_string_equal(read_build(directory->path, 2), "python|spec|alice|7|1|failed|why||{}");
+    assert_string_equal(read_build(directory->path, 3), "python|spec|alice|7|0||why||{}");
+    /* What had no end has it with the next start. */
+    state_close(open_started(directory->path));
+    assert_string_equal(read_build(directory->path, 3), "python|spec|alice|7|1|failed|joblet-api was restarted||{}");
+    assert_string_equal(read_build(directory->path, 1), "python|spec|alice|7|1|success||" DIGEST "|{}");
 }
 
 static void test_round_trip(void **fixture)
@@ -370,7 +457,8 @@ static void test_older_file(void **fixture)
     assert_int_equal(state_insert(state, new_job("true"), on_done, &seen, &error), 0);
     state_close(state);
     int version = schema_version(directory->path);
-    execute(directory->path, "DROP TABLE job_views; DROP TABLE builds; ALTER TABLE jobs DROP COLUMN runtime; PRAGMA user_version=2"); /* the version before views */
+    execute(directory->path, "DROP TABLE job_views; DROP TABLE builds; ALTER TABLE jobs DROP COLUMN runtime; PRAGMA "
+                             "user_version=2"); /* the version before views */
     state = open_started(directory->path);
     assert_int_equal(state_count(state), 1);
     struct state_job *job = state_newest(state);
@@ -578,6 +666,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
             cmocka_unit_test_setup_teardown(test_views, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_builds, setup, teardown),
             cmocka_unit_test_setup_teardown(test_lazy, setup, teardown),
             cmocka_unit_test_setup_teardown(test_many, setup, teardown),
             cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
