@@ -219,9 +219,10 @@ static size_t collect_variables(
     for (size_t i = 0; i < message->n_secret_environment; i++, count++)
         variables[count] = (struct variable){
                 message->secret_environment[i]->key, message->secret_environment[i]->value, RANK_SECRET, count};
-    if (*job->runtime)
-        variables[count++] = (struct variable){"JOB_RUNTIME", job->runtime, RANK_SERVICE, count};
-    return count;
+    if (!*job->runtime)
+        return count;
+    variables[count] = (struct variable){"JOB_RUNTIME", job->runtime, RANK_SERVICE, count};
+    return count + 1;
 }
 
 /* What would be PATH: of several the one that counts. */
@@ -232,6 +233,12 @@ static const char *find_path(const struct variable *variables, size_t count)
         if (strcmp(variables[i].name, "PATH") == 0 && (!found || variable_compare(&variables[i], found) > 0))
             found = &variables[i];
     return found ? found->value : "";
+}
+
+static void add_variable(struct variable *variables, size_t *count, struct variable variable)
+{
+    variable.order = *count;
+    variables[(*count)++] = variable;
 }
 
 /* The runtime's variables after the others. PATH_PREPEND is none: it is put before the path. */
@@ -252,7 +259,7 @@ static int collect_runtime(const struct runtime_description *runtime, struct run
         if (strcmp(name, PATH_PREPEND) == 0)
             prepend = text + length + 1;
         else
-            variables[*count] = (struct variable){name, text + length + 1, RANK_RUNTIME, *count}, ++*count;
+            add_variable(variables, count, (struct variable){name, text + length + 1, RANK_RUNTIME, 0});
     }
     if (!prepend || !*prepend)
         return 0;
@@ -261,8 +268,7 @@ static int collect_runtime(const struct runtime_description *runtime, struct run
         own->path = NULL;
         return -ENOMEM;
     }
-    variables[*count] = (struct variable){"PATH", own->path, RANK_SERVICE, *count};
-    ++*count;
+    add_variable(variables, count, (struct variable){"PATH", own->path, RANK_SERVICE, 0});
     return 0;
 }
 

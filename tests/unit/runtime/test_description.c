@@ -90,9 +90,7 @@ static void test_round_trip(void **state)
 {
     (void)state;
     static const char *const originals[] = {"", "a: b\n", "\n\n a\r\nb\r\n", "# x\n  - y: |\n    z   \n\n\n",
-            "%YAML 1.1\n---\n", "--- !!a &b\n*c\n...\n",
-            "\xef\xbb\xbf"
-            "a: \xf0\x9f\x98\x80\xc2\x85\xe2\x80\xa8\n",
+            "%YAML 1.1\n---\n", "--- !!a &b\n*c\n...\n", "\xef\xbb\xbf# a: \xf0\x9f\x98\x80\xc2\x85\xe2\x80\xa8\n",
             "no end", "\t \"\\'\n"};
     for (size_t i = 0; i < ELEMENTS(originals); i++) {
         _cleanup_(runtime_description_freep) struct runtime_description *written = new_description(originals[i]);
