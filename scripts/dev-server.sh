@@ -107,7 +107,8 @@ wait_until_gone() {
 stop() {
     local pid listed id
     pid=$(service_pid)
-    if ! is_alive "$pid" && [ -n "$(leftover_inits)" ]; then
+    # The next service ends them, and takes what an earlier one left of the network of builds off the host.
+    if ! is_alive "$pid" && { [ -n "$(leftover_inits)" ] || [ -e "$prefix/run/network" ]; }; then
         launch >/dev/null 2>&1 || true
         pid=$(service_pid)
     fi

@@ -131,7 +131,8 @@ static void end_lines(struct build *build)
 static void fail_by_end(struct build *build, const struct task_end *end)
 {
     const struct build_report *report = &build->report;
-    const char *phase = runtime_phase_name(report->phase);
+    bool collecting = build->state == BUILD_COLLECTING && report->phase < 10;
+    const char *phase = runtime_phase_name(collecting ? 10 : report->phase);
     char how[TASK_END_TEXT_MAX];
     task_end_format(end, how);
     if (end->record.reason == RECORD_REASON_EXITED && *report->failure)
@@ -322,7 +323,7 @@ static void collect(struct build *build)
             .header = {.operation = CHANNEL_TOOL_START, .size = sizeof(message)}, .tool = CHANNEL_TOOL_COLLECT};
     fill_limits(&build->api->settings, &message.limits);
     memcpy(message.build_id, build->id, sizeof(message.build_id));
-    struct task_request request = {&message, NULL, &words, &environment, -EBADF};
+    struct task_request request = {&message, NULL, &words, &environment, "/", -EBADF};
     build->state = BUILD_COLLECTING;
     memset(build->lines, 0, sizeof(build->lines));
     int r = collect_words(build, &words);
@@ -370,7 +371,7 @@ void build_install(struct build *build)
     fill_runtime(build->spec, &message.runtime);
     fill_build(build, &what);
     (void)snprintf(message.language, sizeof(message.language), "%s", runtime_language_name(build->spec->language));
-    struct task_request request = {&message, build->id, &words, &environment, -EBADF};
+    struct task_request request = {&message, build->id, &words, &environment, "/work", -EBADF};
     build->state = BUILD_INSTALLING;
     int r = runtime_build_install(&what, &words);
     for (size_t i = 0; r == 0 && i < ELEMENTS(base_environment); i++)

@@ -14,7 +14,6 @@
 /* Read in one turn of the loop: others want theirs too. */
 #define PIECES_PER_TURN 8
 #define PIECE_BYTES 16384U
-#define WORK_DIRECTORY "/" /* a step of a build goes to /work by itself; other programs have none */
 
 static void pump(struct task *task);
 
@@ -124,7 +123,7 @@ static int encode(const struct task_request *request, int *ret_fd, struct error 
     _cleanup_free_ char **variables = texts_array(request->environment);
     if (!arguments || !variables)
         return error_text(error, ENOMEM, "no memory");
-    return spec_encode(WORK_DIRECTORY, arguments, variables, ret_fd, error);
+    return spec_encode(request->work_dir, arguments, variables, ret_fd, error);
 }
 
 static int task_new(struct api *api, const uint8_t *id, const struct task_events *events, void *user,

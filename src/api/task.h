@@ -59,6 +59,7 @@ struct task_request {
     const uint8_t *id;                      /* 16 bytes; NULL: a new one */
     const struct runtime_list *words;       /* [0] is the mode, or the command; NULL: spec_fd says it */
     const struct runtime_list *environment; /* "NAME=VALUE" */
+    const char *work_dir;                   /* of what is executed: tools have no /work */
     int spec_fd;                            /* taken when there are no words */
 };
 

@@ -96,7 +96,7 @@ static int start(struct verification *verification, const char *digest, struct e
             .tool = CHANNEL_TOOL_VERIFY};
     (void)snprintf(message.runtime.name, sizeof(message.runtime.name), "%s", verification->name);
     (void)snprintf(message.runtime.version, sizeof(message.runtime.version), "%s", verification->version);
-    struct task_request request = {&message, NULL, &words, &environment, -EBADF};
+    struct task_request request = {&message, NULL, &words, &environment, "/", -EBADF};
     const char *const texts[] = {"verify", "digest", digest ? digest : "-"};
     int r = 0;
     for (size_t i = 0; r == 0 && i < ELEMENTS(texts); i++)

@@ -197,12 +197,13 @@ static int put_up(struct network *network, int socket, const struct survey *surv
     r = choose_network(network, survey, error);
     if (r == 0)
         r = forwarding_plan(socket, network->names.name, survey, state->switched, state->switched, error);
-    if (r == 0)
-        r = write_state(network, error);
     if (r < 0)
         return r;
     network->is_up = true;
     network->has_network = true;
+    r = write_state(network, error);
+    if (r < 0)
+        return r;
     const struct ruleset_values values = {.network = state->network,
             .port_count = port_count(&state->network),
             .survey = survey,

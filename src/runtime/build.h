@@ -19,7 +19,6 @@ const char *runtime_phase_name(unsigned number);
 #define RUNTIME_QUERY_VERSION "version" /* of the language's package */
 /* Where a build finds its runtime's directory: PREFIX has no say inside. */
 #define RUNTIME_DIRECTORY "/opt/joblet/runtimes"
-#define RUNTIME_PATH "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 /* All borrowed. */
 struct runtime_build {

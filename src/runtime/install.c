@@ -62,6 +62,8 @@ static void add_environment(struct words *words, const struct runtime_build *bui
             {"PIP_ROOT_USER_ACTION", "ignore"},
             {"PIP_DISABLE_PIP_VERSION_CHECK", "1"},
             {"PIP_NO_INPUT", "1"},
+            /* In the home directory it would be told of as thrown away. */
+            {"npm_config_cache", "/tmp/npm-cache"},
     };
     for (size_t i = 0; i < ELEMENTS(rows); i++)
         add_variable(words, rows[i].name, rows[i].value);
@@ -124,12 +126,12 @@ static void add_pip(struct words *words, const struct runtime_build *build)
     if (spec->pip.count == 0)
         return;
     words_say(words, "info", "installing %zu packages with pip", spec->pip.count);
-    begin_step(words, "run", "pip", build->timeout_ns, 6 + spec->pip_options.count + spec->pip.count);
+    begin_step(words, "run", "pip", build->timeout_ns, 7 + spec->pip_options.count + spec->pip.count);
     if (spec->language == RUNTIME_LANGUAGE_PYTHON)
         words_addf(words, "python%s", spec->language_version);
     else
         words_add(words, "python3");
-    words_add_all(words, "-m", "pip", "install", "--ignore-installed", NULL);
+    words_add_all(words, "-m", "pip", "install", "--no-cache-dir", "--ignore-installed", NULL);
     words_add_list(words, &spec->pip_options);
     words_add(words, "--");
     words_add_list(words, &spec->pip);
@@ -168,6 +170,14 @@ static void add_packages(struct words *words, const struct runtime_build *build)
     add_setup(words, build);
 }
 
+/* What hooks put into ISOLATED_DIR is meant for the runtime's root. */
+static void add_merge(struct words *words, const struct runtime_build *build, const char *directory)
+{
+    begin_step(words, "run", "isolated", build->timeout_ns, 5);
+    words_add_all(words, "/bin/sh", "-c", "cp -a -- \"$1/.\" / && rm -rf -- \"$1\"", "isolated", NULL);
+    words_addf(words, "%s/isolated", directory);
+}
+
 static void add_installation(struct words *words, const struct runtime_build *build)
 {
     const struct runtime_recipe *recipe = build->recipe;
@@ -184,6 +194,7 @@ static void add_installation(struct words *words, const struct runtime_build *bu
     words_add_list(words, &recipe->packages);
     add_packages(words, build);
     add_hook(words, build, 9, "post_install", build->spec->post_install);
+    add_merge(words, build, directory);
 }
 
 int runtime_build_install(const struct runtime_build *build, struct runtime_list *list)

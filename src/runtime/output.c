@@ -119,13 +119,17 @@ static bool take_part(char part, char **rest, struct runtime_output *output)
     }
 }
 
-static bool parse_recipe(char *line, struct runtime_output *output)
+static bool parse_recipe(char *line, size_t size, struct runtime_output *output)
 {
     char *rest = line + 1;
+    bool ends_blank = line[size - 1] == ' ';
     const char *word = take_word(&rest);
     for (size_t i = 0; word && i < ELEMENTS(rows); i++) {
         if (strcmp(rows[i].word, word) != 0)
             continue;
+        /* Only a text can. */
+        if (ends_blank && !strpbrk(rows[i].parts, "tp"))
+            return false;
         output->kind = rows[i].kind;
         for (const char *part = rows[i].parts; *part; part++)
             if (!take_part(*part, &rest, output))
@@ -147,7 +151,7 @@ void runtime_output_parse(char *line, size_t size, struct runtime_output *ret_ou
     }
     memcpy(copy, line, size + 1);
     *ret_output = (struct runtime_output){.name = "", .text = ""};
-    if (!parse_recipe(line, ret_output)) {
+    if (!parse_recipe(line, size, ret_output)) {
         memcpy(line, copy, size + 1);
         *ret_output = other;
     }

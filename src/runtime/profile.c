@@ -236,6 +236,8 @@ static int add_environment(
     for (size_t i = 0; i < ELEMENTS(languages[0].environment) && presets[i] && r == 0; i++)
         if (!is_overridden(spec, presets[i]))
             r = add(expansion, "", presets[i], environment);
+    if (r == 0 && !is_overridden(spec, "PATH="))
+        r = add(expansion, "PATH=", RUNTIME_PATH, environment);
     if (r == 0 && profile->java_home && !is_overridden(spec, "JAVA_HOME="))
         r = add(expansion, "JAVA_HOME=", profile->java_home, environment);
     for (size_t i = 0; i < spec->environment.count && r == 0; i++)

@@ -42,6 +42,8 @@ struct runtime_platform {
 const struct runtime_platform *runtime_platform_find(unsigned number);
 
 #define RUNTIME_PROFILE_ITEMS_MAX 8U
+/* The preset of a runtime's PATH. */
+#define RUNTIME_PATH "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 /* Lists end with NULL. */
 struct runtime_profile {

@@ -561,7 +561,7 @@ class Builds(Case):
         self.assertEqual(self.joblet.published, [("a", "1.0.0")])
         install = [job for job in self.joblet.jobs.values() if job.type == 2][0]
         runs = {arguments[0]: arguments[3:] for word, arguments in install.recipe if word in ("run", "query")}
-        self.assertEqual(runs["pip"], ["python3.11", "-m", "pip", "install", "--ignore-installed", "--pre", "--", "requests",
+        self.assertEqual(runs["pip"], ["python3.11", "-m", "pip", "install", "--no-cache-dir", "--ignore-installed", "--pre", "--", "requests",
                                        "numpy==1.26.4"])
         self.assertEqual(runs["npm"][-2:], ["--", "typescript"])
         environment = [arguments[0] for word, arguments in install.recipe if word == "env"]
@@ -902,6 +902,7 @@ class Store(Builds):
         self.assertEqual((runtime.size_bytes, runtime.available), (5678901, True))
         self.assertEqual(list(runtime.packages), ["requests", "numpy==1.26.4", "typescript"])
         self.assertEqual(dict(runtime.environment), {"A": "b", "PATH_PREPEND": "/opt/x", "PYTHONUNBUFFERED": "1",
+                                                     "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
                                                      "PYTHONDONTWRITEBYTECODE": "1"})
         self.assertEqual((list(runtime.requirements.architectures), runtime.requirements.gpu), (["amd64"], False))
         self.assertEqual((runtime.build_info.built_with, runtime.build_info.platform), ("joblet-builder", "debian-amd64"))
@@ -997,7 +998,7 @@ class Store(Builds):
             self.assertEqual("@".join(job.runtime), expected)
             environment = dict(text.split("=", 1) for text in job.environment)
             self.assertEqual((environment["A"], environment["C"], environment["PYTHONUNBUFFERED"]), ("b", "c", "1"))
-            self.assertEqual((environment["PATH"], environment["JOB_RUNTIME"]), ("/opt/x:/p", expected))
+            self.assertEqual((environment["PATH"], environment["JOB_RUNTIME"]), ("/opt/x:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", expected))
             self.assertNotIn("PATH_PREPEND", environment)
             self.assertEqual(dict(status.environment), {"C": "c"})
         self.assertEqual([job.runtime for job in self.admin.list().jobs][:2], ["a@1.9.0", "b@2.0.0"])

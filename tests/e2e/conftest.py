@@ -172,7 +172,7 @@ class Server:
         but for what @programs names: paths in the build directory. joblet takes what lies beside it. Returns the directory."""
         directory = os.path.join(self.directory, "programs")
         os.makedirs(directory, exist_ok=True)
-        for name in ("joblet", "joblet-api", "joblet-init", "joblet-scratch"):
+        for name in ("joblet", "joblet-api", "joblet-init", "joblet-scratch", "joblet-builder"):
             path = os.path.join(directory, name)
             shutil.copy(os.path.join(BUILD, programs.get(name.replace("-", "_"), f"src/joblet/{name}")), path)
         self.joblet_program = os.path.join(directory, "joblet")

@@ -20,8 +20,8 @@ static void renew_slots(struct broker *broker)
     broker->slots = slots;
 }
 
-void __real_job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd);
-void __wrap_job_start(struct broker *broker, const struct channel_job_start *start, int spec_fd)
+void __real_job_start(struct broker *broker, const struct job_order *order, int spec_fd);
+void __wrap_job_start(struct broker *broker, const struct job_order *order, int spec_fd)
 {
     /* As where joblet could lower its score: then each child sets its own back. */
     broker->oom_lowered = true;
@@ -30,7 +30,7 @@ void __wrap_job_start(struct broker *broker, const struct channel_job_start *sta
         renew_slots(broker);
         faults_leave(role);
     }
-    __real_job_start(broker, start, spec_fd);
+    __real_job_start(broker, order, spec_fd);
 }
 
 int __real_slots_take(struct slots *slots, struct slot *ret_slot, struct error *error);

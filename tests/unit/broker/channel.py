@@ -91,6 +91,7 @@ class Joblet:
         self.prefix = os.path.realpath(tempfile.mkdtemp(prefix="joblet-channel-", dir="/var/tmp"))
         os.chmod(self.prefix, 0o755)
         self.process = self.socket = self.listener = None
+        self.command = []  # goes before joblet
         self.sequence = 0
         self.ends = {}
         os.mkdir(self.prefix + "/programs")
@@ -124,7 +125,7 @@ class Joblet:
         self.listener.listen(4)
         self.listener.settimeout(20)
         with open(f"{self.prefix}/log", "a") as log:
-            self.process = subprocess.Popen([self.prefix + "/programs/joblet", "--prefix", self.prefix, "serve"],
+            self.process = subprocess.Popen(self.command + [self.prefix + "/programs/joblet", "--prefix", self.prefix, "serve"],
                                             stdin=subprocess.DEVNULL, stderr=log)
         self.accept(greet)
 
@@ -267,14 +268,8 @@ class Joblet:
 
     # --- the host
 
-    def group_name(self):
-        value = 2166136261
-        for byte in self.prefix.encode():
-            value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
-        return f"joblet-{value:08x}"
-
     def groups(self):
-        name = self.group_name()
+        name = f"joblet-{fnv(self.prefix):08x}"
         return [os.path.join(path, name) for path, names, _ in os.walk("/sys/fs/cgroup") if name in names]
 
     def inits(self):
@@ -291,6 +286,14 @@ class Joblet:
                     found.update(int(pid) for pid in pids if name_of(pid) == "joblet-init")
         return found
 
+    def network(self):
+        """What the host has for builds of this prefix: links and tables of nftables."""
+        status = os.stat(self.prefix)
+        value = f"{fnv(f'joblet {os.major(status.st_dev)}:{os.minor(status.st_dev)}:{status.st_ino}'):08x}"
+        tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout.split("\n")
+        return [name for name in os.listdir("/sys/class/net") if name.startswith("jb" + value)] + \
+            [table for table in tables if value in table]
+
     def store(self):
         """What lies in the store of runtimes: names, and NAME/VERSION."""
         found = []
@@ -301,6 +304,13 @@ class Joblet:
             else:
                 found += [f"{name}/{version}" for version in os.listdir(f"{top}/{name}")]
         return sorted(found)
+
+
+def fnv(text):
+    value = 2166136261
+    for byte in text.encode():
+        value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
+    return value
 
 
 def name_of(pid):

@@ -29,9 +29,9 @@
 #include "base/text.h"
 #include "channel/message.h"
 #include "config/settings.h"
+#include "hostile_api.h"
 #include "plan/spec.h"
 
-#define SECOND_NS 1000000000LL
 /* The longest that joblet may be silent while something is asked of it. */
 #define SILENCE_MAX_NS (3 * SECOND_NS)
 #define LINGER_SECONDS 15
@@ -216,6 +216,25 @@ static int32_t start(struct channel_job_start *message, int spec)
     (void)receive_reply(&reply);
     memcpy(&answer, reply.bytes, sizeof(answer));
     return answer.error.code;
+}
+
+/* Any request whose reply is a start's: its error is where no other reply has it. */
+static bool is_start(uint16_t operation)
+{
+    return operation == CHANNEL_JOB_START || operation == CHANNEL_BUILD_START || operation == CHANNEL_TOOL_START;
+}
+
+int32_t hostile_ask(void *message, uint16_t operation, size_t size, int fd)
+{
+    struct channel_received reply;
+    struct error error;
+    send_message(message, operation, size, fd);
+    (void)receive_reply(&reply);
+    memcpy(&error,
+            reply.bytes + (is_start(operation) ? offsetof(struct channel_start_reply, error)
+                                               : offsetof(struct channel_reply, error)),
+            sizeof(error));
+    return error.code;
 }
 
 static int32_t ask_for_id(uint16_t operation, const uint8_t id[16])
@@ -700,7 +719,7 @@ static void play_closing(unsigned first, unsigned count)
 
 static unsigned refused;
 
-static void must_refuse(int32_t code, const char *what)
+void hostile_must_refuse(int32_t code, const char *what)
 {
     expect(code > 0, "not refused: %s", what);
     refused += code > 0;
@@ -718,30 +737,39 @@ static void try_limits(int spec)
         char what[64];
         (void)text_new_uuid(message.job_id);
         (void)snprintf(what, sizeof(what), "limits %u", i);
-        must_refuse(start(&message, spec), what);
+        hostile_must_refuse(start(&message, spec), what);
         expect(!has_files(message.job_id, "run"), "a refused job has a note");
         (void)ask_for_id(CHANNEL_JOB_REMOVE, message.job_id);
     }
 }
 
-static void try_kinds(void)
+static void try_kinds(uint16_t operation)
 {
     for (enum kind kind = 0; kind <= KIND_LINGERING; kind++) {
-        struct channel_job_start message = {0};
+        union {
+            struct channel_job_start job;
+            struct channel_build_start build;
+            struct channel_tool_start tool;
+        } message = {0};
         char what[64];
-        int fd = kind == KIND_COUNT ? -EBADF : make_kind(kind);
+        /* What is sealed as it should be is not looked at before the sandbox is made: a build's is dear. */
+        bool is_sealed = kind == KIND_EMPTY || kind == KIND_ZEROS || kind == KIND_GARBAGE;
+        int fd = kind == KIND_COUNT || (is_sealed && operation == CHANNEL_BUILD_START) ? -EBADF : make_kind(kind);
         if (fd < 0)
             continue; /* KIND_PATH: not ours to open */
-        (void)text_new_uuid(message.job_id);
-        (void)snprintf(what, sizeof(what), "descriptor of kind %d", (int)kind);
-        send_message(&message, CHANNEL_JOB_START, sizeof(message), fd);
+        if (operation == CHANNEL_BUILD_START)
+            message.build = hostile_good_build();
+        else
+            (void)text_new_uuid(message.job.job_id);
+        (void)snprintf(what, sizeof(what), "descriptor of kind %d with %u", (int)kind, operation);
+        send_message(&message, operation, channel_request_size(operation), fd);
         (void)fd_close(fd); /* joblet's is the last */
         struct channel_received reply;
         struct channel_start_reply answer;
         (void)receive_reply(&reply);
         memcpy(&answer, reply.bytes, sizeof(answer));
-        must_refuse(answer.error.code, what);
-        (void)ask_for_id(CHANNEL_JOB_REMOVE, message.job_id);
+        hostile_must_refuse(answer.error.code, what);
+        (void)ask_for_id(CHANNEL_JOB_REMOVE, message.job.job_id);
     }
 }
 
@@ -749,19 +777,19 @@ static void try_signals(const uint8_t running[16], const uint8_t ended[16], cons
 {
     const uint32_t numbers[] = {0, 3, 9, 15, 19, 0x101, 0x80000001, UINT32_MAX};
     for (unsigned i = 0; i < ELEMENTS(numbers); i++)
-        must_refuse(send_signal(running, numbers[i], 0), "signal");
-    must_refuse(send_signal(running, CHANNEL_SIGNAL_KILL, 1), "signal with more");
-    must_refuse(send_signal(running, CHANNEL_SIGNAL_TERMINATE, UINT32_MAX), "signal with more");
+        hostile_must_refuse(send_signal(running, numbers[i], 0), "signal");
+    hostile_must_refuse(send_signal(running, CHANNEL_SIGNAL_KILL, 1), "signal with more");
+    hostile_must_refuse(send_signal(running, CHANNEL_SIGNAL_TERMINATE, UINT32_MAX), "signal with more");
     for (uint32_t signal = CHANNEL_SIGNAL_TERMINATE; signal <= CHANNEL_SIGNAL_KILL; signal++) {
-        must_refuse(send_signal(nobody, signal, 0), "signal to nobody");
-        must_refuse(send_signal(ended, signal, 0), "signal to an ended job");
+        hostile_must_refuse(send_signal(nobody, signal, 0), "signal to nobody");
+        hostile_must_refuse(send_signal(ended, signal, 0), "signal to an ended job");
     }
     /* Each bit of the id counts. */
     for (unsigned bit = 0; bit < 128; bit++) {
         uint8_t other[16];
         memcpy(other, running, sizeof(other));
         other[bit / 8] ^= (uint8_t)(1U << bit % 8);
-        must_refuse(send_signal(other, CHANNEL_SIGNAL_KILL, 0), "signal to another id");
+        hostile_must_refuse(send_signal(other, CHANNEL_SIGNAL_KILL, 0), "signal to another id");
     }
 }
 
@@ -809,14 +837,14 @@ static void try_ids(const struct pair *pair, int spec)
 {
     struct channel_job_start none = {0};
     struct channel_job_start again = {0};
-    must_refuse(start(&none, spec), "no id");
+    hostile_must_refuse(start(&none, spec), "no id");
     memcpy(again.job_id, pair->running.job_id, sizeof(again.job_id));
-    must_refuse(start(&again, spec), "the id of a running job");
+    hostile_must_refuse(start(&again, spec), "the id of a running job");
     memcpy(again.job_id, pair->ended.job_id, sizeof(again.job_id));
-    must_refuse(start(&again, spec), "the id of an ended job");
-    must_refuse(ask_for_id(CHANNEL_JOB_RELEASE, pair->running.job_id), "release of a running job");
-    must_refuse(ask_for_id(CHANNEL_JOB_REMOVE, pair->running.job_id), "removal of a running job");
-    must_refuse(ask_for_id(CHANNEL_JOB_REMOVE, pair->ended.job_id), "removal of a job that is not released");
+    hostile_must_refuse(start(&again, spec), "the id of an ended job");
+    hostile_must_refuse(ask_for_id(CHANNEL_JOB_RELEASE, pair->running.job_id), "release of a running job");
+    hostile_must_refuse(ask_for_id(CHANNEL_JOB_REMOVE, pair->running.job_id), "removal of a running job");
+    hostile_must_refuse(ask_for_id(CHANNEL_JOB_REMOVE, pair->ended.job_id), "removal of a job that is not released");
 }
 
 /* Files that a released job left are nobody else's. */
@@ -828,8 +856,8 @@ static void try_released(int spec)
     expect(start(&message, spec) == 0, "a valid job does not start");
     receive_end(message.job_id, &end);
     expect(ask_for_id(CHANNEL_JOB_RELEASE, message.job_id) == 0, "an ended job is not released");
-    must_refuse(start(&message, spec), "the id of a released job");
-    must_refuse(send_signal(message.job_id, CHANNEL_SIGNAL_KILL, 0), "signal to a released job");
+    hostile_must_refuse(start(&message, spec), "the id of a released job");
+    hostile_must_refuse(send_signal(message.job_id, CHANNEL_SIGNAL_KILL, 0), "signal to a released job");
     expect(has_files(message.job_id, "log"), "a refused start took a released job's files");
     expect(ask_for_id(CHANNEL_JOB_RELEASE, message.job_id) == 0, "a second release is no error");
     expect(ask_for_id(CHANNEL_JOB_REMOVE, message.job_id) == 0, "removal");
@@ -843,9 +871,9 @@ static void try_starting(int spec)
     struct channel_job_ended end;
     (void)text_new_uuid(message.job_id);
     send_message(&message, CHANNEL_JOB_START, sizeof(message), spec);
-    must_refuse(ask_for_id(CHANNEL_JOB_RELEASE, message.job_id), "release of a starting job");
-    must_refuse(ask_for_id(CHANNEL_JOB_REMOVE, message.job_id), "removal of a starting job");
-    must_refuse(start(&message, spec), "the id of a starting job");
+    hostile_must_refuse(ask_for_id(CHANNEL_JOB_RELEASE, message.job_id), "release of a starting job");
+    hostile_must_refuse(ask_for_id(CHANNEL_JOB_REMOVE, message.job_id), "removal of a starting job");
+    hostile_must_refuse(start(&message, spec), "the id of a starting job");
     receive_end(message.job_id, &end);
     (void)ask_for_id(CHANNEL_JOB_RELEASE, message.job_id);
     (void)ask_for_id(CHANNEL_JOB_REMOVE, message.job_id);
@@ -883,7 +911,10 @@ static void play_operands(void)
     (void)list();
     make_pair(&pair);
     try_limits(spec);
-    try_kinds();
+    try_kinds(CHANNEL_JOB_START);
+    try_kinds(CHANNEL_BUILD_START);
+    try_kinds(CHANNEL_TOOL_START);
+    hostile_try_builds(pair.running.job_id, pair.ended.job_id, nobody, spec);
     try_signals(pair.running.job_id, pair.ended.job_id, nobody);
     try_ids(&pair, spec);
     try_released(spec);
@@ -901,6 +932,8 @@ static void play_operands(void)
 /* Of ours beside them: two for each job that ended. */
 #define FLYING_MAX (IN_FLIGHT_MAX + 2 * STARTED_MAX)
 #define STARTED_MAX 4096U
+/* Of the mutated ones that may come to run: they are dear. */
+#define BUILDS_MAX 20U
 
 struct mutating {
     uint64_t random;
@@ -920,6 +953,7 @@ struct mutating {
     unsigned done;
     unsigned refused;
     unsigned started;
+    unsigned builds;
     unsigned starting; /* in flight */
     unsigned ended;
 };
@@ -1001,20 +1035,28 @@ static void send_mutated(struct mutating *mutating)
     uint8_t bytes[CHANNEL_MESSAGE_MAX] = {0};
     static const uint16_t weights[] = {CHANNEL_LIST_JOBS, CHANNEL_JOB_START, CHANNEL_JOB_SIGNAL, CHANNEL_JOB_SIGNAL,
             CHANNEL_JOB_SIGNAL, CHANNEL_JOB_RELEASE, CHANNEL_JOB_RELEASE, CHANNEL_JOB_REMOVE, CHANNEL_JOB_REMOVE,
-            CHANNEL_JOB_LOOK};
+            CHANNEL_JOB_LOOK, CHANNEL_BUILD_START, CHANNEL_TOOL_START, CHANNEL_BUILD_PUBLISH, CHANNEL_RUNTIME_REMOVE,
+            CHANNEL_HOST_STATE};
     uint16_t operation = weights[next(mutating) % ELEMENTS(weights)];
     uint16_t size = channel_request_size(operation);
     int fd = -EBADF;
     bool valid = false;
-    if (operation != CHANNEL_LIST_JOBS)
+    if (operation != CHANNEL_LIST_JOBS && operation != CHANNEL_HOST_STATE)
         fill_id(mutating, bytes + sizeof(struct channel_header));
     if (operation == CHANNEL_JOB_SIGNAL) {
         uint32_t signal = (uint32_t)(next(mutating) % 4);
         memcpy(bytes + offsetof(struct channel_job_signal, signal), &signal, sizeof(signal));
     }
-    if (operation == CHANNEL_JOB_START) {
+    if (operation == CHANNEL_BUILD_START) {
+        const struct channel_build_start good = hostile_good_build();
+        memcpy(bytes + sizeof(struct channel_header), (const uint8_t *)&good + sizeof(struct channel_header),
+                sizeof(good) - sizeof(struct channel_header));
+    }
+    if (is_start(operation)) {
         /* Few are valid: each of them is a job that runs. */
-        valid = next(mutating) % 32 == 0 && mutating->valid_count < STARTED_MAX;
+        valid = next(mutating) % 32 == 0 && mutating->valid_count < STARTED_MAX &&
+                (operation == CHANNEL_JOB_START || mutating->builds < BUILDS_MAX);
+        mutating->builds += valid && operation != CHANNEL_JOB_START;
         fd = mutating->specs[valid ? KIND_COUNT : next(mutating) % KIND_COUNT];
         if (fd < 0)
             fd = mutating->specs[KIND_UNSEALED];
@@ -1023,7 +1065,7 @@ static void send_mutated(struct mutating *mutating)
     const size_t fixed = valid ? offsetof(struct channel_job_start, limits) : sizeof(struct channel_header);
     if (valid)
         (void)text_new_uuid(bytes + sizeof(struct channel_header));
-    if (!valid || next(mutating) % 2)
+    if (size > fixed && (!valid || next(mutating) % 2))
         mutate(mutating, bytes + fixed, size - fixed);
     if (is_permitted(mutating, operation, bytes))
         return;
@@ -1035,7 +1077,7 @@ static void send_mutated(struct mutating *mutating)
     memcpy(mutating->flying[at].id, bytes + sizeof(header), 16);
     if (valid)
         memcpy(mutating->valid[mutating->valid_count++], bytes + sizeof(header), 16);
-    mutating->starting += operation == CHANNEL_JOB_START;
+    mutating->starting += is_start(operation);
     send_raw(bytes, size, fd, fd >= 0);
     mutating->sent[operation]++;
     mutating->done++;
@@ -1068,7 +1110,12 @@ static void take_reply(struct mutating *mutating, const struct channel_received 
             [CHANNEL_JOB_SIGNAL] = sizeof(struct channel_reply),
             [CHANNEL_JOB_RELEASE] = sizeof(struct channel_reply),
             [CHANNEL_JOB_REMOVE] = sizeof(struct channel_reply),
-            [CHANNEL_JOB_LOOK] = sizeof(struct channel_look_reply)};
+            [CHANNEL_JOB_LOOK] = sizeof(struct channel_look_reply),
+            [CHANNEL_BUILD_START] = sizeof(struct channel_start_reply),
+            [CHANNEL_TOOL_START] = sizeof(struct channel_start_reply),
+            [CHANNEL_BUILD_PUBLISH] = sizeof(struct channel_reply),
+            [CHANNEL_RUNTIME_REMOVE] = sizeof(struct channel_reply),
+            [CHANNEL_HOST_STATE] = sizeof(struct channel_host_reply)};
     unsigned at = 0;
     while (at < FLYING_MAX && mutating->flying[at].sequence != message->header.sequence)
         at++;
@@ -1080,17 +1127,19 @@ static void take_reply(struct mutating *mutating, const struct channel_received 
     expect(message->header.operation == operation && message->header.size == sizes[operation],
             "an answer of another kind");
     struct error error = {0};
-    if (operation == CHANNEL_JOB_START)
+    if (is_start(operation))
         memcpy(&error, message->bytes + offsetof(struct channel_start_reply, error), sizeof(error));
     else if (operation != CHANNEL_LIST_JOBS)
         memcpy(&error, message->bytes + offsetof(struct channel_reply, error), sizeof(error));
     mutating->refused += error.code != 0;
     expect(memchr(error.text, '\0', sizeof(error.text)) != NULL, "an error without an end");
-    if (operation == CHANNEL_JOB_START && error.code == 0) {
+    expect((operation != CHANNEL_BUILD_PUBLISH && operation != CHANNEL_RUNTIME_REMOVE) || error.code != 0,
+            "something was published or removed");
+    if (is_start(operation) && error.code == 0) {
         expect(mutating->flying[at].valid, "an invalid request started a job");
         mutating->started++;
     }
-    mutating->starting -= operation == CHANNEL_JOB_START;
+    mutating->starting -= is_start(operation);
     mutating->flying[at].sequence = 0;
     mutating->in_flight--;
 }
@@ -1176,6 +1225,7 @@ static void play_mutations(uint64_t seed, unsigned count)
     clean_up(&mutating);
     end_pair(&mutating.pair);
     expect(longest_silence_ns < SILENCE_MAX_NS, "joblet was silent too long");
+    say("builds %u ", mutating.builds);
     say("messages %u list %u start %u signal %u release %u remove %u refused %u valid %u started %u silence %lld ms\n",
             mutating.done, mutating.sent[CHANNEL_LIST_JOBS], mutating.sent[CHANNEL_JOB_START],
             mutating.sent[CHANNEL_JOB_SIGNAL], mutating.sent[CHANNEL_JOB_RELEASE], mutating.sent[CHANNEL_JOB_REMOVE],

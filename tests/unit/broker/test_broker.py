@@ -62,8 +62,9 @@ class Broker(unittest.TestCase):
         os.chmod(cls.prefix, 0o755)
         for init in (INIT, STUCK_INIT):
             os.mkdir(cls.beside(init))
-            scratch = os.path.join(os.path.dirname(JOBLET), "joblet-scratch")
-            for program, name in ((JOBLET, "joblet"), (FAKE_API, "joblet-api"), (init, "joblet-init"), (scratch, "joblet-scratch")):
+            built = os.path.dirname(JOBLET)
+            for program, name in ((JOBLET, "joblet"), (FAKE_API, "joblet-api"), (init, "joblet-init"),
+                                  (f"{built}/joblet-scratch", "joblet-scratch"), (f"{built}/joblet-builder", "joblet-builder")):
                 shutil.copy(program, f"{cls.beside(init)}/{name}")
         subprocess.run([JOBLET, "--prefix", cls.prefix, "setup", "--address", "127.0.0.1:50999", "--listen",
                         "127.0.0.1"], check=True, stdout=subprocess.DEVNULL)

@@ -123,7 +123,21 @@ static void test_layout_of_the_view(void **state)
 {
     (void)state;
     assert_int_equal(offsetof(struct channel_look_reply, error), offsetof(struct channel_reply, error));
+    assert_int_equal(offsetof(struct channel_host_reply, error), offsetof(struct channel_reply, error));
     assert_int_equal(sizeof(struct channel_view_process), 160);
+    /* What joblet reads out of a request is where joblet-api puts it. */
+    assert_int_equal(sizeof(struct channel_runtime), 104);
+    assert_int_equal(sizeof(struct channel_job_start), 296);
+    assert_int_equal(sizeof(struct channel_build_start), 320);
+    assert_int_equal(sizeof(struct channel_tool_start), 320);
+    for (uint16_t operation = CHANNEL_HELLO; operation < CHANNEL_OPERATION_COUNT; operation++) {
+        bool starts =
+                operation == CHANNEL_JOB_START || operation == CHANNEL_BUILD_START || operation == CHANNEL_TOOL_START;
+        assert_true(channel_request_size(operation) >= sizeof(struct channel_header));
+        assert_int_equal(channel_request_fds(operation), starts);
+    }
+    assert_int_equal(channel_request_size(0), 0);
+    assert_int_equal(channel_request_size(CHANNEL_OPERATION_COUNT), 0);
     assert_int_equal(sizeof(struct channel_view_limits), 184);
     assert_int_equal(sizeof(struct channel_kernel_view), 16 + 2 * 160 + 184 + CHANNEL_VIEW_CGROUPS_MAX);
 }

@@ -1,5 +1,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -58,6 +59,106 @@ static void test_presets(void **state)
     assert_int_equal(config->command_id, 65534);
     assert_int_equal(config->id_range_count, 10);
     assert_int_equal(config->api_gid, 991);
+    assert_int_equal(config->build_memory_bytes, 4096ULL << 20);
+    assert_int_equal(config->build_timeout_ns, 3600000000000);
+    assert_int_equal(config->build_processes, 4096);
+    assert_int_equal(config->build_disk_bytes, 16384ULL << 20);
+    assert_int_equal(config->runtime_bytes, 8192ULL << 20);
+    assert_int_equal(config->max_builds, 4);
+    assert_int_equal(config->cache_bytes, 4096ULL << 20);
+    assert_string_equal(config->build_environment, "");
+    assert_string_equal(config->build_hidden, "");
+    assert_string_equal(config->build_shown, "");
+    assert_string_equal(config->build_cidr, "");
+}
+
+/* Lines, in whichever form of a scalar they stand. */
+static void test_lines(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {
+            "runtime:\n  environment: |\n    A=1\n\n    b_2=x=y, z\n  hide: |-\n    /etc/a\n"
+            "    /usr/b.c/d\n",
+            "runtime:\n  environment: \"A=1\\nb_2=x=y, z\"\n  hide: \"/etc/a\\n\\n/usr/b.c/d\\n\\n\"\n"};
+    for (size_t i = 0; i < ELEMENTS(forms); i++) {
+        char text[2048];
+        struct error error;
+        (void)snprintf(text, sizeof(text), "%s%s", forms[i], BASE);
+        _cleanup_(config_freep) struct config *config = parse(text, &error);
+        assert_non_null(config);
+        assert_string_equal(config->build_environment, "A=1\nb_2=x=y, z\n");
+        assert_string_equal(config->build_hidden, "/etc/a\n/usr/b.c/d\n");
+        _cleanup_free_ char *written = NULL;
+        size_t size;
+        assert_int_equal(config_format(config, &written, &size), 0);
+        _cleanup_(config_freep) struct config *again = parse(written, &error);
+        assert_non_null(again);
+        assert_string_equal(again->build_environment, config->build_environment);
+        assert_string_equal(again->build_hidden, config->build_hidden);
+        assert_string_equal(again->build_shown, "");
+    }
+}
+
+static void test_wrong_lines(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {"environment: A", "environment: 1A=1", "environment: \"A =1\"",
+            "environment: \"A=1\\nB\"", "environment: \"A=a\\tb\"", "environment: \"=1\"", "hide: etc", "hide: /",
+            "hide: /etc/", "hide: //etc", "hide: /etc//a", "hide: /etc/../a", "hide: /etc/.", "hide: /./etc",
+            "hide: \"/a\\n/b\\n/c\\n/d\\n/e\\n/f\\n/g\\n/h\\n/i\"", "show: \"/etc/a\\nb\"", "show: \"/etc/\\x7f\""};
+    for (size_t i = 0; i < ELEMENTS(rows); i++) {
+        char text[2048];
+        struct error error;
+        (void)snprintf(text, sizeof(text), "runtime:\n  %s\n%s", rows[i], BASE);
+        if (parse(text, &error))
+            fail_msg("'%s' is read", rows[i]);
+        assert_int_equal(error.code, EINVAL);
+    }
+    char path[160];
+    char text[2048];
+    struct error error;
+    memset(path, 'a', sizeof(path));
+    path[0] = '/';
+    path[CONFIG_PATH_MAX] = '\0';
+    (void)snprintf(text, sizeof(text), "runtime:\n  hide: %s\n%s", path, BASE);
+    assert_null(parse(text, &error));
+    path[CONFIG_PATH_MAX - 1] = '\0';
+    (void)snprintf(text, sizeof(text), "runtime:\n  hide: %s\n%s", path, BASE);
+    _cleanup_(config_freep) struct config *config = parse(text, &error);
+    assert_non_null(config);
+}
+
+/* A password in the address of a proxy. */
+static void test_environment_is_secret(void **state)
+{
+    (void)state;
+    struct error error;
+    assert_null(parse("runtime:\n  environment: http://user:hunter2@proxy\n" BASE, &error));
+    assert_string_equal(error.text, "joblet-config.yml:2: runtime.environment: '...' is not lines of NAME=VALUE, "
+                                    "together at most 16 KiB");
+}
+
+static void test_networks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool valid;
+    } rows[] = {{"10.0.0.0/8", true}, {"10.90.0.0/24", true}, {"172.16.0.0/12", true}, {"172.31.255.252/30", true},
+            {"192.168.7.0/24", true}, {"", true}, {"10.0.0.1/8", false}, {"11.0.0.0/8", false},
+            {"172.32.0.0/16", false}, {"172.0.0.0/8", false}, {"192.168.0.0/15", false}, {"8.8.8.0/24", false},
+            {"10.0.0.0/31", false}, {"10.0.0.0/7", false}, {"10.0.0.0", false}, {"10.0.0.0/", false},
+            {"10.0.0/24", false}, {"fd00::/64", false}, {"10.0.0.0/24/1", false}};
+    for (size_t i = 0; i < ELEMENTS(rows); i++) {
+        char text[2048];
+        struct error error;
+        (void)snprintf(text, sizeof(text), "network:\n  buildCidr: \"%s\"\n%s", rows[i].text, BASE);
+        _cleanup_(config_freep) struct config *config = parse(text, &error);
+        if ((config != NULL) != rows[i].valid)
+            fail_msg("'%s' is %s", rows[i].text, config ? "read" : error.text);
+        if (config)
+            assert_string_equal(config->build_cidr, rows[i].text);
+    }
 }
 
 static void test_values(void **state)
@@ -262,6 +363,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_presets),
             cmocka_unit_test(test_values),
+            cmocka_unit_test(test_lines),
+            cmocka_unit_test(test_wrong_lines),
+            cmocka_unit_test(test_environment_is_secret),
+            cmocka_unit_test(test_networks),
             cmocka_unit_test(test_errors),
             cmocka_unit_test(test_control_characters_are_not_shown),
             cmocka_unit_test(test_format_reads_back),

@@ -83,7 +83,7 @@ static void test_runpath(void **state)
     assert_int_equal(elf_read(fd, "true", &file, NULL), 0);
     free(file.runpath);
     file.runpath = strdup("/nowhere:$ORIGIN/lib");
-    struct elf_search search = {.count = 0};
+    struct elf_search search = {.root_fd = AT_FDCWD};
     char path[PATH_MAX];
     assert_int_equal(elf_find_library(&search, &file, program, "libown.so", path), 0);
     assert_string_equal(path, library);

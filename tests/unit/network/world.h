@@ -18,8 +18,9 @@
 #define WORLD_HOST "198.51.100.2"
 #define WORLD_OUTSIDE "198.51.100.1"
 
-/* A new host with its outside; servers for TCP and UDP on ports 53 and 80 of the outside, 53 and 8080 of the host. */
-void world_new(void);
+/* A new host with its outside, which is returned; servers for TCP and UDP on ports 53 and 80 of the outside, 53 and
+ * 8080 of the host. */
+pid_t world_new(void);
 /* Ends every process of it and, with them, the namespaces. */
 void world_free(void);
 
@@ -40,9 +41,13 @@ unsigned world_count(void);
 /* Asks from @node. 0: there was an answer, @ret_from (if not NULL) is what the server saw; else an errno, ETIMEDOUT
  * when there was none. @source: NULL or the address to ask from. */
 int world_ask(pid_t node, bool is_udp, const char *address, uint16_t port, const char *source, char ret_from[64]);
+/* The same without much patience, for what must not be answered. */
+int world_ask_in_vain(pid_t node, bool is_udp, const char *address, uint16_t port, const char *source);
 
 /* A directory to be a prefix and its run directory; removed by world_free. Its descriptor. */
 int world_new_prefix(void);
+/* Removes the last one already. */
+void world_free_prefix(void);
 /* Replaces the test's resolv.conf. */
 void world_set_resolvers(const char *text);
 const char *world_resolv_conf(void);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "runtime/build.h"
+#include "runtime/description.h"
 #include "runtime/profile.h"
 #include "runtime/spec.h"
 
@@ -41,6 +43,13 @@ char *__wrap_strdup(const char *text)
     return fails() ? NULL : __real_strdup(text);
 }
 
+char *__real_strndup(const char *text, size_t size);
+char *__wrap_strndup(const char *text, size_t size);
+char *__wrap_strndup(const char *text, size_t size)
+{
+    return fails() ? NULL : __real_strndup(text, size);
+}
+
 FILE *__real_open_memstream(char **text, size_t *size);
 FILE *__wrap_open_memstream(char **text, size_t *size);
 FILE *__wrap_open_memstream(char **text, size_t *size)
@@ -71,6 +80,48 @@ static int use(const struct runtime_spec *spec)
     return r;
 }
 
+/* The recipes of a build; 0 or the first error. */
+static int use_recipes(const struct runtime_spec *spec)
+{
+    struct runtime_host host;
+    struct runtime_recipe recipe = {0};
+    struct runtime_list environment = {0};
+    struct runtime_list words = {0};
+    char digest[RUNTIME_DIGEST_MAX];
+    assert_int_equal(runtime_host_find("debian", "", "x86_64", &host, NULL), 0);
+    int r = runtime_profile_expand(spec, host.platform, &recipe, NULL);
+    const struct runtime_build build = {spec, &host, &recipe, "id", "setup", &environment, 1, false};
+    const struct runtime_built built = {.packages = &recipe.packages, .description = "x"};
+    if (r == 0)
+        r = runtime_build_digest(spec, "setup", digest);
+    if (r == 0)
+        r = runtime_build_install(&build, &words);
+    if (r == 0)
+        r = runtime_build_collect(&build, &built, &words);
+    runtime_recipe_done(&recipe);
+    runtime_list_done(&words);
+    return r;
+}
+
+/* runtime.yml, written and read. */
+static int use_description(void)
+{
+    static char name[] = "a";
+    static char version[] = "1.0.0";
+    static char variable[] = "A=b";
+    char *variables[] = {variable};
+    const struct runtime_description from = {.name = name, .version = version, .environment = {variables, 1}};
+    struct runtime_description *read = NULL;
+    char *text = NULL;
+    int r = runtime_description_write(&from, &text);
+    if (r == 0)
+        r = runtime_description_read(text, strlen(text), &read, NULL);
+    assert_int_equal(r == 0, read != NULL);
+    runtime_description_free(read);
+    free(text);
+    return r;
+}
+
 static int parse_and_use(const char *text)
 {
     struct runtime_spec *spec = NULL;
@@ -79,6 +130,10 @@ static int parse_and_use(const char *text)
     assert_int_equal(r == 0, spec != NULL);
     if (r == 0)
         r = use(spec);
+    if (r == 0)
+        r = use_recipes(spec);
+    if (r == 0)
+        r = use_description();
     runtime_spec_free(spec);
     runtime_problems_done(&problems);
     return r;
@@ -87,7 +142,7 @@ static int parse_and_use(const char *text)
 static void each_fails(const char *text, int without_failure)
 {
     long count = 0;
-    for (; count < 1000; count++) {
+    for (; count < 3000; count++) {
         left = count;
         int r = parse_and_use(text);
         bool reached = left < 0;
@@ -98,7 +153,7 @@ static void each_fails(const char *text, int without_failure)
         }
         assert_int_equal(r, -ENOMEM);
     }
-    assert_true(count > 10 && count < 1000);
+    assert_true(count > 10 && count < 3000);
 }
 
 static void test_right(void **state)

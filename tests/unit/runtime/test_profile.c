@@ -139,7 +139,8 @@ static void test_packages(void **state)
     }
 }
 
-/* What a job does not need is installed and not kept; whose version is the language's is known where no name says it. */
+/* What a job does not need is installed and not kept; whose version is the language's is known where no name says it.
+ */
 static void test_what_is_kept(void **state)
 {
     (void)state;
@@ -177,7 +178,8 @@ static void test_the_rest(void **state)
             "java", "17", "environment: {A: '{V}', B: x}\nlibraries: [/usr/lib/*/a.so, /usr/lib/jvm/*/lib/*.so]\n");
     assert_int_equal(runtime_profile_expand(java, platform("debian-arm64"), &recipe, NULL), 0);
     /* What the client wrote is never expanded. */
-    assert_list(&recipe.environment, "JAVA_HOME=/usr/lib/jvm/java-17-openjdk-arm64 A={V} B=x ");
+    assert_list(&recipe.environment, "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "
+                                     "JAVA_HOME=/usr/lib/jvm/java-17-openjdk-arm64 A={V} B=x ");
     assert_list(&recipe.libraries, "/usr/lib/jvm/*/lib/*.so /usr/lib/jvm/*/lib/*/*.so /usr/lib/*/a.so ");
     assert_list(&recipe.binaries, "java javac jar jshell keytool ");
     assert_list(&recipe.test, "java -version ");
@@ -186,7 +188,8 @@ static void test_the_rest(void **state)
     _cleanup_(runtime_spec_freep) struct runtime_spec *python =
             parse("python", "3.11", "environment: {PYTHONUNBUFFERED: '0', JAVA_HOME: /x}\n");
     assert_int_equal(runtime_profile_expand(python, platform("ubuntu-amd64"), &recipe, NULL), 0);
-    assert_list(&recipe.environment, "PYTHONDONTWRITEBYTECODE=1 JAVA_HOME=/x PYTHONUNBUFFERED=0 ");
+    assert_list(&recipe.environment, "PYTHONDONTWRITEBYTECODE=1 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "
+                                     "JAVA_HOME=/x PYTHONUNBUFFERED=0 ");
     assert_list(&recipe.libraries, "/usr/lib/x86_64-linux-gnu/libpython3.11*.so* ");
     assert_list(&recipe.binaries, "python3.11 python3 pip3 ");
     assert_string_equal(recipe.test.items[0], "python3.11");

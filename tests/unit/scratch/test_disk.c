@@ -232,6 +232,38 @@ static void test_devices(void **state)
     (void)set_up(NULL);
 }
 
+/* A build's: nothing is on it, and two mounts show the same. */
+static void test_whole(void **state)
+{
+    (void)state;
+    struct disk_template other;
+    struct disk build;
+    struct error error = {0};
+    struct statfs space;
+    char path[sizeof(directory) + 8];
+    (void)tear_down(NULL);
+    assert_made(template_make(&place, SIZE, INODES, DISK_NO_OWNER, &other, &error), &error);
+    assert_made(disk_make(&place, &other, &build, &error), &error);
+    assert_int_equal(mount_attach(build.mount_fd, target_fd), 0);
+    int first = disk_clone_whole(&build);
+    int second = disk_clone_whole(&build);
+    assert_true(first >= 0 && second >= 0);
+    assert_int_equal(faccessat(first, DISK_DIRECTORY, F_OK, 0), -1);
+    assert_int_equal(faccessat(first, "lost+found", F_OK, 0), -1);
+    assert_int_equal(fstatfs(first, &space), 0);
+    assert_int_equal(space.f_bavail * 4096, SIZE);
+    assert_int_equal(mkdirat(first, "made", 0700), 0);
+    assert_int_equal(faccessat(second, "made", F_OK, 0), 0);
+    /* Nobody but us has it in a directory of his own: both go with the last descriptor. */
+    (void)close(first);
+    (void)close(second);
+    (void)snprintf(path, sizeof(path), "%s/target", directory);
+    assert_int_equal(umount2(path, MNT_DETACH), 0);
+    disk_close(&place, &build);
+    template_done(&other);
+    (void)set_up(NULL);
+}
+
 static void test_other_sizes(void **state)
 {
     (void)state;
@@ -262,6 +294,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_touched, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_dropped, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_devices, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(test_whole, set_up, tear_down),
             cmocka_unit_test(test_other_sizes),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
