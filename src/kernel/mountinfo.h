@@ -10,7 +10,7 @@
 struct mountinfo {
     uint64_t id;
     uint64_t parent_id;
-    dev_t device; /* of the file system */
+    dev_t device;                      /* of the file system */
     char root[MOUNTINFO_FIELD_MAX];    /* the directory or file of the file system that is mounted */
     char target[MOUNTINFO_FIELD_MAX];  /* where, seen from the reader's root */
     char options[MOUNTINFO_FIELD_MAX]; /* of this mount: "ro,nosuid,..." */

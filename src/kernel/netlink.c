@@ -30,6 +30,20 @@ int netlink_open(void)
     return TAKE_FD(fd);
 }
 
+int netlink_watch_links(int socket)
+{
+    const int group = RTNLGRP_LINK;
+    return setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0 ? -errno : 0;
+}
+
+void netlink_drain(int socket)
+{
+    uint8_t bytes[4096];
+    /* What was lost (ENOBUFS) is news, too. */
+    while (recv(socket, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC) >= 0 || errno == ENOBUFS || errno == EINTR)
+        ;
+}
+
 static void begin_link(struct netlink_request *request, uint16_t type, uint16_t flags, uint32_t index)
 {
     const struct ifinfomsg body = {.ifi_family = AF_UNSPEC, .ifi_index = (int)index};

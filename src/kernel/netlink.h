@@ -19,6 +19,8 @@ struct netlink_link {
     uint32_t flags;  /* IFF_* */
     uint32_t master; /* index of the bridge that it is a port of, 0 = none */
     uint32_t mtu;
+    bool is_working;  /* what is sent goes out: the kernel turns that on a little after the link was set up */
+    bool is_passing;  /* a port of a bridge that takes part */
     bool is_isolated; /* a port of a bridge that does not reach other such ports */
     uint8_t address[6];
     char name[NETLINK_NAME_MAX];
@@ -58,8 +60,14 @@ int netlink_each_address(
 int netlink_each_route(
         int socket, uint8_t family, int (*found)(const struct netlink_route *route, void *user), void *user);
 
-/* The link of this name. 0; -ENODEV; -errno. */
+/* The link of this name or index. 0; -ENODEV; -errno. */
 int netlink_find_link(int socket, const char *name, struct netlink_link *ret_link);
+int netlink_get_link(int socket, uint32_t index, struct netlink_link *ret_link);
+
+/* From here on the socket also gets what happens to links, so that poll tells of it; netlink_drain reads it away.
+ * Others of our calls pass it over. 0 or -errno. */
+int netlink_watch_links(int socket);
+void netlink_drain(int socket);
 
 /* Makes a bridge, down, with the address @address, which does not change with its ports then. 0; -EEXIST; -errno. */
 int netlink_add_bridge(int socket, const char *name, const uint8_t address[6], uint32_t mtu);

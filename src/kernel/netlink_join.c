@@ -4,6 +4,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,8 +14,12 @@
 #include "base/fd.h"
 #include "kernel/netlink.h"
 
+/* The kernel takes milliseconds at most, unless the machine is very busy. */
+#define WORKING_MS 5000
+
 /* The host's end, from down and open to fenced in and up. No frame passes before it is isolated. */
-static int set_up_host_end(const struct netlink_join *join, const uint8_t peer[6], struct error *error)
+static int set_up_host_end(
+        const struct netlink_join *join, const uint8_t peer[6], uint32_t *ret_index, struct error *error)
 {
     struct netlink_link link;
     int r = netlink_find_link(join->host_socket, join->host_name, &link);
@@ -30,6 +35,7 @@ static int set_up_host_end(const struct netlink_join *join, const uint8_t peer[6
     if (r < 0)
         return error_errno(error, -r, "isolate the port '%s' of the bridge", join->host_name);
     r = netlink_set_up(join->host_socket, link.index);
+    *ret_index = link.index;
     return r < 0 ? error_errno(error, -r, "bring the link '%s' up", join->host_name) : 0;
 }
 
@@ -51,6 +57,42 @@ static int set_up_inside(const struct netlink_join *join, int socket, uint32_t i
     return r < 0 ? error_errno(error, -r, "make the default route") : 0;
 }
 
+/* Whether a packet from inside, and one to there, would not be dropped on its way by a link that is up but not working
+ * yet: the kernel's work on that comes a little later. 1, 0 or -errno. */
+static int is_working(const struct netlink_join *join, int socket, uint32_t inside, uint32_t port)
+{
+    struct netlink_link links[3];
+    int r = netlink_get_link(socket, inside, &links[0]);
+    if (r == 0)
+        r = netlink_get_link(join->host_socket, port, &links[1]);
+    if (r == 0)
+        r = netlink_get_link(join->host_socket, join->bridge, &links[2]);
+    return r < 0 ? r : links[0].is_working && links[1].is_working && links[1].is_passing && links[2].is_working;
+}
+
+static int wait_until_working(
+        const struct netlink_join *join, int socket, uint32_t inside, uint32_t port, struct error *error)
+{
+    struct pollfd news[2] = {
+            {.fd = socket, .events = POLLIN},
+            {.fd = join->host_socket, .events = POLLIN},
+    };
+    for (;;) {
+        int r = is_working(join, socket, inside, port);
+        if (r < 0)
+            return error_errno(error, -r, "look at the pair of links");
+        if (r == 1)
+            return 0;
+        r = poll(news, ELEMENTS(news), WORKING_MS);
+        if (r < 0 && errno != EINTR)
+            return error_errno(error, errno, "wait for the pair of links");
+        if (r == 0)
+            return error_text(error, ETIMEDOUT, "the link to the host does not begin to work");
+        netlink_drain(socket);
+        netlink_drain(join->host_socket);
+    }
+}
+
 static int set_up(const struct netlink_join *join, struct error *error)
 {
     _cleanup_close_ int socket = netlink_open();
@@ -60,8 +102,16 @@ static int set_up(const struct netlink_join *join, struct error *error)
     int r = netlink_find_link(socket, NETLINK_JOIN_NAME, &inside);
     if (r < 0)
         return error_errno(error, -r, "find " NETLINK_JOIN_NAME);
-    r = set_up_host_end(join, inside.address, error);
-    return r < 0 ? r : set_up_inside(join, socket, inside.index, error);
+    r = netlink_watch_links(socket);
+    if (r == 0)
+        r = netlink_watch_links(join->host_socket);
+    if (r < 0)
+        return error_errno(error, -r, "watch the links");
+    uint32_t port = 0;
+    r = set_up_host_end(join, inside.address, &port, error);
+    if (r == 0)
+        r = set_up_inside(join, socket, inside.index, error);
+    return r < 0 ? r : wait_until_working(join, socket, inside.index, port, error);
 }
 
 int netlink_join(const struct netlink_join *join, struct error *error)

@@ -1,5 +1,7 @@
 /* What a namespace has, read from the kernel. */
 #include <errno.h>
+#include <linux/if.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <string.h>
@@ -48,8 +50,11 @@ static int parse_link_info(const struct rtattr *info, struct netlink_link *link)
     netlink_get_text(found[IFLA_INFO_SLAVE_KIND], master_kind, sizeof(master_kind));
     const struct rtattr *port[IFLA_BRPORT_ISOLATED + 1];
     r = netlink_parse_nest(found[IFLA_INFO_SLAVE_DATA], port, IFLA_BRPORT_ISOLATED);
-    link->is_isolated = strcmp(master_kind, "bridge") == 0 && netlink_get_u8(port[IFLA_BRPORT_ISOLATED]) == 1;
-    return r;
+    if (r < 0 || strcmp(master_kind, "bridge") != 0)
+        return r;
+    link->is_isolated = netlink_get_u8(port[IFLA_BRPORT_ISOLATED]) == 1;
+    link->is_passing = netlink_get_u8(port[IFLA_BRPORT_STATE]) == BR_STATE_FORWARDING;
+    return 0;
 }
 
 static int parse_link(const struct nlmsghdr *message, struct netlink_link *ret_link)
@@ -65,7 +70,8 @@ static int parse_link(const struct nlmsghdr *message, struct netlink_link *ret_l
     struct netlink_link link = {.index = (uint32_t)body->ifi_index,
             .flags = body->ifi_flags,
             .master = netlink_get_u32(found[IFLA_MASTER]),
-            .mtu = netlink_get_u32(found[IFLA_MTU])};
+            .mtu = netlink_get_u32(found[IFLA_MTU]),
+            .is_working = netlink_get_u8(found[IFLA_OPERSTATE]) == IF_OPER_UP};
     if (found[IFLA_ADDRESS] && RTA_PAYLOAD(found[IFLA_ADDRESS]) == sizeof(link.address))
         memcpy(link.address, RTA_DATA(found[IFLA_ADDRESS]), sizeof(link.address));
     netlink_get_text(found[IFLA_IFNAME], link.name, sizeof(link.name));
@@ -98,6 +104,15 @@ static int copy_link(const struct netlink_link *link, void *user)
 {
     *(struct netlink_link *)user = *link;
     return 0;
+}
+
+int netlink_get_link(int socket, uint32_t index, struct netlink_link *ret_link)
+{
+    const struct ifinfomsg body = {.ifi_family = AF_UNSPEC, .ifi_index = (int)index};
+    struct list list = {.found.link = copy_link, .user = ret_link};
+    struct netlink_request request;
+    netlink_begin(&request, RTM_GETLINK, 0, &body, sizeof(body));
+    return netlink_dump(socket, &request, each_link, &list);
 }
 
 int netlink_find_link(int socket, const char *name, struct netlink_link *ret_link)

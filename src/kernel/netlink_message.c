@@ -99,7 +99,8 @@ static ssize_t receive(int socket, void *buffer, size_t size)
         struct iovec part = {.iov_base = buffer, .iov_len = size};
         struct msghdr message = {.msg_name = &sender, .msg_namelen = sizeof(sender), .msg_iov = &part, .msg_iovlen = 1};
         ssize_t received = recvmsg(socket, &message, 0);
-        if (received < 0 && errno == EINTR)
+        /* ENOBUFS: news that nobody waits for was lost (netlink_watch_links); an answer always finds room. */
+        if (received < 0 && (errno == EINTR || errno == ENOBUFS))
             continue;
         if (received < 0)
             return -errno;

@@ -82,15 +82,44 @@ int bridge_set_up(int socket, const struct netlink_link *link, const struct plan
     return r < 0 ? error_errno(error, -r, "set the bridge up") : 0;
 }
 
+struct port_search {
+    uint32_t bridge;
+    uint32_t found;
+};
+
+static int find_port(const struct netlink_link *link, void *user)
+{
+    struct port_search *search = user;
+    if (link->master != search->bridge || strcmp(link->kind, "veth") != 0)
+        return 0;
+    search->found = link->index;
+    return 1;
+}
+
+/* The builds' ends that are still below it: their namespaces are held by something that we did not adopt, or are just
+ * being taken away. */
+static int remove_ports(int socket, uint32_t bridge)
+{
+    for (;;) {
+        struct port_search search = {.bridge = bridge};
+        int r = netlink_each_link(socket, find_port, &search);
+        if (r == 1)
+            r = netlink_delete_link(socket, search.found);
+        else
+            return r;
+        if (r < 0 && r != -ENODEV)
+            return r;
+    }
+}
+
 int bridge_remove(int socket, const struct bridge_names *names, struct error *error)
 {
     struct netlink_link link;
     int r = bridge_find(socket, names, &link, error);
-    if (r == -ENODEV)
-        return 0;
+    if (r < 0)
+        return r == -ENODEV ? 0 : r;
+    r = remove_ports(socket, link.index);
     if (r == 0)
         r = netlink_delete_link(socket, link.index);
-    else
-        return r;
     return r < 0 && r != -ENODEV ? error_errno(error, -r, "remove the bridge '%s'", names->name) : 0;
 }

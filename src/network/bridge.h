@@ -25,5 +25,5 @@ const char *bridge_get_switched(const struct bridge_names *names, const struct n
 /* Gives it the first address of @network, no IPv6, and sets it up. Does nothing where that is so. 0 or -errno with
  * @error. */
 int bridge_set_up(int socket, const struct netlink_link *link, const struct plan_route *network, struct error *error);
-/* Removes it if it is there and ours. 0 or -errno with @error. */
+/* Removes it, with the pairs below it, if it is there and ours. 0 or -errno with @error. */
 int bridge_remove(int socket, const struct bridge_names *names, struct error *error);

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "kernel/netlink.h"
+#include "kernel/nftables.h"
 #include "network/bridge.h"
 #include "network/forwarding.h"
 #include "network/resolver.h"
@@ -21,6 +22,7 @@ _Static_assert(NETWORK_PORTS_MAX <= 1000, "a port's number has at most three dig
 
 struct network {
     int run_fd;
+    int watch_fd;
     const char *resolv_conf;
     const char *resolved;
     bool is_configured;
@@ -28,9 +30,10 @@ struct network {
     struct bridge_names names;
     struct ruleset rules; /* its identity is the names' identity */
 
-    bool is_up;         /* something of ours is on the host, or may be */
-    bool has_network;   /* @state.network is chosen */
-    struct state state; /* what is on the host, and in the file */
+    bool is_up;           /* something of ours is on the host, or may be */
+    bool has_network;     /* @state.network is chosen */
+    struct state state;   /* what is on the host */
+    struct state written; /* what the file says; nothing when its network has no length */
     uint32_t next_port;
     uint32_t taken_count;
     bool is_taken[NETWORK_PORTS_MAX];
@@ -80,6 +83,13 @@ bool network_cidr_is_valid(const char *text)
     return parse_cidr(text, &range) == 0;
 }
 
+static void network_free(struct network *network)
+{
+    ruleset_done(&network->rules);
+    (void)fd_close(network->watch_fd);
+    free(network);
+}
+
 int network_open(const struct network_options *options, struct network **ret_network, struct error *error)
 {
     struct stat prefix;
@@ -89,12 +99,18 @@ int network_open(const struct network_options *options, struct network **ret_net
     if (!network)
         return error_errno(error, ENOMEM, "prepare the network of builds");
     network->run_fd = options->run_fd;
+    network->watch_fd = nftables_watch();
+    if (network->watch_fd < 0) {
+        int r = network->watch_fd;
+        free(network);
+        return error_errno(error, -r, "open a netfilter socket");
+    }
     network->resolv_conf = options->resolv_conf;
     network->resolved = options->resolved;
     network->is_configured = options->cidr && options->cidr[0] != '\0';
     set_names(network, &prefix);
     if (network->is_configured && parse_cidr(options->cidr, &network->configured) < 0) {
-        free(network);
+        network_free(network);
         return error_text(error, EINVAL, "'%s' is no private IPv4 network of /8 to /30", options->cidr);
     }
     *ret_network = network;
@@ -106,8 +122,7 @@ void network_done(struct network *network)
     if (!network)
         return;
     (void)network_idle(network, NULL); /* what cannot be removed, the next start will name, ignoring */
-    ruleset_done(&network->rules);
-    free(network);
+    network_free(network);
 }
 
 /* --- which addresses --- */
@@ -159,6 +174,16 @@ static int choose_network(struct network *network, const struct survey *survey, 
 
 /* --- on the host --- */
 
+static int write_state(struct network *network, struct error *error)
+{
+    if (memcmp(&network->written, &network->state, sizeof(network->state)) == 0)
+        return 0;
+    int r = state_write(network->run_fd, network->rules.identity, &network->state, error);
+    if (r == 0)
+        network->written = network->state;
+    return r;
+}
+
 /* Everything as it should be, in the order in which nothing is ever open: first what is written down, then the rules,
  * then the bridge, then forwarding. */
 static int put_up(struct network *network, int socket, const struct survey *survey, const struct resolvers *resolvers,
@@ -172,17 +197,21 @@ static int put_up(struct network *network, int socket, const struct survey *surv
     r = choose_network(network, survey, error);
     if (r == 0)
         r = forwarding_plan(socket, network->names.name, survey, state->switched, state->switched, error);
-    if (r == 0)
-        r = state_write(network->run_fd, network->rules.identity, state, error);
     if (r < 0)
         return r;
     network->is_up = true;
     network->has_network = true;
+    r = write_state(network, error);
+    if (r < 0)
+        return r;
     const struct ruleset_values values = {.network = state->network,
             .port_count = port_count(&state->network),
             .survey = survey,
             .resolvers = resolvers,
             .switched = state->switched};
+    r = nftables_set_watching(network->watch_fd, true);
+    if (r < 0)
+        return error_errno(error, -r, "watch the rules");
     r = ruleset_load(&network->rules, &values, error);
     if (r == 0)
         r = is_there ? bridge_set_switched(socket, &network->names, ret_bridge, state->switched, error)
@@ -206,7 +235,9 @@ static int take_down(struct network *network, struct error *error)
     if (r < 0)
         return r;
     state_remove(network->run_fd);
+    (void)nftables_set_watching(network->watch_fd, false); /* one look too many, ignoring */
     memset(&network->state, 0, sizeof(network->state));
+    memset(&network->written, 0, sizeof(network->written));
     network->has_network = false;
     network->is_up = false;
     return 0;
@@ -384,6 +415,26 @@ static int take_over(struct network *network, int socket, struct error *error)
     r = put_up(network, socket, &survey, &resolvers, &bridge, error);
     survey_done(&survey);
     return r;
+}
+
+int network_get_watch(const struct network *network)
+{
+    return network->watch_fd;
+}
+
+int network_check(struct network *network, struct error *error)
+{
+    nftables_drain(network->watch_fd);
+    if (network->taken_count == 0)
+        return 0;
+    int r = ruleset_is_intact(&network->rules);
+    if (r < 0)
+        return error_errno(error, -r, "look at the rules");
+    if (r == 1)
+        return 0;
+    _cleanup_close_ int socket = netlink_open();
+    r = socket < 0 ? error_errno(error, -socket, "open a route socket") : take_over(network, socket, error);
+    return r < 0 ? r : 1;
 }
 
 int network_reconcile(struct network *network, struct error *error)

@@ -66,5 +66,11 @@ int network_take(struct network *network, uint32_t *ret_port, struct plan_networ
         struct error *error);
 /* The build has ended, nothing of it runs any more. True when it was the last one. */
 bool network_give(struct network *network, uint32_t port);
+/* A descriptor of the network's that becomes readable when somebody changes the host's nftables while ours are there;
+ * then network_check is to be called. "systemctl reload nftables" removes every table. */
+int network_get_watch(const struct network *network);
+/* Puts the rules back if they are not there as they were. 1: they were gone, and are there again; 0: all is well;
+ * -errno with @error: builds run without rules, fenced in only by the routes of their own namespaces. */
+int network_check(struct network *network, struct error *error);
 /* Takes everything off the host again when no port is taken. 0 or -errno with @error. */
 int network_idle(struct network *network, struct error *error);

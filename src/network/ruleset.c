@@ -1,6 +1,7 @@
 #include "network/ruleset.h"
 
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <nftables/libnftables.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "kernel/nftables.h"
 
 /* The parameters of the texts: @N name, @I identity, @B bridge, @P a port's name before its number, @S subnet, and the
  * elements of the sets. */
@@ -195,7 +197,8 @@ static void put_text(
     }
 }
 
-int ruleset_open(struct ruleset *ruleset, struct error *error)
+/* libnftables takes memory and milliseconds: only once there is something to do. */
+static int open_library(struct ruleset *ruleset, struct error *error)
 {
     if (ruleset->nft)
         return 0;
@@ -221,61 +224,76 @@ void ruleset_done(struct ruleset *ruleset)
 /* Runs @command; what nftables says against it goes into @error, its first line. */
 static int run(struct ruleset *ruleset, const char *command, const char *what, struct error *error)
 {
-    int failed = nft_run_cmd_from_buffer(ruleset->nft, command);
+    int r = open_library(ruleset, error);
+    if (r < 0 || nft_run_cmd_from_buffer(ruleset->nft, command) == 0)
+        return r;
     const char *said = nft_ctx_get_error_buffer(ruleset->nft);
-    if (failed == 0)
-        return 0;
     if (!said)
         said = "";
     return error_text(error, EIO, "%s: nftables says '%.*s'", what, (int)strcspn(said, "\n"), said);
 }
 
-enum owner { OWNER_NONE, OWNER_US, OWNER_OTHER };
+#define TABLES 2U
+static const struct {
+    const char *name;
+    uint8_t number;
+} families[TABLES] = {{"inet", NFPROTO_INET}, {"bridge", NFPROTO_BRIDGE}};
 
-/* Who made the table "@family NAME". */
-static int find_owner(struct ruleset *ruleset, const char *family, enum owner *ret_owner, struct error *error)
+/* Which of the tables are there and ours. 0; -EEXIST with @error: one has the name and is not ours, the others are
+ * told; -errno with @error. */
+static int find_tables(struct ruleset *ruleset, bool ret_found[TABLES], struct error *error)
 {
-    char text[128];
-    int r = run(ruleset, "list tables", "list the tables", error);
-    if (r < 0)
-        return r;
-    const char *tables = nft_ctx_get_output_buffer(ruleset->nft);
-    (void)snprintf(text, sizeof(text), "table %s %s\n", family, ruleset->name);
-    if (!tables || !strstr(tables, text)) {
-        *ret_owner = OWNER_NONE;
-        return 0;
+    int result = 0;
+    _cleanup_close_ int socket = nftables_open();
+    if (socket < 0)
+        return error_errno(error, -socket, "open a netfilter socket");
+    for (size_t i = 0; i < TABLES; i++) {
+        int r = nftables_find_table(socket, families[i].number, ruleset->name, ruleset->identity);
+        ret_found[i] = r == 1;
+        if (r == -EEXIST)
+            result = error_text(error, EEXIST, "the table '%s %s' of nftables is not of this service", families[i].name,
+                    ruleset->name);
+        else if (r < 0)
+            return error_errno(error, -r, "look for the table '%s %s' of nftables", families[i].name, ruleset->name);
     }
-    (void)snprintf(text, sizeof(text), "list table %s %s", family, ruleset->name);
-    r = run(ruleset, text, "look at the table", error);
-    if (r < 0)
-        return r;
-    const char *table = nft_ctx_get_output_buffer(ruleset->nft);
-    (void)snprintf(text, sizeof(text), "\tcomment \"%s\"\n", ruleset->identity);
-    *ret_owner = table && strstr(table, text) ? OWNER_US : OWNER_OTHER;
-    return 0;
+    return result;
 }
 
-static const char *const families[] = {"inet", "bridge"};
-#define TABLES 2U
-
-static int find_owners(struct ruleset *ruleset, enum owner ret_owners[TABLES], struct error *error)
+/* What there is to be compared later. */
+static int remember(struct ruleset *ruleset)
 {
-    int r = ruleset_open(ruleset, error);
-    for (size_t i = 0; i < TABLES && r == 0; i++)
-        r = find_owner(ruleset, families[i], &ret_owners[i], error);
+    _cleanup_close_ int socket = nftables_open();
+    int r = socket < 0 ? socket : nftables_get_generation(socket, &ruleset->generation);
+    for (size_t i = 0; i < TABLES && r == 0; i++) {
+        ruleset->rules[i] = nftables_count_rules(socket, families[i].number, ruleset->name);
+        r = ruleset->rules[i] < 0 ? ruleset->rules[i] : 0;
+    }
     return r;
+}
+
+int ruleset_is_intact(struct ruleset *ruleset)
+{
+    uint32_t generation;
+    bool found[TABLES];
+    _cleanup_close_ int socket = nftables_open();
+    int r = socket < 0 ? socket : nftables_get_generation(socket, &generation);
+    if (r < 0 || !ruleset->loaded)
+        return r;
+    if (generation == ruleset->generation)
+        return 1;
+    r = find_tables(ruleset, found, NULL);
+    if (r < 0)
+        return r == -EEXIST ? 0 : r;
+    for (size_t i = 0; i < TABLES; i++)
+        if (!found[i] || nftables_count_rules(socket, families[i].number, ruleset->name) != ruleset->rules[i])
+            return 0;
+    ruleset->generation = generation;
+    return 1;
 }
 
 int ruleset_load(struct ruleset *ruleset, const struct ruleset_values *values, struct error *error)
 {
-    enum owner owners[TABLES];
-    int r = find_owners(ruleset, owners, error);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < TABLES; i++)
-        if (owners[i] == OWNER_OTHER)
-            return error_text(
-                    error, EEXIST, "the table '%s %s' of nftables is not of this service", families[i], ruleset->name);
+    bool found[TABLES];
     _cleanup_free_ char *text = malloc(RULESET_TEXT_MAX);
     if (!text)
         return error_errno(error, ENOMEM, "write the rules");
@@ -284,29 +302,36 @@ int ruleset_load(struct ruleset *ruleset, const struct ruleset_values *values, s
     put_text(&writer, bridge_text, ruleset, values);
     if (writer.is_full)
         return error_text(error, E2BIG, "the host has too many links for the rules of a build's network");
-    if (ruleset->loaded && owners[0] == OWNER_US && owners[1] == OWNER_US && strcmp(ruleset->loaded, text) == 0)
+    int r = ruleset_is_intact(ruleset);
+    if (r < 0)
+        return error_errno(error, -r, "look at the rules");
+    if (r == 1 && strcmp(ruleset->loaded, text) == 0)
         return 0;
-    r = run(ruleset, text, "load the rules", error);
+    r = find_tables(ruleset, found, error);
+    if (r == 0)
+        r = run(ruleset, text, "load the rules", error);
     if (r < 0)
         return r;
     free(ruleset->loaded);
     ruleset->loaded = TAKE_PTR(text);
-    return 0;
+    r = remember(ruleset);
+    return r < 0 ? error_errno(error, -r, "look at the rules") : 0;
 }
 
 int ruleset_unload(struct ruleset *ruleset, struct error *error)
 {
-    enum owner owners[TABLES];
+    bool found[TABLES];
     char text[TABLES * 64] = "";
     size_t used = 0;
-    int r = find_owners(ruleset, owners, error);
-    if (r < 0)
+    int r = find_tables(ruleset, found, error);
+    if (r < 0 && r != -EEXIST)
         return r;
-    free(ruleset->loaded);
-    ruleset->loaded = NULL;
     for (size_t i = 0; i < TABLES; i++)
-        if (owners[i] == OWNER_US)
+        if (found[i])
             used += (size_t)snprintf(
-                    text + used, sizeof(text) - used, "delete table %s %s\n", families[i], ruleset->name);
-    return used == 0 ? 0 : run(ruleset, text, "remove the tables", error);
+                    text + used, sizeof(text) - used, "delete table %s %s\n", families[i].name, ruleset->name);
+    r = used == 0 ? 0 : run(ruleset, text, "remove the tables", error);
+    if (r == 0)
+        ruleset_done(ruleset); /* its memory is not wanted while no build runs */
+    return r;
 }

@@ -23,11 +23,12 @@ struct ruleset {
     char name[RULESET_NAME_MAX];
     char identity[RULESET_IDENTITY_MAX]; /* the tables' comment */
     char bridge[NETLINK_NAME_MAX];
-    char *loaded; /* what is in force as we know, NULL: nothing */
+    char *loaded; /* what we put in force last, NULL: nothing */
+    /* After that: the generation of the host's rule set, and how many rules each of our tables has. */
+    uint32_t generation;
+    int rules[2];
 };
 
-/* Prepares libnftables; done when the first build comes. 0 or -errno with @error. */
-int ruleset_open(struct ruleset *ruleset, struct error *error);
 void ruleset_done(struct ruleset *ruleset);
 
 struct ruleset_values {
@@ -40,5 +41,7 @@ struct ruleset_values {
 /* Puts the rules in force, all in one step: as they were or as they should be, nothing between. Does nothing when they
  * are. 0; -EEXIST with @error: there are tables of that name that are not ours; -errno with @error. */
 int ruleset_load(struct ruleset *ruleset, const struct ruleset_values *values, struct error *error);
+/* True (1) when our tables are there as we loaded them, as far as can be seen from outside; 0 when not; -errno. */
+int ruleset_is_intact(struct ruleset *ruleset);
 /* Removes the tables that are ours, if there are any. 0 or -errno with @error. */
 int ruleset_unload(struct ruleset *ruleset, struct error *error);

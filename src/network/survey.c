@@ -40,6 +40,9 @@ static struct survey_link *find_link(const struct survey *survey, uint32_t index
     return NULL;
 }
 
+/* What stands in a rule by its name. The kernel permits quotes and asterisks, too. */
+static const char nameable[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
 static int take_link(const struct netlink_link *link, void *user)
 {
     const struct collect *collect = user;
@@ -54,10 +57,10 @@ static int take_link(const struct netlink_link *link, void *user)
     struct survey_link *added = &survey->links[survey->link_count++];
     *added = (struct survey_link){.index = link->index,
             .mtu = link->mtu,
+            .is_nameable = link->name[strspn(link->name, nameable)] == '\0',
             .is_ours = is_ours,
             .is_other = is_other,
-            .is_inner = is_bridge || strcmp(link->kind, "veth") == 0,
-            .is_up = link->flags & IFF_UP};
+            .is_inner = is_bridge || strcmp(link->kind, "veth") == 0};
     memcpy(added->name, link->name, sizeof(added->name));
     size_t used = strlen(survey->aliases);
     if (is_other && used + strlen(link->alias) + 2 <= sizeof(survey->aliases))
@@ -88,8 +91,8 @@ static int take_route(const struct netlink_route *route, void *user)
         return 0;
     if (link) {
         link->has_route = true;
-        if (route->has_gateway || route->prefix_length == 0)
-            link->is_gateway = true;
+        if (route->prefix_length < ROUTE_LENGTH_MIN)
+            link->is_default = true;
     }
     if (route->prefix_length < ROUTE_LENGTH_MIN || route->prefix_length > 32)
         return 0;
@@ -131,14 +134,15 @@ void survey_done(struct survey *survey)
 
 bool survey_is_way_out(const struct survey_link *link)
 {
-    return !link->is_ours && !link->is_other && (link->is_gateway || (link->has_route && !link->is_inner));
+    return link->is_nameable && !link->is_ours && !link->is_other &&
+           (link->is_default || (link->has_route && !link->is_inner));
 }
 
 uint32_t survey_mtu(const struct survey *survey)
 {
     uint32_t mtu = 1500;
     for (uint32_t i = 0; i < survey->link_count; i++)
-        if (survey->links[i].is_gateway && survey->links[i].mtu < mtu)
+        if (survey->links[i].is_default && survey->links[i].mtu < mtu)
             mtu = survey->links[i].mtu;
     return mtu < 576 ? 576 : mtu;
 }

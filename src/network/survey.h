@@ -18,12 +18,12 @@ struct survey_link {
     uint32_t index;
     uint32_t mtu;
     char name[NETLINK_NAME_MAX];
-    bool is_ours;    /* the bridge of this service */
-    bool is_other;   /* of another joblet */
-    bool is_inner;   /* a bridge or a pair's end: something of the host's lies behind it, unless it is a way out */
-    bool is_up;      /* set up by somebody */
-    bool is_gateway; /* there is a route by a gateway, or a default route, over it: a way out */
-    bool has_route;  /* some route goes out of it */
+    bool is_nameable; /* of letters, digits, ".", "_", "-" */
+    bool is_ours;     /* the bridge of this service */
+    bool is_other;    /* of another joblet */
+    bool is_inner;    /* a bridge or a pair's end: something of the host's lies behind it, unless it is a way out */
+    bool is_default;  /* a default route goes out of it: a way out, whatever its kind */
+    bool has_route;   /* some route goes out of it */
 };
 
 struct survey {
@@ -42,7 +42,7 @@ void survey_done(struct survey *survey);
 
 /* True for a link that builds may go out of. */
 bool survey_is_way_out(const struct survey_link *link);
-/* The smallest unit of the ways out with a gateway, between 576 and 1500. */
+/* The smallest unit of the links with a default route, between 576 and 1500. */
 uint32_t survey_mtu(const struct survey *survey);
 /* True when an address or a route of the host's overlaps @range; its text in @ret_with. */
 bool survey_overlaps(const struct survey *survey, const struct plan_route *range, char ret_with[RANGE_TEXT_MAX]);

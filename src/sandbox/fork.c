@@ -1,5 +1,6 @@
-/* Reading what the client sent, and the two processes that come of one. Neither has a right that works; they part in what
- * they keep open: the command's process its three standard descriptors and its end of the pair, joblet-init the rest. */
+/* Reading what the client sent, and the two processes that come of one. Neither has a right that works; they part in
+ * what they keep open: the command's process its three standard descriptors and its end of the pair, joblet-init the
+ * rest. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

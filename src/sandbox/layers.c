@@ -21,16 +21,15 @@
 
 /* What the software of an operating system lies in, and nothing else: /home, /root, /srv, /run, /boot and the rest of
  * /var start empty (A11). A directory stands behind those that it lies in. */
-static const char *const known[] = {
-        "usr", "etc", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
+static const char *const known[] = {"usr", "etc", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
         /* what package managers know */
         "var/lib/apt", "var/lib/dpkg", "var/lib/rpm", "var/lib/rpm-state", "var/lib/dnf", "var/lib/yum",
         "var/cache/apt", CACHE_PATH, "var/cache/dnf", "var/cache/yum", "var/cache/apk",
         /* what maintainers' scripts keep there and read again */
         "var/lib/ucf", "var/lib/pam", "var/lib/alternatives", "var/lib/authselect", "var/lib/selinux",
         "var/lib/ca-certificates-java", "var/lib/xml-core", "var/lib/sgml-base", "var/lib/emacsen-common",
-        "var/lib/dictionaries-common", "var/lib/doc-base", "var/lib/texmf", "var/lib/ghostscript",
-        "var/cache/debconf", "var/cache/fontconfig", "var/cache/dictionaries-common"};
+        "var/lib/dictionaries-common", "var/lib/doc-base", "var/lib/texmf", "var/lib/ghostscript", "var/cache/debconf",
+        "var/cache/fontconfig", "var/cache/dictionaries-common"};
 
 bool layers_is_cache(const char *path)
 {
@@ -174,7 +173,8 @@ static int clone_host(const char *name, struct error *error)
             PLAN_FD_USERNS);
     if (r == -EINVAL && fstatfs(fd, &space) == 0)
         return error_text(error, EINVAL,
-                "the host's '%s' lies on a file system (type %#lx) whose owners cannot be mapped: no builds on this host",
+                "the host's '%s' lies on a file system (type %#lx) whose owners cannot be mapped: no builds on this "
+                "host",
                 path, (unsigned long)space.f_type);
     if (r < 0)
         return error_errno(error, -r, "map the owners of the host's '%s'", path);
@@ -212,8 +212,9 @@ int layers_mount(const struct sandbox *sandbox, unsigned number, bool is_merged,
     /* Each by name: the defaults are the kernel's configuration. With metacopy an upper could hold a file without its
      * data (A15). Volatile: nothing of a disk is wanted after a crash. */
     const struct mount_option options[] = {{"source", "overlay"}, {"lowerdir", is_merged ? both : lower},
-            {"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "nofollow"}, {"nfs_export", "off"}, {"xino", "auto"},
-            {is_merged ? NULL : "upperdir", upper}, {"workdir", work}, {"volatile", NULL}, {NULL, NULL}};
+            {"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "nofollow"}, {"nfs_export", "off"},
+            {"xino", "auto"}, {is_merged ? NULL : "upperdir", upper}, {"workdir", work}, {"volatile", NULL},
+            {NULL, NULL}};
     unsigned read_only = is_merged ? MOUNT_ATTR_RDONLY : 0;
     int fd = mount_new("overlay", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | read_only);
     return fd < 0 ? error_errno(error, -fd, "mount an overlay over '/%s'", sandbox->layers[number]) : fd;

@@ -17,11 +17,14 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "sandbox/layers.h"
+#include "sandbox/masks_crew.h"
 #include "sandbox/sandbox.h"
 
 /* No directory of an OS is nested as deep; each level holds two descriptors. */
 #define DEPTH_MAX 100U
 #define ENTRIES_SIZE 32768U
+/* Where the processes of a crew part: in /usr, some thousand directories. */
+#define CLAIM_DEPTH 3U
 #define PATH_SIZE_MAX 4096U
 
 /* Read by nobody but root, and holds nothing: locks that package managers take. */
@@ -41,13 +44,14 @@ struct level {
     const char *name;
     struct stat status;
     int lower_fd;
-    int upper_fd;       /* -EBADF: nothing was masked in it yet */
-    bool only_shown;    /* nothing is there but what the configuration shows */
-    char *entries;      /* ENTRIES_SIZE */
+    int upper_fd;    /* -EBADF: nothing was masked in it yet */
+    bool only_shown; /* nothing is there but what the configuration shows */
+    char *entries;   /* ENTRIES_SIZE */
 };
 
 struct walk {
     const struct masks *masks;
+    struct masks_crew crew;
     struct level levels[DEPTH_MAX];
 };
 
@@ -169,15 +173,18 @@ static int check_owner(
     if (status->st_uid - base < PLAN_RANGE_SIZE && status->st_gid - base < PLAN_RANGE_SIZE)
         return 0;
     path_of(walk, depth, name, path);
-    return error_text(error, EOVERFLOW, "the owner or the group of the host's '%.120s' is above %u: no builds on this host",
-            path, PLAN_RANGE_SIZE - 1);
+    return error_text(error, EOVERFLOW,
+            "the owner or the group of the host's '%.120s' is above %u: no builds on this host", path,
+            PLAN_RANGE_SIZE - 1);
 }
 
 static int cover(struct walk *walk, unsigned depth, const char *name, const struct stat *status, struct error *error)
 {
     int upper_fd = open_upper(walk, depth);
-    int r = upper_fd < 0 ? upper_fd
-                         : masks_cover(upper_fd, name, status->st_mode, status->st_uid, status->st_gid);
+    int r = upper_fd < 0 ? upper_fd : masks_cover(upper_fd, name, status->st_mode, status->st_uid, status->st_gid);
+    const struct timespec times[2] = {status->st_atim, status->st_mtim};
+    if (r == 0 && utimensat(upper_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+        r = -errno;
     return r < 0 ? fail(walk, depth, name, -r, error) : 0;
 }
 
@@ -203,6 +210,32 @@ static int visit_file(
 
 static int walk_level(struct walk *walk, unsigned depth, struct error *error);
 
+/* In a directory that all of the crew go through, one of them masks. */
+static bool is_masker(const struct walk *walk, unsigned depth)
+{
+    return depth >= CLAIM_DEPTH || walk->crew.index == 0;
+}
+
+/* Inode numbers are compared; another device's (a subvolume) might be the same, and is walked by all. */
+static bool is_ours(const struct walk *walk, unsigned depth, const struct stat *status)
+{
+    return depth + 1 != CLAIM_DEPTH || status->st_dev != walk->levels[0].status.st_dev ||
+           masks_crew_claim(&walk->crew, status->st_ino);
+}
+
+static int enter(struct walk *walk, unsigned depth, const struct level *below, struct error *error)
+{
+    struct level *level = &walk->levels[depth + 1];
+    char *entries = level->entries;
+    *level = *below;
+    level->entries = entries;
+    int r = walk_level(walk, depth + 1, error);
+    if (r == 0 && level->upper_fd >= 0)
+        r = set_times(level->upper_fd, &level->status);
+    level->upper_fd = fd_close(level->upper_fd);
+    return r;
+}
+
 static int visit_directory(struct walk *walk, unsigned depth, const char *name, struct error *error)
 {
     const struct level *level = &walk->levels[depth];
@@ -213,30 +246,26 @@ static int visit_directory(struct walk *walk, unsigned depth, const char *name, 
     int r = check_owner(walk, depth, name, &status, error);
     if (r < 0)
         return r;
-    if (is_absent(walk, &status))
-        return hide(walk, depth, name, error);
-    if (is_hidden(walk, &status))
-        return cover(walk, depth, name, &status, error);
+    bool is_gone = is_absent(walk, &status);
+    if (is_gone || is_hidden(walk, &status)) {
+        if (!is_masker(walk, depth))
+            return 0;
+        return is_gone ? hide(walk, depth, name, error) : cover(walk, depth, name, &status, error);
+    }
     bool only_shown = level->only_shown;
     if (!(status.st_mode & S_IXOTH) || only_shown) {
         enum shown found = find_shown(walk, depth, name);
+        if (found == SHOWN_NOT && !is_masker(walk, depth))
+            return 0;
         if (found == SHOWN_NOT)
             return only_shown ? hide(walk, depth, name, error) : cover(walk, depth, name, &status, error);
         only_shown = found == SHOWN_BELOW;
     }
     if (depth + 1 == DEPTH_MAX)
         return fail(walk, depth, name, ELOOP, error);
-    struct level *below = &walk->levels[depth + 1];
-    below->name = name;
-    below->status = status;
-    below->lower_fd = fd;
-    below->upper_fd = -EBADF;
-    below->only_shown = only_shown;
-    r = walk_level(walk, depth + 1, error);
-    if (r == 0 && below->upper_fd >= 0)
-        r = set_times(below->upper_fd, &status);
-    below->upper_fd = fd_close(below->upper_fd);
-    return r;
+    const struct level below = {
+            .name = name, .status = status, .lower_fd = fd, .upper_fd = -EBADF, .only_shown = only_shown};
+    return is_ours(walk, depth, &status) ? enter(walk, depth, &below, error) : 0;
 }
 
 static bool is_own_name(const char *name)
@@ -255,11 +284,14 @@ static int visit(struct walk *walk, unsigned depth, const struct entry *entry, s
         return 0;
     if (entry->type == DT_DIR)
         return visit_directory(walk, depth, name, error);
+    if (entry->type != DT_UNKNOWN && !is_masker(walk, depth))
+        return 0;
     if (fstatat(walk->levels[depth].lower_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         /* The host goes on: it was there a moment ago. */
         return errno == ENOENT ? 0 : fail(walk, depth, name, errno, error);
-    return S_ISDIR(status.st_mode) ? visit_directory(walk, depth, name, error)
-                                   : visit_file(walk, depth, name, &status, error);
+    if (S_ISDIR(status.st_mode))
+        return visit_directory(walk, depth, name, error);
+    return is_masker(walk, depth) ? visit_file(walk, depth, name, &status, error) : 0;
 }
 
 static int walk_level(struct walk *walk, unsigned depth, struct error *error)
@@ -283,32 +315,39 @@ static int walk_level(struct walk *walk, unsigned depth, struct error *error)
     }
 }
 
+/* One directory further down on both sides; the parent's times stay those of the one below. 0 or -errno. */
+static int step_down(int *lower, int *upper, const char *name)
+{
+    struct stat above;
+    struct stat status;
+    _cleanup_close_ int below = openat(*lower, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (below < 0 || fstat(below, &status) < 0 || fstat(*lower, &above) < 0)
+        return -errno;
+    _cleanup_close_ int next = make_alike(*upper, name, &status);
+    int r = next < 0 ? next : set_times(*upper, &above);
+    if (r < 0)
+        return r;
+    (void)fd_close(*lower);
+    (void)fd_close(*upper);
+    *lower = TAKE_FD(below);
+    *upper = TAKE_FD(next);
+    return 0;
+}
+
 int masks_open_parent(const struct masks *masks, const char *path, const char **ret_name)
 {
-    int lower = fcntl(masks->lower_fd, F_DUPFD_CLOEXEC, 0);
-    int upper = fcntl(masks->upper_fd, F_DUPFD_CLOEXEC, 0);
+    _cleanup_close_ int lower = fcntl(masks->lower_fd, F_DUPFD_CLOEXEC, 0);
+    _cleanup_close_ int upper = fcntl(masks->upper_fd, F_DUPFD_CLOEXEC, 0);
     int r = lower < 0 || upper < 0 ? -errno : 0;
     for (const char *slash; r == 0 && (slash = strchr(path, '/')); path = slash + 1) {
         char name[NAME_MAX + 1];
-        struct stat status;
         (void)snprintf(name, sizeof(name), "%.*s", (int)(slash - path), path);
-        int below = openat(lower, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        r = below < 0 || fstat(below, &status) < 0 ? -errno : 0;
-        (void)fd_close(lower);
-        lower = below;
-        int next = r < 0 ? -EBADF : make_alike(upper, name, &status);
-        if (r == 0 && next < 0)
-            r = next;
-        (void)fd_close(upper);
-        upper = next;
+        r = step_down(&lower, &upper, name);
     }
-    (void)fd_close(lower);
-    if (r < 0) {
-        (void)fd_close(upper);
+    if (r < 0)
         return r == -ENOTDIR || r == -ELOOP ? -ENOENT : r;
-    }
     *ret_name = path;
-    return upper;
+    return TAKE_FD(upper);
 }
 
 void masks_restore_times(const struct masks *masks, const char *path, int parent_fd)
@@ -319,6 +358,26 @@ void masks_restore_times(const struct masks *masks, const char *path, int parent
     (void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
     if (fstatat(masks->lower_fd, parent, &status, AT_SYMLINK_NOFOLLOW) == 0)
         (void)set_times(parent_fd, &status);
+}
+
+/* Only the largest layer is worth more than one process. */
+static int walk_together(struct walk *walk, struct error *error)
+{
+    const struct plan *plan = &walk->masks->sandbox->plan;
+    bool is_large = strcmp(walk->masks->path, "usr") == 0;
+    masks_crew_start(is_large ? masks_crew_useful(plan->cpu_percent) : 1, &walk->crew);
+    /* Opened by each: copies of a descriptor share their place in the directory, and each would read a part. */
+    _cleanup_close_ int lower_fd = openat(walk->masks->lower_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    walk->levels[0].lower_fd = lower_fd;
+    int r = lower_fd < 0 ? fail(walk, 0, "", errno, error) : walk_level(walk, 0, error);
+    if (walk->crew.index != 0)
+        masks_crew_leave(&walk->crew, r, error);
+    struct error other = {0};
+    int joined = masks_crew_join(&walk->crew, &other);
+    if (r < 0 || joined == 0)
+        return r;
+    *error = other;
+    return joined;
 }
 
 static void add_hidden(struct masks_rules *rules, const struct stat *status)
@@ -376,7 +435,7 @@ int masks_fill(const struct masks *masks, struct error *error)
     if (r == 0)
         r = check_owner(walk, 0, "", &top->status, error);
     if (r == 0)
-        r = walk_level(walk, 0, error);
+        r = walk_together(walk, error);
     /* As the host's: the overlay shows those of its upper directory. */
     if (r == 0 && (fchown(masks->upper_fd, top->status.st_uid, top->status.st_gid) < 0 ||
                           fchmod(masks->upper_fd, top->status.st_mode & 07777) < 0 ||

@@ -1,6 +1,6 @@
 /* What a build may not see of a layer: put into the layer's upper directory before its overlay is mounted, as the
- * overlay's own marks (A10, A11). A mark needs a right that the build does not have, so it can neither make nor read one;
- * it can put a new file in its place, which then is its own.
+ * overlay's own marks (A10, A11). A mark needs a right that the build does not have, so it can neither make nor read
+ * one; it can put a new file in its place, which then is its own.
  *
  * A file that others may not read is not there. A directory that others may not enter is there and empty. */
 #pragma once

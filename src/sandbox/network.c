@@ -1,5 +1,5 @@
-/* The network namespace: loopback alone, or a build's one link. Set up while the namespace is ours to set up, and proven
- * when it is not any more. */
+/* The network namespace: loopback alone, or a build's one link. Set up while the namespace is ours to set up, and
+ * proven when it is not any more. */
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>

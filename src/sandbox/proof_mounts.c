@@ -84,8 +84,8 @@ static bool overlay_matches(const struct root_mount *mount, const char *options)
             return false;
     const unsigned number = mount->number;
     if (mount->kind == ROOT_KIND_MERGED)
-        return has_format(options, "lowerdir=" ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u:" ROOT_DISK_PLACE "/" LAYERS_LOWER
-                                   "/%u",
+        return has_format(options,
+                       "lowerdir=" ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u:" ROOT_DISK_PLACE "/" LAYERS_LOWER "/%u",
                        number, number) &&
                !strstr(options, "upperdir=");
     return has_format(options, "lowerdir=" ROOT_DISK_PLACE "/" LAYERS_LOWER "/%u", number) &&
@@ -171,15 +171,14 @@ static void expect(
  * joblet handed in, which is told by its device. An overlay's disk is told by check_space. */
 static bool device_matches(const struct sandbox *sandbox, const struct root_mount *mount, dev_t device)
 {
-    bool is_disk =
-            mount->kind == ROOT_KIND_DISK || (mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk);
+    bool is_disk = mount->kind == ROOT_KIND_DISK || (mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk);
     if (is_disk)
         return device == sandbox->handed[PLAN_FD_WORK].device;
     return mount->kind != ROOT_KIND_HANDED || device == sandbox->handed[mount->number].device;
 }
 
-static int check_file_system(
-        const struct sandbox *sandbox, const struct root_mount *mount, const struct mountinfo *line, struct error *error)
+static int check_file_system(const struct sandbox *sandbox, const struct root_mount *mount,
+        const struct mountinfo *line, struct error *error)
 {
     const char *type;
     const char *options;

@@ -112,8 +112,9 @@ static int new_dev(const struct sandbox *sandbox, const struct root_mount *mount
     char owner[16];
     uid_t id = root_mount_is_writable(mount) ? sandbox->plan.id_base : 0;
     (void)snprintf(owner, sizeof(owner), "%u", id);
-    const struct mount_option options[] = {{"size", "65536"}, {"nr_inodes", root_mount_is_writable(mount) ? "64" : "32"},
-            {"mode", "0755"}, {"uid", owner}, {"gid", owner}, {NULL, NULL}};
+    const struct mount_option options[] = {{"size", "65536"},
+            {"nr_inodes", root_mount_is_writable(mount) ? "64" : "32"}, {"mode", "0755"}, {"uid", owner},
+            {"gid", owner}, {NULL, NULL}};
     _cleanup_close_ int fd = mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     int r = fd < 0 ? fd : fill_dev(fd, id);
     if (r == 0 && !root_mount_is_writable(mount))

@@ -41,8 +41,7 @@ static int check_descriptors(struct sandbox *sandbox, struct error *error)
             return error_text(error, EINVAL, "the plan says %s %s, the descriptors say the opposite",
                     optional[i].is_wanted ? "a" : "no", optional[i].name);
         if (is_there && optional[i].is_tree)
-            sandbox->handed[optional[i].fd] =
-                    (struct sandbox_handed){.device = status.st_dev, .inode = status.st_ino};
+            sandbox->handed[optional[i].fd] = (struct sandbox_handed){.device = status.st_dev, .inode = status.st_ino};
     }
     return 0;
 }

@@ -70,21 +70,21 @@ static gid_t find_group(const char *groups, const char *name)
 /* Each name of @accounts with a password that nothing matches, as @rest has it. NULL: no memory. */
 static char *lock_accounts(const char *accounts, const char *rest)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-    if (!stream)
+    size_t lines = 1;
+    for (const char *at = accounts; (at = strchr(at, '\n')); at++)
+        lines++;
+    size_t size = strlen(accounts) + lines * (strlen(rest) + 2) + 1;
+    char *text = malloc(size);
+    if (!text)
         return NULL;
+    size_t used = 0;
+    text[0] = '\0';
     for (const char *line = accounts; *line;) {
         size_t whole = strcspn(line, "\n");
         size_t length = strcspn(line, ":\n");
         if (length > 0 && length < whole && line[0] != '#' && line[0] != '+' && line[0] != '-')
-            (void)fprintf(stream, "%.*s:%s\n", (int)length, line, rest);
+            used += (size_t)snprintf(text + used, size - used, "%.*s:%s\n", (int)length, line, rest);
         line += whole + (line[whole] == '\n');
-    }
-    if (fclose(stream) != 0) {
-        free(text);
-        return NULL;
     }
     return text;
 }

@@ -37,8 +37,7 @@ static int make_mount_points(const struct sandbox *sandbox)
 
 static int write_layers(const struct sandbox *sandbox)
 {
-    _cleanup_close_ int fd =
-            openat(sandbox->root_fd, &RECIPE_LAYERS[1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    _cleanup_close_ int fd = openat(sandbox->root_fd, &RECIPE_LAYERS[1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
     int r = fd < 0 ? -errno : 0;
     for (unsigned i = 0; r == 0 && i < sandbox->layer_count; i++) {
         char line[ROOT_PATH_MAX + 1];

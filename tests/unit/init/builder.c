@@ -155,12 +155,15 @@ static int new_tree(const struct driver *driver, const char *name, bool is_read_
 static void put_fds(const struct driver *driver, struct driver_job *job, int fds[])
 {
     const struct builder *builder = the_builder;
+    char disk[96];
     const struct plan *plan = &job->plan;
+    /* By its path: the caller may have a mount namespace of its own by now. */
+    (void)snprintf(disk, sizeof(disk), "%s/disk", driver->directory);
     if (plan->type != PLAN_TYPE_COLLECT)
         fds[PLAN_FD_ROOT] = fd_close(fds[PLAN_FD_ROOT]);
     fds[PLAN_FD_PROGRAM] = fcntl(builder->program_fd, F_DUPFD_CLOEXEC, 0);
     if (plan->work_on_disk)
-        fds[PLAN_FD_WORK] = mount_clone(builder->disk.mount_fd, "");
+        fds[PLAN_FD_WORK] = mount_clone(AT_FDCWD, disk);
     if (plan->type != PLAN_TYPE_BUILD)
         fds[PLAN_FD_STAGE] = new_tree(driver, "stage", plan->type == PLAN_TYPE_VERIFY);
     if (plan->has_cache)

@@ -1,7 +1,9 @@
 /* Runs busybox in sandboxes that are not standard, without the service, one after the other over one disk:
  *     builder_run INIT TYPE SCRIPT [TYPE SCRIPT...]      TYPE: build, collect, verify, sweep
  *     builder_run INIT bench N                           clone3 to reaped exit of "true" in a builder root
+ *     builder_run INIT bench-small N                     the same over a host with next to no files: all but the walk
  * SCRIPT is a shell's. Prints each log and how it ended. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +13,9 @@
 
 static uint32_t type_of(const char *name)
 {
-    static const char *const names[] = {
-            [PLAN_TYPE_BUILD] = "build", [PLAN_TYPE_COLLECT] = "collect", [PLAN_TYPE_VERIFY] = "verify",
+    static const char *const names[] = {[PLAN_TYPE_BUILD] = "build",
+            [PLAN_TYPE_COLLECT] = "collect",
+            [PLAN_TYPE_VERIFY] = "verify",
             [PLAN_TYPE_SWEEP] = "sweep"};
     for (uint32_t type = PLAN_TYPE_BUILD; type <= PLAN_TYPE_SWEEP; type++)
         if (strcmp(names[type], name) == 0)
@@ -25,6 +28,7 @@ static int run_one(struct builder *builder, uint32_t type, char *script)
     char *const arguments[] = {(char[]){"sh"}, (char[]){"-c"}, script, NULL};
     struct driver_job job;
     builder_job_init(builder, &job, type, arguments);
+    job.wait_ms = 600000;
     int r = driver_run(builder->driver, &job);
     if (r == 0) {
         (void)fwrite(job.log, 1, job.log_size, stdout);
@@ -75,7 +79,7 @@ static int bench(struct builder *builder, unsigned count)
 int main(int count, char **arguments)
 {
     if (count < 4 || count % 2 != 0) {
-        (void)fprintf(stderr, "usage: builder_run INIT TYPE SCRIPT [TYPE SCRIPT...] | bench N\n");
+        (void)fprintf(stderr, "usage: builder_run INIT TYPE SCRIPT [TYPE SCRIPT...] | bench N | bench-small N\n");
         return 2;
     }
     if (geteuid() != 0) {
@@ -87,7 +91,10 @@ int main(int count, char **arguments)
     if (driver_open(&driver, arguments[1], /* has_hooks= */ false) < 0)
         return 1;
     int r = builder_open(&builder, &driver) < 0 ? 1 : 0;
-    if (r == 0 && strcmp(arguments[2], "bench") == 0)
+    bool is_small = strcmp(arguments[2], "bench-small") == 0;
+    if (r == 0 && is_small && builder_cover_host(&builder) < 0)
+        r = 1;
+    if (r == 0 && (is_small || strcmp(arguments[2], "bench") == 0))
         r = bench(&builder, (unsigned)atoi(arguments[3]));
     else
         for (int i = 2; r == 0 && i < count; i += 2)

@@ -395,7 +395,7 @@ static int wait_end(struct driver_job *job, struct run *run, int64_t started_ns)
         (void)syscall(SYS_pidfd_send_signal, run->pidfd, SIGTERM, NULL, 0);
     }
     int r = 0;
-    if (poll(&entry, 1, DRIVER_DEFAULT_TIMEOUT_MS) != 1) {
+    if (poll(&entry, 1, job->wait_ms ? (int)job->wait_ms : DRIVER_DEFAULT_TIMEOUT_MS) != 1) {
         (void)fprintf(stderr, "driver: joblet-init hangs, killed\n");
         (void)syscall(SYS_pidfd_send_signal, run->pidfd, SIGKILL, NULL, 0);
         r = -ETIME;

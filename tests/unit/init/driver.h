@@ -46,6 +46,7 @@ struct driver_job {
     bool never_go;              /* close the control socket instead of GO */
     int work_fd;                /* PLAN_FD_WORK, for a plan with work_on_disk; -1: none */
     bool skip_log;              /* do not read the log back */
+    unsigned wait_ms;           /* for its end; 0: DRIVER_DEFAULT_TIMEOUT_MS */
 
     /* out */
     bool was_ready;

@@ -2,6 +2,7 @@
  * masks are tried over a small host that the test makes up, the package manager over the real one. Root only. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "base/text.h"
 #include "builder.h"
 #include "kernel/mount.h"
+#include "kernel/netlink.h"
 
 static struct driver driver;
 static struct builder builder;
@@ -104,7 +106,8 @@ static void test_rights(void **state)
     (void)state;
     struct driver_job job;
     run_script(&job, PLAN_TYPE_BUILD,
-            "id -u; grep -E '^(Uid|Gid|Groups|Cap|NoNew|Seccomp)' /proc/self/status | tr '\\t' ' '; cat /proc/self/uid_map; "
+            "id -u; grep -E '^(Uid|Gid|Groups|Cap|NoNew|Seccomp)' /proc/self/status | tr '\\t' ' '; cat "
+            "/proc/self/uid_map; "
             "grep -E '^(Uid|Cap|Seccomp:)' /proc/1/status | sed 's/^/one: /' | tr '\\t' ' '");
     assert_line(&job, "0");
     assert_line(&job, "Uid: 0 0 0 0");
@@ -131,11 +134,13 @@ static void test_refused(void **state)
     struct driver_job job;
     run_script(&job, PLAN_TYPE_BUILD,
             "try() { \"$@\" 2>/dev/null && echo \"came through: $*\"; true; }; "
-            "try mount -t tmpfs none /mnt; try mount --bind / /mnt; try umount /usr; try mount -o remount,rw /proc/sys; "
+            "try mount -t tmpfs none /mnt; try mount --bind / /mnt; try umount /usr; try mount -o remount,rw "
+            "/proc/sys; "
             "try mknod /tmp/c c 1 3; try mknod /tmp/b b 7 0; try mknod /dev/x c 1 1; try mknod /tmp/w c 0 0; "
             "try unshare -m true; try unshare -U true; try hostname x; try cat /proc/1/environ; try ls /proc/1/root/; "
             "try cat /proc/kcore; try grep . /proc/keys /proc/timer_list; "
-            "try sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'; try sh -c 'echo 1 >/proc/sys/user/max_user_namespaces'; "
+            "try sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'; try sh -c 'echo 1 "
+            ">/proc/sys/user/max_user_namespaces'; "
             "try sh -c 'echo x >/proc/self/exe'; try sh -c 'echo x >/proc/sysrq-trigger'; "
             "kill -9 1; kill -TERM 1; touch /dev/made && echo touched; chroot / true && echo rooted; "
             "mkfifo /tmp/fifo && echo piped");
@@ -154,8 +159,9 @@ static void test_environment(void **state)
     char line[128];
     char *const environment[] = {(char[]){"RUNTIME_NAME=forged"}, (char[]){"BUILD_ID=forged"}, (char[]){"MINE=yes"},
             (char[]){"HOME=/home"}, NULL};
-    init_script(&job, PLAN_TYPE_BUILD, (char[]){"env; ls -d $RUNTIME_DIR $ISOLATED_DIR $TMPDIR; cd /opt/joblet/runtimes; "
-                                               "readlink python/ml; cd python/ml && pwd -P; ls -A $HOME"});
+    init_script(&job, PLAN_TYPE_BUILD,
+            (char[]){"env; ls -d $RUNTIME_DIR $ISOLATED_DIR $TMPDIR; cd /opt/joblet/runtimes; "
+                     "readlink python/ml; cd python/ml && pwd -P; ls -A $HOME"});
     job.environment = environment;
     run(&job);
     assert_int_equal(job.record.exit_code, 0);
@@ -194,7 +200,8 @@ static void test_masks(void **state)
             "cd /opt; cat app/deep/er/open half/named; ls -A closed app/deep/er | tr '\\n' ' '; echo; "
             "cat closed/in/secret app/deep/er/key 2>&1; stat -c '%n %a %u %g %Y' app/deep app/deep/er closed half; "
             "ls app; cat app/link; date -u -r app +%Y; date -u -r . +%Y; "
-            "echo mine >app/deep/er/key && cat app/deep/er/key; mkdir -p closed/in && touch closed/in/new && ls -A closed/in");
+            "echo mine >app/deep/er/key && cat app/deep/er/key; mkdir -p closed/in && touch closed/in/new && ls -A "
+            "closed/in");
     assert_line(&job, "open");
     assert_line(&job, "named");
     assert_line(&job, "app/deep/er: open  closed: ");
@@ -212,7 +219,53 @@ static void test_masks(void **state)
     assert_no_text(&job, "secret\n\n");
     driver_job_done(&job);
     /* The host's are as they were. */
-    builder_shell(&builder, "cd host/opt; test \"$(cat app/deep/er/key)\" = key; test ! -e closed/in/new; test ! -e joblet");
+    builder_shell(
+            &builder, "cd host/opt; test \"$(cat app/deep/er/key)\" = key; test ! -e closed/in/new; test ! -e joblet");
+}
+
+/* The masks of /usr as a later sandbox sees them, whatever made them. The caller frees it. */
+static char *list_masks(uint32_t cpu_percent)
+{
+    struct driver_job job;
+    assert_int_equal(builder_renew_disk(&builder), 0);
+    init_script(&job, PLAN_TYPE_BUILD, (char[]){"true"});
+    job.plan.cpu_percent = cpu_percent;
+    run(&job);
+    assert_int_equal(job.record.exit_code, 0);
+    driver_job_done(&job);
+    run_script(&job, PLAN_TYPE_COLLECT,
+            "cd /upper/0; find . -type d -exec stat -c '%n %f %u %g %Y' {} + | sort; find . ! -type d | sort");
+    char *list = strdup(job.log);
+    driver_job_done(&job);
+    return list;
+}
+
+/* Several processes find what one finds, and leave the same. */
+static void test_crew(void **state)
+{
+    (void)state;
+    builder_shell(&builder,
+            "cd host/usr; for a in 1 2 3 4 5 6; do for b in 1 2 3 4 5 6; do for c in 1 2 3 4 5 6; do "
+            "d=lib/a$a/b$b/c$c; "
+            "mkdir -p $d/deep/er; touch $d/open $d/deep/er/key$a$b; chmod 600 $d/deep/er/key*; done; done; done; "
+            "touch lib/key lib/a1/key lib/a1/b1/key; chmod 600 lib/key lib/a1/key lib/a1/b1/key; chmod 700 lib/a2/b2 "
+            "lib/a3/b3/c3; "
+            "find . -type d -exec touch -d '2001-02-03 04:05:06' {} +");
+    char *alone = list_masks(100);
+    assert_non_null(strstr(alone, "./lib/a1/b1/c1/deep/er/key11\n"));
+    assert_non_null(strstr(alone, "./lib/a1/key\n"));
+    assert_null(strstr(alone, "open"));
+    for (unsigned i = 0; i < 10; i++) {
+        char *together = list_masks(800);
+        size_t at = 0;
+        while (alone[at] && alone[at] == together[at])
+            at++;
+        if (alone[at] != together[at])
+            print_error("alone: %.80s\ntogether: %.80s\n", alone + at, together + at);
+        assert_int_equal(alone[at], together[at]);
+        free(together);
+    }
+    free(alone);
 }
 
 /* What the configuration hides and shows, whatever name leads there. */
@@ -220,11 +273,13 @@ static void test_configured(void **state)
 {
     (void)state;
     struct driver_job job;
-    builder_shell(&builder, "cd host/opt; mkdir -p a/b kept/deep other; echo x >a/file; echo y >a/b/file; ln a/file other/hard; "
-                            "echo z >kept/deep/shown; echo w >kept/deep/not; echo v >kept/alone; chmod 700 kept; "
-                            "chmod 600 kept/deep/* kept/alone; ln -s /opt/kept/alone other/alias");
+    builder_shell(&builder,
+            "cd host/opt; mkdir -p a/b kept/deep other; echo x >a/file; echo y >a/b/file; ln a/file other/hard; "
+            "echo z >kept/deep/shown; echo w >kept/deep/not; echo v >kept/alone; chmod 700 kept; "
+            "chmod 600 kept/deep/* kept/alone; ln -s /opt/kept/alone other/alias");
     init_script(&job, PLAN_TYPE_BUILD,
-            (char[]){"cd /opt; find . ! -path './joblet*' | sort | tr '\\n' ' '; echo; cat kept/deep/shown kept/alone"});
+            (char[]){
+                    "cd /opt; find . ! -path './joblet*' | sort | tr '\\n' ' '; echo; cat kept/deep/shown kept/alone"});
     (void)strcpy(job.plan.build.hidden[0], "/opt/a/file");
     (void)strcpy(job.plan.build.hidden[1], "/opt/a/b");
     (void)strcpy(job.plan.build.hidden[2], "/opt/nothing");
@@ -294,6 +349,15 @@ static void test_owners(void **state)
     builder_shell(&builder, "cd host/opt; chown 0:65536 a/b/c");
     init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
     assert_setup_fails(&job, PLAN_STAGE_ROOT, "'/opt/a/b/c' is above 65535");
+    /* Found by whichever process of several comes there. */
+    builder_shell(&builder,
+            "chown 0:0 host/opt/a/b/c; cd host/usr; for i in 1 2 3 4 5 6 7 8; do mkdir -p lib/x/y$i/z$i; done; "
+            "touch lib/x/y7/z7/file; chown 70000 lib/x/y7/z7/file");
+    for (unsigned i = 0; i < 4; i++) {
+        init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+        assert_setup_fails(&job, PLAN_STAGE_ROOT, "'/usr/lib/x/y7/z7/file' is above 65535");
+    }
+    builder_shell(&builder, "chown 0:0 host/usr/lib/x/y7/z7/file");
     /* The last id of the range is joblet-init's, and is the host's nobody's: it is no error. */
     builder_shell(&builder, "cd host/opt; chown 65534:65535 a/b/c");
     run_script(&job, PLAN_TYPE_BUILD, "stat -c %u:%g /opt/a/b/c");
@@ -319,13 +383,15 @@ static void test_files(void **state)
 {
     (void)state;
     struct driver_job job;
-    builder_shell(&builder,
-            "cd host; mkdir -p etc/apt/apt.conf.d; echo x >etc/apt/apt.conf.d/docker-clean; ln -s /nowhere/at/all etc/resolv.conf; "
-            "echo 'shadow:!::' >etc/gshadow; chmod 640 etc/gshadow; echo '1.2.3.4 host' >etc/hosts");
+    builder_shell(&builder, "cd host; mkdir -p etc/apt/apt.conf.d; echo x >etc/apt/apt.conf.d/docker-clean; ln -s "
+                            "/nowhere/at/all etc/resolv.conf; "
+                            "echo 'shadow:!::' >etc/gshadow; chmod 640 etc/gshadow; echo '1.2.3.4 host' >etc/hosts");
     run_script(&job, PLAN_TYPE_BUILD,
-            "cat /etc/shadow /etc/gshadow /etc/resolv.conf /etc/hostname; stat -c '%n %a %U:%G' /etc/shadow /etc/gshadow; "
+            "cat /etc/shadow /etc/gshadow /etc/resolv.conf /etc/hostname; stat -c '%n %a %U:%G' /etc/shadow "
+            "/etc/gshadow; "
             "/usr/sbin/policy-rc.d; echo policy $?; ls -A /etc/apt/apt.conf.d; cat /etc/hosts; "
-            "stat -c '%n %a %u' /root /tmp /var/tmp /run/lock /work /home /srv /var/lib; readlink /var/run; readlink /var/lock; "
+            "stat -c '%n %a %u' /root /tmp /var/tmp /run/lock /work /home /srv /var/lib; readlink /var/run; readlink "
+            "/var/lock; "
             "ls -A /home /root /run /srv /mnt /boot | tr '\\n' ' '");
     assert_line(&job, "root:!*:::::::");
     assert_line(&job, "more:!*:::::::");
@@ -336,8 +402,8 @@ static void test_files(void **state)
     assert_line(&job, "policy 127"); /* there is no /bin/sh on this host */
     assert_line(&job, "99joblet");
     assert_line(&job, "127.0.0.1 localhost");
-    static const char *const stats[] = {"/root 700 0", "/tmp 1777 0", "/var/tmp 1777 0", "/run/lock 1777 0", "/work 755 0",
-            "/home 755 0", "/srv 755 0", "/var/lib 755 0", "/run", "/run/lock"};
+    static const char *const stats[] = {"/root 700 0", "/tmp 1777 0", "/var/tmp 1777 0", "/run/lock 1777 0",
+            "/work 755 0", "/home 755 0", "/srv 755 0", "/var/lib 755 0", "/run", "/run/lock"};
     for (size_t i = 0; i < ELEMENTS(stats); i++)
         assert_line(&job, stats[i]);
     assert_non_null(strstr(job.log, "/boot:  /home:  /mnt:  /root:  /run: lock  /srv: "));
@@ -352,7 +418,8 @@ static void test_disk_is_the_limit(void **state)
     (void)state;
     struct driver_job job;
     run_script(&job, PLAN_TYPE_BUILD,
-            "for at in /usr /etc /tmp /root; do fallocate -l 100000 $at/big || echo none; fallocate -l 300000000 $at/big 2>/dev/null && echo fits; rm $at/big; "
+            "for at in /usr /etc /tmp /root; do fallocate -l 100000 $at/big || echo none; fallocate -l 300000000 "
+            "$at/big 2>/dev/null && echo fits; rm $at/big; "
             "done; touch /root/a && echo rest");
     assert_no_text(&job, "fits");
     assert_no_text(&job, "none");
@@ -371,7 +438,8 @@ static void test_collect(void **state)
     driver_job_done(&job);
     run_script(&job, PLAN_TYPE_COLLECT,
             "cat /merged/opt/made /merged/root/made; ls /merged/opt | tr '\\n' ' '; echo; "
-            "n=$(($(grep -n '^opt$' /layers | cut -d: -f1) - 1)); cat /lower/$n/was /upper/$n/made; stat -c %F /upper/$n/was; "
+            "n=$(($(grep -n '^opt$' /layers | cut -d: -f1) - 1)); cat /lower/$n/was /upper/$n/made; stat -c %F "
+            "/upper/$n/was; "
             "touch /merged/x /merged/usr/x /upper/x /lower/$n/x /base/x /x 2>/dev/null && echo written; "
             "echo out >/stage/out && chown 7:8 /stage/out && chmod 4755 /stage/out; ls /base | head -1; "
             "grep Cap /proc/self/status | tr '\\t' ' '; chroot / true || echo no chroot; id -u");
@@ -398,10 +466,12 @@ static void test_verify_and_sweep(void **state)
 {
     (void)state;
     struct driver_job job;
-    builder_shell(&builder, "mkdir -p stage/tree/deep; echo x >stage/tree/deep/file; chown -R %u:%u stage/tree; chmod 0 stage/tree",
+    builder_shell(&builder,
+            "mkdir -p stage/tree/deep; echo x >stage/tree/deep/file; chown -R %u:%u stage/tree; chmod 0 stage/tree",
             DRIVER_DISK_BASE, DRIVER_DISK_BASE);
     run_script(&job, PLAN_TYPE_VERIFY,
-            "cat /stage/tree/deep/file; rm -r /stage/tree 2>/dev/null || echo refused; ls / | tr '\\n' ' '; echo; ip addr 2>/dev/null | grep -c inet; "
+            "cat /stage/tree/deep/file; rm -r /stage/tree 2>/dev/null || echo refused; ls / | tr '\\n' ' '; echo; ip "
+            "addr 2>/dev/null | grep -c inet; "
             "grep CapEff /proc/self/status | tr '\\t' ' '; touch /tmp/t && echo temporary");
     assert_line(&job, "x");
     assert_line(&job, "refused");
@@ -444,7 +514,8 @@ static void test_cache(void **state)
     assert_string_equal(job.log, "old.deb\n0\n");
     driver_job_done(&job);
     init_script(&job, PLAN_TYPE_COLLECT,
-            (char[]){"cat /merged/var/cache/apt/archives/new.deb; cp /merged/var/cache/apt/archives/new.deb /cache/; ls /cache"});
+            (char[]){"cat /merged/var/cache/apt/archives/new.deb; cp /merged/var/cache/apt/archives/new.deb /cache/; "
+                     "ls /cache"});
     job.plan.has_cache = 1;
     run(&job);
     if (job.failed)
@@ -453,7 +524,41 @@ static void test_cache(void **state)
     driver_job_done(&job);
 }
 
-/* --- what joblet could hand over wrongly --- */
+/* --- the network --- */
+
+#define BRIDGE "jbtest0"
+#define GATEWAY 0x0ad50701U /* 10.213.7.1 */
+
+/* In the test's own network namespace, which is the "host's" here. */
+static void make_bridge(struct plan_network *network, int *ret_socket)
+{
+    struct netlink_link link;
+    static const uint8_t address[6] = {2, 0, 0, 0, 0, 1};
+    int fd = netlink_open();
+    assert_true(fd >= 0);
+    int r = netlink_find_link(fd, BRIDGE, &link);
+    if (r == -ENODEV) {
+        assert_int_equal(netlink_add_bridge(fd, BRIDGE, address, 1500), 0);
+        assert_int_equal(netlink_find_link(fd, BRIDGE, &link), 0);
+        assert_int_equal(netlink_add_address(fd, link.index, GATEWAY, 24), 0);
+        assert_int_equal(netlink_set_up(fd, link.index), 0);
+    }
+    *network = (struct plan_network){
+            .is_set = 1,
+            .bridge = link.index,
+            .address = GATEWAY + 1,
+            .prefix_length = 24,
+            .gateway = GATEWAY,
+            .mtu = 1400,
+            .host_link = "jbtest0p1",
+            .refused_count = 1,
+            .refused = {{0xa9fe0000, 16}},
+            .resolver_count = 2,
+            .resolvers = {"192.0.2.1", "192.0.2.2"},
+            .search = "search example.org",
+    };
+    *ret_socket = fd;
+}
 
 static int other_fd;
 static int other_number;
@@ -465,6 +570,68 @@ static void put_other(const struct driver *ignored, struct driver_job *job, int 
     (void)fd_close(fds[other_number]);
     fds[other_number] = other_fd < 0 ? -1 : fcntl(other_fd, F_DUPFD_CLOEXEC, 0);
 }
+
+static void test_network(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    struct netlink_link link;
+    init_script(&job, PLAN_TYPE_BUILD,
+            (char[]){"cat /etc/resolv.conf; ip -4 addr show eth0 | grep -o 'inet [0-9./]*'; ip route | sed 's/ *$//'; "
+                     "nc -w 2 10.213.7.1 9 2>&1; nc -w 2 169.254.169.254 80 2>&1; "
+                     "ip link set eth0 down 2>/dev/null && echo down; ip route del default 2>/dev/null && echo gone; "
+                     "true"});
+    make_bridge(&job.plan.network, &other_fd);
+    other_number = PLAN_FD_HOST_LINK;
+    builder.change_fds = put_other;
+    run(&job);
+    if (job.failed || job.record.exit_code != 0)
+        show(&job);
+    assert_false(job.failed);
+    static const char *const lines[] = {"search example.org", "nameserver 192.0.2.1", "nameserver 192.0.2.2",
+            "inet 10.213.7.2/24", "default via 10.213.7.1 dev eth0", "unreachable 169.254.0.0/16",
+            "nc: can't connect to remote host (10.213.7.1): Connection refused",
+            "nc: can't connect to remote host (169.254.169.254): No route to host"};
+    for (size_t i = 0; i < ELEMENTS(lines); i++)
+        assert_line(&job, lines[i]);
+    assert_no_text(&job, "down\n");
+    assert_no_text(&job, "gone\n");
+    driver_job_done(&job);
+    /* With the namespace goes the pair. */
+    for (unsigned i = 0; i < 200 && netlink_find_link(other_fd, "jbtest0p1", &link) == 0; i++)
+        (void)usleep(10000);
+    assert_int_equal(netlink_find_link(other_fd, "jbtest0p1", &link), -ENODEV);
+    (void)close(other_fd);
+}
+
+/* What the socket or the bridge is not. */
+static void test_network_lies(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    int socket_fd;
+    builder.change_fds = put_other;
+    other_number = PLAN_FD_HOST_LINK;
+    init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    make_bridge(&job.plan.network, &socket_fd);
+    other_fd = -1;
+    assert_setup_fails(&job, PLAN_STAGE_START, "a socket of the host's network");
+    init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    (void)close(socket_fd);
+    make_bridge(&job.plan.network, &socket_fd);
+    other_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    assert_setup_fails(&job, PLAN_STAGE_NETWORK, "");
+    (void)close(other_fd);
+    init_script(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    (void)close(socket_fd);
+    make_bridge(&job.plan.network, &socket_fd);
+    job.plan.network.bridge = 4000;
+    other_fd = socket_fd;
+    assert_setup_fails(&job, PLAN_STAGE_NETWORK, "");
+    (void)close(socket_fd);
+}
+
+/* --- what joblet could hand over wrongly --- */
 
 static void assert_fd_refused(uint32_t type, int number, int fd, uint32_t stage)
 {
@@ -513,8 +680,8 @@ static void test_fd_lies(void **state)
     assert_fd_refused(PLAN_TYPE_VERIFY, PLAN_FD_STAGE, new_tree("stage", right), PLAN_STAGE_PROOF);
     assert_fd_refused(PLAN_TYPE_SWEEP, PLAN_FD_STAGE, new_tree("stage", right | MOUNT_ATTR_RDONLY), PLAN_STAGE_PROOF);
     assert_fd_refused(PLAN_TYPE_SWEEP, PLAN_FD_STAGE, new_tree("stage", mapped), PLAN_STAGE_PROOF);
-    assert_fd_refused(PLAN_TYPE_SWEEP, PLAN_FD_STAGE, new_tree("stage", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
-            PLAN_STAGE_PROOF);
+    assert_fd_refused(
+            PLAN_TYPE_SWEEP, PLAN_FD_STAGE, new_tree("stage", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV), PLAN_STAGE_PROOF);
 }
 
 static void test_plan_lies(void **state)
@@ -575,14 +742,20 @@ static void test_package(void **state)
     }
     uint64_t before = hash_of("/var/lib/dpkg/status");
     run_script(&job, PLAN_TYPE_BUILD,
-            "exec /bin/bash -ec 'cd /tmp; mkdir -p p/DEBIAN p/usr/bin p/opt/joblet-test; echo hello >p/opt/joblet-test/file; "
+            "exec /bin/bash -ec 'cd /tmp; mkdir -p p/DEBIAN p/usr/bin p/opt/joblet-test; echo hello "
+            ">p/opt/joblet-test/file; "
             "cp /bin/true p/usr/bin/joblet-test; chmod 4755 p/usr/bin/joblet-test; "
-            "printf \"Package: joblet-test\\nVersion: 1\\nArchitecture: all\\nMaintainer: a <a@b>\\nDescription: x\\n\" >p/DEBIAN/control; "
-            "printf \"#!/bin/sh\\nset -e\\n/usr/sbin/useradd -r joblet-test\\nchown joblet-test /opt/joblet-test/file\\n\" >p/DEBIAN/postinst; "
+            "printf \"Package: joblet-test\\nVersion: 1\\nArchitecture: all\\nMaintainer: a <a@b>\\nDescription: "
+            "x\\n\" >p/DEBIAN/control; "
+            "printf \"#!/bin/sh\\nset -e\\n/usr/sbin/useradd -r joblet-test\\nchown joblet-test "
+            "/opt/joblet-test/file\\n\" >p/DEBIAN/postinst; "
             "chmod 755 p/DEBIAN/postinst; /usr/bin/dpkg-deb -b p p.deb >/dev/null; /usr/bin/dpkg -i p.deb >/dev/null; "
-            "/usr/bin/dpkg -s joblet-test | grep ^Status; /usr/bin/stat -c \"%U %a\" /opt/joblet-test/file /usr/bin/joblet-test; "
-            "grep joblet-test /etc/shadow | cut -d: -f1,2; if grep -l \"[$][0-9a-z]*[$]\" /etc/shadow; then echo hashes; fi; "
-            "if command -v setcap >/dev/null; then setcap cap_net_raw+ep /usr/bin/joblet-test && getcap /usr/bin/joblet-test; fi; "
+            "/usr/bin/dpkg -s joblet-test | grep ^Status; /usr/bin/stat -c \"%U %a\" /opt/joblet-test/file "
+            "/usr/bin/joblet-test; "
+            "grep joblet-test /etc/shadow | cut -d: -f1,2; if grep -l \"[$][0-9a-z]*[$]\" /etc/shadow; then echo "
+            "hashes; fi; "
+            "if command -v setcap >/dev/null; then setcap cap_net_raw+ep /usr/bin/joblet-test && getcap "
+            "/usr/bin/joblet-test; fi; "
             "/usr/sbin/chroot / /bin/true && echo rooted; /usr/sbin/policy-rc.d || echo policy $?; "
             "su joblet-test -s /bin/sh -c \"id -un; cat /etc/shadow 2>/dev/null || echo closed\"'");
     assert_line(&job, "Status: install ok installed");
@@ -622,6 +795,7 @@ int main(int count, char **arguments)
             SMALL(test_refused),
             SMALL(test_environment),
             SMALL(test_masks),
+            SMALL(test_crew),
             SMALL(test_configured),
             SMALL(test_prefix),
             SMALL(test_owners),
@@ -632,6 +806,8 @@ int main(int count, char **arguments)
             SMALL(test_collect_moved),
             SMALL(test_verify_and_sweep),
             SMALL(test_cache),
+            SMALL(test_network),
+            SMALL(test_network_lies),
             SMALL(test_fd_lies),
             SMALL(test_plan_lies),
             SMALL(test_used_disk),
@@ -640,6 +816,11 @@ int main(int count, char **arguments)
     if (geteuid() != 0) {
         (void)printf("skipped: needs root\n");
         return 77;
+    }
+    /* What stands for the host's network is the test's own. */
+    if (unshare(CLONE_NEWNET) < 0) {
+        perror("unshare");
+        return 1;
     }
     if (count < 2 || driver_open(&driver, arguments[1], /* has_hooks= */ false) < 0)
         return 1;

@@ -1,7 +1,7 @@
 /* Every pair of steps swapped, and every step left out, must be refused before anything is executed: by a step or the
  * proof, from the kernel's state; by the order guard alone only where the kernel's state comes out the same. Runs
  * joblet-init with its test hooks. Root only.
- *     test_swaps INIT_WITH_HOOKS [-v]     -v: one line for each */
+ *     test_swaps INIT_WITH_HOOKS [build] [-v]     build: of a build instead of a standard job; -v: one line for each */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,10 +10,24 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "builder.h"
 #include "driver.h"
 
 static char *const arguments[] = {
         (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "echo ran", NULL};
+
+/* Of builds, when they are what is tried. */
+static struct builder builder;
+static bool is_build;
+
+static void init_job(const struct driver *driver, struct driver_job *job)
+{
+    if (is_build)
+        builder_job_init(&builder, job, PLAN_TYPE_BUILD, arguments);
+    else
+        driver_job_init(driver, job, arguments);
+    job->with_cgroups = driver->has_v1;
+}
 
 enum verdict { VERDICT_KERNEL, VERDICT_GUARD, VERDICT_BAD };
 
@@ -55,8 +69,7 @@ static void try_here(
         const struct driver *driver, uint32_t first, uint32_t second, uint32_t left_out, struct outcome *outcome)
 {
     struct driver_job job;
-    driver_job_init(driver, &job, arguments);
-    job.with_cgroups = driver->has_v1;
+    init_job(driver, &job);
     /* A pooled one keeps what an earlier run set. */
     job.with_fresh_userns = true;
     job.plan.swap_first = first;
@@ -69,7 +82,8 @@ static void try_here(
     outcome->failed = job.failed;
     outcome->error = job.error;
     /* Nothing ran, no GO was given, the host's mounts are as before. */
-    if (r < 0 || job.was_ready || job.log_size != 0 || job.leaked_mounts != 0)
+    /* The first step is never swapped: who fails there was given nonsense by this test. */
+    if (r < 0 || job.was_ready || job.log_size != 0 || job.leaked_mounts != 0 || job.error.stage == PLAN_STAGE_START)
         outcome->verdict = VERDICT_BAD;
     else if (job.failed && strncmp(job.error.text, "order guard", strlen("order guard")) == 0)
         outcome->verdict = VERDICT_GUARD;
@@ -88,6 +102,8 @@ static struct outcome try_plan(const struct driver *driver, uint32_t first, uint
         return outcome;
     shared->verdict = VERDICT_BAD;
     (void)fflush(stdout);
+    if (is_build && builder_renew_disk(&builder) < 0)
+        return outcome;
     pid_t pid = fork();
     if (pid == 0) {
         if (driver_isolate() == 0)
@@ -170,8 +186,7 @@ static bool leave_out_each(const struct driver *driver, bool verbose)
 static bool run_straight(const struct driver *driver)
 {
     struct driver_job job;
-    driver_job_init(driver, &job, arguments);
-    job.with_cgroups = driver->has_v1;
+    init_job(driver, &job);
     job.with_fresh_userns = true;
     bool is_good = driver_run(driver, &job) == 0 && job.was_ready && job.has_record &&
                    job.record.reason == RECORD_REASON_EXITED && job.record.exit_code == 0 && job.log &&
@@ -182,6 +197,14 @@ static bool run_straight(const struct driver *driver)
     return is_good;
 }
 
+static bool has_option(int count, char **options, const char *name)
+{
+    for (int i = 2; i < count; i++)
+        if (strcmp(options[i], name) == 0)
+            return true;
+    return false;
+}
+
 int main(int count, char **options)
 {
     if (geteuid() != 0) {
@@ -189,12 +212,16 @@ int main(int count, char **options)
         return 77;
     }
     struct driver driver;
-    bool verbose = count == 3 && strcmp(options[2], "-v") == 0;
+    bool verbose = has_option(count, options, "-v");
     if (count < 2 || driver_open(&driver, options[1], /* has_hooks= */ true) < 0)
         return 1;
-    bool is_good = run_straight(&driver);
+    is_build = has_option(count, options, "build");
+    bool is_good = !is_build || (builder_open(&builder, &driver) == 0 && builder_cover_host(&builder) == 0);
+    is_good = is_good && run_straight(&driver);
     is_good = is_good && swap_all(&driver, verbose);
-    is_good = leave_out_each(&driver, verbose) && is_good;
+    is_good = is_good && leave_out_each(&driver, verbose);
+    if (is_build)
+        builder_close(&builder);
     driver_close(&driver);
     return is_good ? 0 : 1;
 }
