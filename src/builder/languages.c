@@ -26,7 +26,7 @@ void languages_read_metadata(const char *text, char ret_name[LANGUAGES_TEXT_MAX]
 {
     *ret_name = '\0';
     *ret_version = '\0';
-    while (*text && *text != '\n') {
+    while (*text && *text != '\n' && *text != '\r') {
         size_t size = strcspn(text, "\r\n");
         if (strncmp(text, "Name: ", 6) == 0)
             copy_text(ret_name, text + 6, size - 6);

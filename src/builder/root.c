@@ -127,21 +127,18 @@ static int walk_entry(struct walk *walk, int fd, const char *name, unsigned dept
             r = walk_directory(walk, below, depth + 1);
         else
             r = errno == EACCES || errno == ENOENT ? 0 : -errno;
-        (void)fd_close(below);
     }
     walk->path[length] = '\0';
     return r < 0 ? r : 0;
 }
 
+/* Takes @fd. */
 static int walk_directory(struct walk *walk, int fd, unsigned depth)
 {
-    if (depth > ROOT_DEPTH_MAX)
-        return -ELOOP;
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+    DIR *directory = depth > ROOT_DEPTH_MAX ? NULL : fdopendir(fd);
     if (!directory) {
-        int r = -errno;
-        (void)fd_close(copy);
+        int r = depth > ROOT_DEPTH_MAX ? -ELOOP : -errno;
+        (void)fd_close(fd);
         return r;
     }
     int r = 0;
@@ -168,5 +165,5 @@ int root_walk(int root_fd, const char *path, int one_device, root_visit *visit, 
             return -ENAMETOOLONG;
         memcpy(walk.path, path, strlen(path) + 1);
     }
-    return walk_directory(&walk, fd, 0);
+    return walk_directory(&walk, TAKE_FD(fd), 0);
 }

@@ -194,7 +194,7 @@ static int verify(struct verifying *verifying, const struct words *words, struct
     r = root_walk(verifying->root_fd, "/", /* one_device= */ 0, find_more, verifying);
     if (r < 0)
         return error_errno(error, -r, "look for what is not in the manifest");
-    say_count("files", verifying->manifest.count);
+    say_count("entries", verifying->manifest.count);
     say_count("wrong", verifying->wrong);
     if (verifying->wrong > 0)
         return error_text(error, EBADMSG, "%llu entries of the runtime are not as they were made",

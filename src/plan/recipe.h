@@ -12,19 +12,21 @@
  *                                         that fails ends the build.
  *     query NAME TIMEOUT_NS COUNT WORD... the same; its standard output goes into "value" lines and not into the log
  *
- * collect:
- *     phase, say                          as above
- *     packager apt|dnf|apk                whose database tells what a package is made of
- *     package NAME                        goes into the runtime with all that it depends on
- *     binary NAME                         must be found in the runtime's PATH
- *     path VALUE                          that PATH
- *     library GLOB                        goes into the runtime, with the libraries that it needs
- *     keep doc|man|locale|headers|static  what is otherwise left out
- *     step NAME BEGIN_NS END_NS           of the install, for the origin of files
- *     runtime-dir PATH                    what steps put there goes into the runtime at the same path
- *     file NAME COUNT TEXT...             a file beside isolated/, of the COUNT texts joined
- *     limit BYTES                         the largest permitted size of the runtime
- *     since NS                            when the build began: what changed on the host from then on is told
+ * collect: in any order, each as often as it makes sense; the order of the work is fixed
+ *     phase, say                          as above; a phase and what is said right behind it are told when its work
+ * begins: 10 packages, the base, what the steps wrote; 11 libraries; 12 accounts, places for mounts, then the copy; 13
+ * the files beside isolated/; 14 programs are looked for, manifest and changes written, the disk synced, the host
+ * looked at. Others are not told, but for 0, at the start. packager apt|dnf|apk                whose database tells
+ * what a package is made of; all but apt fail, saying so package NAME                        (perhaps
+ * NAME:ARCHITECTURE) goes into the runtime with all that it depends on binary NAME                         must be
+ * found in the runtime's PATH path VALUE                          that PATH library GLOB                        goes
+ * into the runtime, with the libraries that it needs keep doc|man|locale|headers|static  what is otherwise left out:
+ * /usr/share/{doc,man,info,locale...}, static libraries with a shared one beside them. Headers of packages in the
+ * runtime always stay. step NAME BEGIN_NS END_NS           of the install, for the origin of files runtime-dir PATH
+ * what steps put there goes into the runtime at the same path, and what they put into PATH/isolated at its root. Its
+ * last two components are name and version. file NAME COUNT TEXT...             a file beside isolated/, of the COUNT
+ * texts joined limit BYTES                         the largest permitted size of the runtime since NS when the build
+ * began: what changed on the host from then on is told
  *
  * verify:
  *     digest HEX                          SHA-256 of the manifest; "-": not known
@@ -38,14 +40,15 @@
  * RECIPE_LINE_MAX. The first character is RECIPE_MARK.
  *     phase NUMBER NAME: MESSAGE
  *     log LEVEL TEXT
- *     begin NAME UNIX_NS                  a step
+ *     begin NAME UNIX_NS                  a step; what cannot be executed has no "end"
  *     end NAME UNIX_NS exit|signal NUMBER
  *     value NAME TEXT                     of a query
  *     package NAME VERSION ARCHITECTURE   collect: in the runtime
- *     stripped KIND PATH                  collect: set-id, capability, device; what was taken away
+ *     stripped KIND PATH                  collect: set-id, capability; or left out: device, fifo, socket
  *     stray PATH                          collect: written to outside of what is kept, and thrown away (the first 1000)
  *     host-changed PATH                   collect: an inode of the host's that changed since (the first 100)
- *     count NAME NUMBER                   collect: files, bytes, packages, changed, stray, stripped, host-changed
+ *     count NAME NUMBER                   collect: files, bytes, packages, changed, stray, stripped, host-changed;
+ *                                         verify: entries, wrong; sweep: removed
  *     digest HEX                          collect: SHA-256 of the manifest
  *     wrong PATH TEXT                     verify: what is not as the manifest says (the first 100)
  *     fail TEXT                           the last line of a failure: exit status 1
@@ -58,20 +61,26 @@
 
 /* What a collected runtime is made of; names beside each other in its directory.
  *
- * manifest: JSON lines. The first is {"manifest":1,"name":...,"version":...}; then one
- *   {"package":NAME,"version":V,"architecture":A,"source":S,"license":L} for each package (of apt, pip, npm: "type"),
- *   and one {"path":"/usr/bin/x","type":"file|link|directory","mode":"0755","size":N,"sha256":HEX,"target":T,
- *   "origin":O} for each entry of isolated/, sorted by path; the last is {"files":N,"bytes":N}.
+ * Lines of JSON, one flat object each, without white space. Texts are bytes: a control character is written as
+ * "\u00XX", a byte that is part of no well-formed UTF-8 as "\udcXX" (builder/json.h); only in paths, targets and
+ * origins.
+ *
+ * manifest: the first is {"manifest":1,"name":...,"version":...}; then one
+ *   {"package":NAME,"version":V,"architecture":A,"source":S,"type":"apt|pip|npm"} for each package; one
+ *   {"file":NAME,"size":N,"sha256":HEX} for each file beside isolated/ but the manifest; one
+ *   {"path":"/usr/bin/x","type":"file|link|directory","mode":"0755","uid":0,"gid":0,"size":N,"sha256":HEX,"target":T,
+ *   "origin":O} for each entry of isolated/, itself ("/") included, sorted by the bytes of the path (size and sha256 of
+ *   files, target of links); the last is {"files":N,"bytes":N}: files by name, bytes of each content once.
  *   O: "package NAME", "base", "step NAME", "script" (a maintainer's), "joblet".
- * changes: JSON lines, one for each entry that the build made, changed or removed in its overlay:
+ * changes: one for each entry that the build made, changed or removed in its root, sorted by path:
  *   {"path":...,"change":"added|changed|removed","kept":true|false,"origin":O} */
 #define RECIPE_FILE_RUNTIME "runtime.yml"
 #define RECIPE_FILE_MANIFEST "manifest"
 #define RECIPE_FILE_CHANGES "changes"
 #define RECIPE_DIRECTORY_ROOT "isolated"
 
-/* The step of this name is the package manager's: what it wrote and no package owns is of origin "script". Packages that
- * other steps installed (a hook that calls apt-get) belong to the runtime as those of "package" do. */
+/* The step of this name is the package manager's: what it wrote and no package owns is of origin "script". Packages
+ * that other steps installed (a hook that calls apt-get) belong to the runtime as those of "package" do. */
 #define RECIPE_STEP_PACKAGES "base"
 
 /* Where joblet-builder finds what in a collect sandbox. */
