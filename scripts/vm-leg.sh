@@ -26,7 +26,7 @@ make_disk() {
     mkdir -p "$tree/build"
     cp -a "$ROOT/scripts" "$ROOT/tests" "$ROOT/proto" "$ROOT/examples" "$tree/"
     find "$tree" -name __pycache__ -prune -exec rm -rf {} +
-    for file in src/joblet/{joblet,joblet-api,joblet-init,joblet-scratch} src/rnx/rnx tests/e2e/hostile/{hostile,bomb} \
+    for file in src/joblet/{joblet,joblet-api,joblet-init,joblet-scratch,joblet-builder} src/rnx/rnx tests/e2e/hostile/{hostile,bomb} \
         tests/faults/{joblet-faults,joblet-init-faults} tests/e2e/crash/kill_at tests/bench/bench; do
         [ -x "$BUILD/$file" ] || continue
         mkdir -p "$tree/build/${file%/*}"

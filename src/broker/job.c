@@ -227,7 +227,10 @@ static void on_start_limit(struct loop_timer *timer)
 {
     struct job *job = LOOP_OWNER(timer, struct job, timer);
     if (job->waits_for_disk) {
-        (void)error_text(&job->failure, ETIMEDOUT, "no disk was ready in time");
+        if (job->kill_wanted)
+            (void)error_text(&job->failure, ECANCELED, "the job was ended while it waited for a disk");
+        else
+            (void)error_text(&job->failure, ETIMEDOUT, "no disk was ready in time");
         fail_waiting(job);
         return;
     }
@@ -599,6 +602,8 @@ static void on_patience_over(struct loop_timer *timer)
 void job_kill(struct job *job)
 {
     job->kill_wanted = true;
+    if (job->waits_for_disk) /* not here and now: the caller may be on its way through all jobs */
+        loop_arm(job->broker->loop, &job->timer, 1, on_start_limit);
     if (job->phase != CHANNEL_JOB_RUNNING || job->note.stop_wanted)
         return;
     job->note.stop_wanted = 1;

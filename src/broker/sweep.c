@@ -18,12 +18,20 @@
 
 /* What is left beyond these is found at the next start. */
 #define SWEEPS_MAX 4096U
-#define TRIES_MAX 5U
+#define DOUBLINGS_MAX 7U
 #define RETRY_NS 2000000000ULL
 
 static void on_again(struct loop_timer *timer)
 {
     sweep_next(LOOP_OWNER(timer, struct sweep, timer));
+}
+
+static void push(struct sweep *sweep, struct sweep_item *item)
+{
+    item->next = NULL;
+    *(sweep->last ? &sweep->last->next : &sweep->first) = item;
+    sweep->last = item;
+    sweep->count++;
 }
 
 void sweep_add(struct sweep *sweep, const char *name)
@@ -38,9 +46,7 @@ void sweep_add(struct sweep *sweep, const char *name)
     }
     (void)snprintf(item->name, sizeof(item->name), "%s", name);
     item->id = (struct store_id){.device = status.st_dev, .inode = status.st_ino};
-    *(sweep->last ? &sweep->last->next : &sweep->first) = item;
-    sweep->last = item;
-    sweep->count++;
+    push(sweep, item);
     sweep_next(sweep);
 }
 
@@ -64,18 +70,20 @@ void sweep_scan(struct sweep *sweep)
     (void)closedir(directory);
 }
 
+static void take_off(struct sweep *sweep, struct sweep_item *item)
+{
+    struct sweep_item *before = sweep->first == item ? NULL : sweep->first;
+    while (before && before->next != item)
+        before = before->next;
+    *(before ? &before->next : &sweep->first) = item->next;
+    if (sweep->last == item)
+        sweep->last = before;
+    sweep->count--;
+}
+
 static void drop_item(struct sweep *sweep, struct sweep_item *item)
 {
-    struct sweep_item **at = &sweep->first;
-    while (*at != item)
-        at = &(*at)->next;
-    *at = item->next;
-    if (sweep->last == item) {
-        sweep->last = sweep->first;
-        while (sweep->last && sweep->last->next)
-            sweep->last = sweep->last->next;
-    }
-    sweep->count--;
+    take_off(sweep, item);
     free(item);
 }
 
@@ -141,12 +149,13 @@ void sweep_over(struct sweep *sweep, bool well)
         sweep_next(sweep);
         return;
     }
-    if (++item->tries >= TRIES_MAX) {
-        log_event(LOG_LEVEL_ERROR, "a directory of the store of runtimes cannot be removed, leaving it", "name",
-                item->name, NULL);
-        drop_item(sweep, item);
-    }
-    loop_arm(sweep->broker->loop, &sweep->timer, RETRY_NS, on_again);
+    /* Others have their turn before the next try. */
+    uint64_t delay_ns = RETRY_NS << item->tries;
+    item->tries += item->tries < DOUBLINGS_MAX;
+    log_event(LOG_LEVEL_WARN, "a directory of the store of runtimes is not removed yet", "name", item->name, NULL);
+    take_off(sweep, item);
+    push(sweep, item);
+    loop_arm(sweep->broker->loop, &sweep->timer, delay_ns, on_again);
 }
 
 void sweep_done(struct sweep *sweep)

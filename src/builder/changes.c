@@ -1,11 +1,13 @@
 #include "builder/changes.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "builder/collect.h"
 #include "builder/json.h"
+#include "builder/rules.h"
 #include "plan/recipe.h"
 
 int changes_init(struct changes *changes)
@@ -45,18 +47,37 @@ static int compare_paths(const void *a, const void *b, void *context)
     return strcmp(paths->texts[*(const uint32_t *)a], paths->texts[*(const uint32_t *)b]);
 }
 
-static void write_change(struct json *json, const struct collect *collect, uint32_t number)
+/* True when what stands there is the build's: at the same path, or laid over the root from isolated/. */
+static bool is_kept(struct collect *collect, const char *path, const struct change *change)
+{
+    char canonical[PATH_MAX];
+    if (change->kind == CHANGE_REMOVED)
+        return false;
+    const struct tree_entry *entry = tree_find(&collect->tree, path);
+    if (entry)
+        return entry->source == TREE_MERGED;
+    size_t size = strlen(collect->runtime_dir);
+    if (size == 0 || !rules_is_below(path, collect->runtime_dir) ||
+            !rules_is_below(path + size, "/" RECIPE_DIRECTORY_ROOT))
+        return false;
+    const char *over = path + size + strlen("/" RECIPE_DIRECTORY_ROOT);
+    if (!*over || tree_resolve(&collect->tree, TREE_TEXT, over, change->owner, canonical) != 0)
+        return false;
+    entry = tree_find(&collect->tree, canonical);
+    return entry && entry->source == TREE_ISOLATED;
+}
+
+static void write_change(struct json *json, struct collect *collect, uint32_t number)
 {
     static const char *const names[] = {"added", "changed", "removed"};
     const char *path = collect->changes.paths.texts[number];
     const struct change *change = &collect->changes.items[number];
-    const struct tree_entry *entry = tree_find(&collect->tree, path);
     char origin[COLLECT_ORIGIN_MAX];
     collect_format_owner(collect, change->owner, origin);
     json_begin(json);
     json_text(json, "path", path);
     json_text(json, "change", names[change->kind]);
-    json_bool(json, "kept", change->kind != CHANGE_REMOVED && entry && entry->source == TREE_MERGED);
+    json_bool(json, "kept", is_kept(collect, path, change));
     json_text(json, "origin", origin);
     json_end(json);
 }

@@ -27,18 +27,16 @@ int64_t collect_ctime_ns(const struct stat *status)
     return status->st_ctim.tv_sec * NS_PER_S + status->st_ctim.tv_nsec;
 }
 
-/* The times of files come from a clock that is behind by up to its granularity. */
+/* Between steps nothing runs, and the clock of files is never ahead but often behind: what bears a time in between is
+ * the next step's. */
 size_t collect_find_step(const struct collect *collect, int64_t ctime_ns)
 {
-    size_t found = collect->step_count;
-    for (size_t i = 0; i < collect->step_count; i++) {
-        if (ctime_ns < collect->steps[i].begin_ns - collect->granularity_ns)
-            break;
-        found = i;
-        if (ctime_ns <= collect->steps[i].end_ns)
-            break;
-    }
-    return found;
+    if (collect->step_count == 0 || ctime_ns < collect->steps[0].begin_ns - collect->granularity_ns)
+        return collect->step_count;
+    size_t step = 0;
+    while (step + 1 < collect->step_count && ctime_ns > collect->steps[step].end_ns)
+        step++;
+    return step;
 }
 
 struct tree_owner collect_owner_of_time(const struct collect *collect, int64_t ctime_ns)

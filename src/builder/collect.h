@@ -68,8 +68,7 @@ int changes_write(struct collect *collect);   /* changes.c */
 int host_check(struct collect *collect);      /* host.c */
 int cache_fill(struct collect *collect);      /* cache.c */
 
-/* The step during which something changed at @ctime_ns; the number of steps when before the first; the last before it
- * when in between. */
+/* The step during which something changed at @ctime_ns; the number of steps when it was before the first. */
 size_t collect_find_step(const struct collect *collect, int64_t ctime_ns);
 /* Whose something is that no package owns. */
 struct tree_owner collect_owner_of_time(const struct collect *collect, int64_t ctime_ns);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "builder/modes.h"
@@ -70,15 +72,31 @@ static int do_word(const struct word *word, struct environment *environment, str
     return run_step(&step, error);
 }
 
+/* The number of the first PID namespace, fixed in the kernel (PROC_PID_INIT_INO). */
+#define FIRST_PID_NAMESPACE 0xEFFFFFFCU
+
+/* Every other process is killed after each step: so there must be no others than those of this build. */
+static int check_namespace(struct error *error)
+{
+    struct stat status;
+    if (stat("/proc/self/ns/pid", &status) < 0)
+        return error_errno(error, errno, "look for a PID namespace");
+    if (status.st_ino == FIRST_PID_NAMESPACE || getppid() != 1)
+        return error_text(error, EPERM, "'install' runs below the first process of a PID namespace of its own alone");
+    return 0;
+}
+
 int install_run(const struct words *words, char *const *ours, struct error *error)
 {
+    int r = check_namespace(error);
+    if (r < 0)
+        return r;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return error_errno(error, errno, "protect the build's driver");
     (void)signal(SIGPIPE, SIG_IGN);
     struct environment environment;
     if (init_environment(&environment, ours, words->count) < 0)
         return error_errno(error, ENOMEM, "environment");
-    int r = 0;
     for (size_t i = 0; r == 0 && i < words->count; i++)
         r = do_word(&words->items[i], &environment, error);
     free(environment.texts);

@@ -149,12 +149,18 @@ static bool is_listed(const char *path, const char *const *list, size_t count)
     return false;
 }
 
-/* What a sandbox mounts over or fills by itself, and what depends on the host's own services. */
+/* What a sandbox mounts over, and what accounts.c makes. */
+bool rules_is_ours(const char *path)
+{
+    static const char *const list[] = {
+            "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/passwd", "/etc/group", "/etc/mtab"};
+    return is_listed(path, list, ELEMENTS(list));
+}
+
 bool rules_base_stays(const char *path)
 {
-    static const char *const list[] = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/passwd", "/etc/group",
-            "/etc/nsswitch.conf", "/etc/localtime", "/etc/timezone", "/etc/mtab"};
-    return is_listed(path, list, ELEMENTS(list));
+    static const char *const list[] = {"/etc/nsswitch.conf", "/etc/localtime", "/etc/timezone"};
+    return rules_is_ours(path) || is_listed(path, list, ELEMENTS(list));
 }
 
 bool rules_is_shared(const char *path)

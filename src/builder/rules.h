@@ -15,8 +15,10 @@ enum rules_class rules_classify(const char *path);
 /* True when @path is documentation and the like, which is left out unless @keep (bits of enum words_keep) says so. */
 bool rules_is_left_out(const char *path, unsigned keep);
 
-/* True when the base's file stays, whatever the build's root has there. */
+/* True when the base's file stays, whatever the build's root has there: its content is the host's. What a step of the
+ * client's makes of it counts, but for what is mounted over or written by us. */
 bool rules_base_stays(const char *path);
+bool rules_is_ours(const char *path);
 
 /* True when many packages put their files into the directory @path: that a package owns it says nothing about what
  * else is in it. */

@@ -77,7 +77,8 @@ static int add_written(struct collect *collect, const char *path, bool is_direct
     case RULES_KEEP:
         break;
     }
-    if (rules_is_left_out(path, collect->keep) || rules_base_stays(path))
+    if (rules_is_left_out(path, collect->keep) ||
+            (written.origin == ORIGIN_STEP ? rules_is_ours(path) : rules_base_stays(path)))
         return 0;
     const struct owner *owner = owners_find(&collect->owners, path);
     const struct tree_entry *there = tree_find(&collect->tree, path);
@@ -177,7 +178,7 @@ static int visit_isolated(void *context, const char *path, const struct stat *st
     struct tree_owner owner = collect_owner_of_time(collect, collect_ctime_ns(status));
     if (S_ISDIR(status->st_mode) && tree_find(&collect->tree, path))
         return 0; /* the root's own directories stay as they are */
-    if (rules_classify(path) == RULES_STATE || rules_base_stays(path))
+    if (rules_classify(path) == RULES_STATE || rules_is_ours(path))
         return 0;
     /* isolated/bin/x is what /bin/x leads to. */
     char canonical[PATH_MAX];

@@ -31,6 +31,11 @@ static int open_in_root(int root_fd, const char *path, uint64_t flags)
     return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
 }
 
+/* No program has more; a file made to look so is not read into memory. */
+#define INTERPRETER_SIZE_MAX 4096U
+#define DYNAMIC_SIZE_MAX (1U << 20)
+#define STRINGS_SIZE_MAX (64U << 20)
+
 static bool is_elf(int fd)
 {
     char magic[SELFMAG];
@@ -84,6 +89,8 @@ static int read_dynamic_entry(
 
 static int read_dynamic(Elf *elf, size_t headers, const GElf_Phdr *segment, struct elf_file *file)
 {
+    if (segment->p_filesz > DYNAMIC_SIZE_MAX)
+        return -EINVAL;
     Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)segment->p_offset, segment->p_filesz, ELF_T_DYN);
     size_t entry_size = gelf_fsize(elf, ELF_T_DYN, 1, EV_CURRENT);
     if (!data || entry_size == 0)
@@ -98,8 +105,9 @@ static int read_dynamic(Elf *elf, size_t headers, const GElf_Phdr *segment, stru
         else if (entry.d_tag == DT_STRSZ)
             strings_size = entry.d_un.d_val;
     }
-    const Elf_Data *strings =
-            strings_offset ? elf_getdata_rawchunk(elf, (int64_t)strings_offset, strings_size, ELF_T_BYTE) : NULL;
+    const Elf_Data *strings = strings_offset && strings_size <= STRINGS_SIZE_MAX
+                                      ? elf_getdata_rawchunk(elf, (int64_t)strings_offset, strings_size, ELF_T_BYTE)
+                                      : NULL;
     if (!strings || !strings->d_buf)
         return -EINVAL;
     bool has_runpath = false;
@@ -123,7 +131,9 @@ static int read_headers(Elf *elf, struct elf_file *file)
         if (!gelf_getphdr(elf, (int)i, &segment))
             return -EINVAL;
         if (segment.p_type == PT_INTERP && !file->interpreter) {
-            file->interpreter = chunk_text(elf, segment.p_offset, segment.p_filesz);
+            file->interpreter = segment.p_filesz <= INTERPRETER_SIZE_MAX
+                                        ? chunk_text(elf, segment.p_offset, segment.p_filesz)
+                                        : NULL;
             r = file->interpreter ? 0 : -EINVAL;
         } else if (segment.p_type == PT_DYNAMIC) {
             r = read_dynamic(elf, count, &segment, file);

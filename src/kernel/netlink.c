@@ -6,6 +6,7 @@
 #include <linux/neighbour.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -109,7 +110,7 @@ int netlink_set_alias(int socket, uint32_t index, const char *alias)
 {
     struct netlink_request request;
     begin_link(&request, RTM_SETLINK, 0, index);
-    netlink_put_text(&request, IFLA_IFALIAS, alias);
+    netlink_put(&request, IFLA_IFALIAS, alias, strlen(alias)); /* the kernel adds the NUL */
     return netlink_talk(socket, &request);
 }
 

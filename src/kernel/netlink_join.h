@@ -37,7 +37,8 @@ struct netlink_join {
 
 /* Makes the pair: the host's end @host_name below the bridge, as an isolated port, up; eth0 in the calling process's
  * namespace, with its address, the unreachable routes and, last, the default route; and waits until packets pass. 0 or
- * -errno with @error; then the pair is gone again. The calling process must be the only thread of its own. */
+ * -errno with @error; then the pair is gone again, and the namespace is of no use any more. The calling process has one
+ * thread. */
 int netlink_join(const struct netlink_join *join, struct error *error);
 
 /* Reads back from the kernel that the calling process's namespace has exactly the loopback and eth0, up, with these

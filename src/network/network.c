@@ -290,7 +290,9 @@ static int fill_plan(const struct network *network, uint32_t port, const struct 
             .mtu = survey_mtu(survey),
             .resolver_count = resolvers->count};
     struct ranges refused;
-    int r = survey_list_refused(survey, resolvers->addresses, resolvers->count, &refused, error);
+    /* The gateway's own address is the host's; what goes by way of it does not ask for a route to it. */
+    const struct plan_route gateway = {plan.gateway, 32};
+    int r = survey_list_refused(survey, &gateway, resolvers->addresses, resolvers->count, &refused, error);
     if (r < 0)
         return r;
     name_port(network, port, plan.host_link);

@@ -165,12 +165,14 @@ bool survey_overlaps(const struct survey *survey, const struct plan_route *range
     return false;
 }
 
-int survey_list_refused(const struct survey *survey, const uint32_t holes[], unsigned hole_count,
-        struct ranges *ret_refused, struct error *error)
+int survey_list_refused(const struct survey *survey, const struct plan_route *gateway, const uint32_t holes[],
+        unsigned hole_count, struct ranges *ret_refused, struct error *error)
 {
     static const struct plan_route link_local = {0xa9fe0000U, 16};
     ret_refused->count = 0;
-    int r = ranges_add(ret_refused, link_local, holes, hole_count);
+    int r = ranges_add(ret_refused, *gateway, holes, hole_count);
+    if (r == 0)
+        r = ranges_add(ret_refused, link_local, holes, hole_count);
     for (uint32_t i = 0; i < survey->address_count && r == 0; i++) {
         const struct netlink_address *address = &survey->addresses[i];
         const struct survey_link *link = find_link(survey, address->index);

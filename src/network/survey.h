@@ -46,7 +46,7 @@ bool survey_is_way_out(const struct survey_link *link);
 uint32_t survey_mtu(const struct survey *survey);
 /* True when an address or a route of the host's overlaps @range; its text in @ret_with. */
 bool survey_overlaps(const struct survey *survey, const struct plan_route *range, char ret_with[RANGE_TEXT_MAX]);
-/* What a build cannot reach: link-local addresses, the host's own ones, networks of other joblets, and those behind the
- * host's bridges; but not @holes. 0 or -E2BIG with @error. */
-int survey_list_refused(const struct survey *survey, const uint32_t holes[], unsigned hole_count,
-        struct ranges *ret_refused, struct error *error);
+/* What a build cannot reach: @gateway, link-local addresses, the host's own ones, networks of other joblets, and those
+ * behind the host's bridges; but not @holes. 0 or -E2BIG with @error. */
+int survey_list_refused(const struct survey *survey, const struct plan_route *gateway, const uint32_t holes[],
+        unsigned hole_count, struct ranges *ret_refused, struct error *error);

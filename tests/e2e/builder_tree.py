@@ -101,7 +101,7 @@ class Root:
                         "none", f"disk/root/{layer}")
             space.mount("--bind", f"disk/upper/{number}", f"{self.tool}/upper/{number}")
             space.mount("--bind", "-o", "ro", lower, f"{self.tool}/lower/{number}")
-        time.sleep(0.03)  # the masks are older than the steps, by the clock of files
+        time.sleep(0.3)  # what is there before is older than the build, by the clock of files
         self.since = time.time_ns()
         return self
 
@@ -122,7 +122,6 @@ class Root:
             self.space.run("sh", "-ec", f"cd disk/root && {shell}", check=True)
         end = time.time_ns()
         self.steps += ["step", name, str(begin), str(end)]
-        time.sleep(0.03)
 
     def install(self, *words):
         """The real thing: steps in the root, in a PID namespace, with what a build has of root's rights."""

@@ -18,7 +18,7 @@ import time
 
 # Where `joblet setup` takes its ids from, and where no distribution gives any out.
 IDS = range(0x70000000, 0x80000000)
-PROGRAMS = {"joblet", "joblet-api", "joblet-init", "joblet-builder", "joblet-scratch", "rnx", "hostile", "bomb"}
+PROGRAMS = {"joblet", "joblet-api", "joblet-init", "joblet-scratch", "joblet-builder", "rnx", "hostile", "bomb"}
 SETTINGS = """
 kernel/core_pattern kernel/core_uses_pid kernel/modprobe kernel/hostname kernel/domainname kernel/printk kernel/sysrq
 kernel/unprivileged_userns_clone kernel/unprivileged_bpf_disabled kernel/yama/ptrace_scope kernel/pid_max kernel/threads-max

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from builder_tree import RUNTIME_DIR, Root, database, is_line, package, put_tree
+from builder_tree import BUILDER, RUNTIME_DIR, Root, database, is_line, package, put_tree
 
 
 @pytest.fixture
@@ -107,6 +107,13 @@ def test_nothing_of_a_step_lives_on(workshop):
     result = workshop.install(*shell("a", script), *shell("b", "cat /proc/[0-9]*/comm"))
     assert result.status == 0, result.lines
     assert sorted(line.split()[-1] for line in result.all("log")) == ["builder", "sh", "sh"]
+
+
+def test_install_is_for_a_namespace_of_its_own(workshop):
+    """It kills all others: on the host it must not even begin."""
+    done = subprocess.run([BUILDER, "install", *shell("a", "touch /tmp/joblet-builder-ran")], stdout=subprocess.PIPE)
+    assert done.returncode == 1 and done.stdout.startswith(b"@fail 'install' runs below the first process")
+    assert not os.path.exists("/tmp/joblet-builder-ran")
 
 
 def test_a_fork_bomb_is_ended(workshop):
@@ -245,6 +252,7 @@ def test_what_steps_wrote(make_root):
     assert changes["/etc/outside.conf"]["change"] == "changed" and not changes["/etc/outside.conf"]["kept"]
     assert changes["/srv/x"] == {"path": "/srv/x", "change": "added", "kept": True, "origin": "step hook"}
     assert changes["/root/secret"]["kept"] is False
+    assert changes[RUNTIME_DIR + "/own"]["kept"] and changes[RUNTIME_DIR + "/isolated/bin/laid"]["kept"]
     assert {line.split(" ", 1)[0] for line in result.all("package")} >= {"six", "@s/p"}
     status = os.stat(root.isolated("/srv/x"))
     assert (status.st_uid, status.st_gid) == (101, 101)

@@ -135,7 +135,9 @@ NO_TRACE = {
 }
 # Calls of which a start makes now more and now fewer: the last ones may not come again.
 BY_CHANCE = {("joblet", "recvmsg"): "an empty socket is asked once more, or not", ("follow", "recvmsg"): "likewise",
-             ("joblet", "sendmsg"): "a disk is asked for when one is missing", ("joblet", "scratch_send"): "likewise"}
+             ("joblet", "sendmsg"): "a disk is asked for when one is missing", ("joblet", "scratch_send"): "likewise",
+             **{(role, call): "a disk comes when it is made" for role in ("joblet", "follow")
+                for call in ("scratch_receive", "malloc")}}
 
 
 class Faults:

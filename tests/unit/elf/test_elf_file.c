@@ -104,6 +104,53 @@ static void test_no_elf(void **state)
     assert_int_equal(elf_read(fd, "passwd", &file, NULL), 1);
 }
 
+static void write_text(int dir_fd, const char *path, const char *text)
+{
+    _cleanup_close_ int fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
+}
+
+/* The search path of another root: links in it stay in it, and files that include each other end. */
+static void test_other_root(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/test-elf-root-XXXXXX";
+    char command[64];
+    assert_non_null(mkdtemp(directory));
+    _cleanup_close_ int root_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(root_fd, "etc", 0755), 0);
+    assert_int_equal(mkdirat(root_fd, "own", 0755), 0);
+    assert_int_equal(mkdirat(root_fd, "lib", 0755), 0);
+    write_text(root_fd, "etc/ld.so.conf", "include /etc/*.conf.d # none\ninclude /own/*.conf\n/opt/lib\n");
+    write_text(root_fd, "own/b.conf", "/b/lib\n");
+    write_text(root_fd, "own/a.conf", "  /a/lib  \nrelative\n");
+    struct elf_search search;
+    struct error error = {0};
+    assert_int_equal(elf_search_init(&search, root_fd, &error), 0);
+    static const char *const expected[] = {"/a/lib", "/b/lib", "/opt/lib"};
+    for (size_t i = 0; i < ELEMENTS(expected); i++)
+        assert_string_equal(search.directories[i], expected[i]);
+
+    /* Ours is not looked at, also not through a link that names it. */
+    struct elf_file file;
+    char path[PATH_MAX];
+    _cleanup_close_ int fd = open("/bin/bash", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(elf_read(fd, "bash", &file, &error), 0);
+    assert_int_equal(elf_find_library(&search, &file, "/bin/bash", "libc.so.6", path), -ENOENT);
+    assert_int_equal(symlinkat("/bin/bash", root_fd, "lib/libc.so.6"), 0);
+    assert_int_equal(mkfifoat(root_fd, "lib/libfifo.so", 0644), 0);
+    assert_int_equal(elf_find_library(&search, &file, "/bin/bash", "libc.so.6", path), -ENOENT);
+    assert_int_equal(elf_find_library(&search, &file, "/bin/bash", "libfifo.so", path), -ENOENT);
+    elf_done(&file);
+    elf_search_done(&search);
+
+    write_text(root_fd, "own/a.conf", "include /own/*\ninclude /etc/ld.so.conf\n");
+    assert_int_equal(elf_search_init(&search, root_fd, &error), -ELOOP);
+    (void)snprintf(command, sizeof(command), "rm -rf '%s'", directory);
+    assert_int_equal(system(command), 0);
+}
+
 /* Headers that are cut or wrong at each byte: an error or an answer, never a crash. */
 static void test_damaged(void **state)
 {
@@ -138,6 +185,7 @@ int main(void)
             cmocka_unit_test(test_program),
             cmocka_unit_test(test_runpath),
             cmocka_unit_test(test_no_elf),
+            cmocka_unit_test(test_other_root),
             cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,6 +156,7 @@ static void test_refused_with_the_fence_inside(void **state)
         /* At once, and not after a wait for nothing. */
         assert_int_equal(world_ask(build, false, WORLD_METADATA, 80, NULL, NULL), EHOSTUNREACH);
         assert_int_equal(world_ask(build, false, "172.30.0.2", 80, NULL, NULL), EHOSTUNREACH);
+        assert_int_equal(world_ask(build, false, "10.99.0.1", 8080, NULL, NULL), EHOSTUNREACH);
         assert_int_equal(world_ask(build, false, WORLD_HOST, 8080, NULL, NULL), EHOSTUNREACH);
     }
 }
