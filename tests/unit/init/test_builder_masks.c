@@ -24,7 +24,7 @@ static void test_masks(void **state)
     builder_shell(&check_builder,
             "cd host/opt; mkdir -p app/deep/er closed/in half; echo open >app/deep/er/open; echo key >app/deep/er/key; "
             "echo secret >closed/in/secret; echo named >half/named; chmod 600 app/deep/er/key; chmod 750 closed; "
-            "chmod 711 half; ln -s /etc/shadow app/link; mkfifo -m 600 app/pipe; chown 5:6 app/deep; "
+            "chmod 711 half; ln -s /etc/shadow app/link; mkfifo -m 644 app/pipe; chown 5:6 app/deep; "
             "chmod 2775 app/deep; touch -d '2001-02-03 04:05:06' app/deep/er app/deep app .");
     check_script(&job, PLAN_TYPE_BUILD,
             "cd /opt; cat app/deep/er/open half/named; ls -A closed app/deep/er | tr '\\n' ' '; echo; "
