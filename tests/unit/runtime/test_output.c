@@ -61,6 +61,9 @@ static void test_lines(void **state)
     }
 }
 
+#define TEN "aaaaaaaaaa"
+#define LONG_NAME TEN TEN TEN TEN TEN TEN TEN
+
 /* What is not exactly a recipe's line is text, as it came. */
 static void test_hostile_lines(void **state)
 {
@@ -98,8 +101,7 @@ static void test_hostile_lines(void **state)
             "@count files -1",
             "@count files 1 2",
             "@value",
-            "@value "
-            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa x",
+            "@value " LONG_NAME " x",
     };
     char buffer[RECIPE_LINE_MAX + 1];
     for (size_t i = 0; i < ELEMENTS(lines); i++) {
