@@ -43,7 +43,8 @@ def here():
 def test_the_list_is_the_programs():
     listed = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True).stdout.splitlines()
     wanted = {number: (name, mechanism) for number, _, name, mechanism in (line.split("\t") for line in listed)}
-    found = documented()
+    # U is held against its hook by test_hostile_builds.py.
+    found = {number: row for number, row in documented().items() if number[0] != "U"}
     assert len(wanted) == len(listed) and len(wanted) > 100
     assert {number: row[:2] for number, row in found.items() if number in wanted} == wanted
     assert {number: row[0] for number, row in found.items() if number not in wanted} == here()
