@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -103,6 +104,15 @@ int build_make_stage(struct build *build, struct store_id *ret_id, struct error 
     return fd;
 }
 
+/* "joblet gc" takes files away only while nobody holds the lock. */
+static void unlock_cache(struct broker *broker)
+{
+    for (const struct build *build = broker->first_build; build; build = build->next)
+        if (build->reads_cache || build->writes_cache)
+            return;
+    (void)flock(broker->cache_fd, LOCK_UN);
+}
+
 bool build_take_cache(const struct job *job)
 {
     struct build *build = job->build;
@@ -112,6 +122,8 @@ bool build_take_cache(const struct job *job)
     for (const struct build *other = build->broker->first_build; other; other = other->next)
         if (other != build && (other->writes_cache || (writes && other->reads_cache)))
             return false;
+    if (flock(build->broker->cache_fd, LOCK_SH | LOCK_NB) < 0)
+        return false;
     *(writes ? &build->writes_cache : &build->reads_cache) = true;
     return true;
 }
@@ -121,6 +133,7 @@ bool build_take_cache(const struct job *job)
 static void on_collected(struct build *build, bool well)
 {
     build->writes_cache = false;
+    unlock_cache(build->broker);
     build->state = well ? BUILD_COLLECTED : build->disk.again_fd >= 0 ? BUILD_ENDED : BUILD_FAILED;
     if (!well)
         drop_stage(build);
@@ -136,6 +149,7 @@ void build_job_over(const struct job *job, bool well)
         return;
     }
     build->reads_cache = false;
+    unlock_cache(build->broker);
     build->state = well ? BUILD_ENDED : BUILD_FAILED;
 }
 

@@ -497,6 +497,8 @@ const struct config_field config_fields[] = {
         {"runtime", "maxBuilds", &kind_u32, AT(max_builds), 1, 64, "4", "At the same time."},
         {"runtime", "cacheSize", &kind_mib, AT(cache_bytes), 0, MIB_MAX, "4096",
                 "Downloaded packages kept for later builds, MiB, 0 = none."},
+        {"runtime", "cacheAge", &kind_duration, AT(cache_age_ns), 0, 3650 * DAY, "720h",
+                "'joblet gc' removes older ones, 0 = of any age."},
         {"runtime", "environment", &kind_environment, AT(build_environment), 0, 0, "",
                 "For builds: lines NAME=VALUE after a '|', for proxies and package indexes. Not shown in logs."},
         {"runtime", "hide", &kind_paths, AT(build_hidden), 0, 0, "",

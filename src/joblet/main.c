@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "config/config.h"
+#include "gc/gc.h"
 #include "joblet/verbs.h"
 #ifdef HAVE_SETUP
 #include "setup/setup.h"
@@ -28,6 +29,7 @@ static const struct verb {
 #ifdef HAVE_DOCTOR
         {"doctor", doctor_main, "say what this host can and cannot enforce"},
 #endif
+        {"gc", gc_main, "list and free what is kept for later builds"},
         {"version", verb_version, "print the version"},
         {"help", verb_help, "print this text"},
 };

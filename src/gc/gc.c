@@ -1,0 +1,162 @@
+#include "gc/gc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "config/config.h"
+#include "gc/downloads.h"
+
+#define SIZE_MAX_MIB (1ULL << 30)
+#define SECOND_NS 1000000000ULL
+
+struct options {
+    bool run;
+    bool has_age;
+    bool has_size;
+    uint64_t age_ns;
+    uint64_t size_mib;
+};
+
+static int usage(const char *problem, const char *value)
+{
+    (void)fprintf(stderr,
+            "joblet gc: %s%s%s%s\nusage: joblet gc [--dry-run|--run] [--max-age DURATION] [--max-size MIB]\n", problem,
+            value ? " '" : "", value ? value : "", value ? "'" : "");
+    return 2;
+}
+
+/* The value of @name at @arguments, "--name VALUE" or "--name=VALUE"; NULL: it is another, or has none. */
+static const char *take_value(const char *name, int *at, int count, char **arguments)
+{
+    size_t length = strlen(name);
+    const char *argument = arguments[*at];
+    if (strncmp(argument, name, length) != 0)
+        return NULL;
+    if (argument[length] == '=')
+        return argument + length + 1;
+    return argument[length] == '\0' && *at + 1 < count ? arguments[++*at] : NULL;
+}
+
+static int parse(int count, char **arguments, struct options *options)
+{
+    for (int i = 0; i < count; i++) {
+        const char *value;
+        const char *argument = arguments[i];
+        if (strcmp(argument, "--run") == 0)
+            options->run = true;
+        else if (strcmp(argument, "--dry-run") == 0)
+            options->run = false;
+        else if ((value = take_value("--max-age", &i, count, arguments))) {
+            if (text_parse_duration(value, &options->age_ns) < 0)
+                return usage("--max-age: not a duration like 720h", value);
+            options->has_age = true;
+        } else if ((value = take_value("--max-size", &i, count, arguments))) {
+            if (text_parse_u64(value, SIZE_MAX_MIB, &options->size_mib) < 0)
+                return usage("--max-size: not a whole number of MiB", value);
+            options->has_size = true;
+        } else
+            return usage("unknown or incomplete argument", argument);
+    }
+    return 0;
+}
+
+static const char *verdict_text(enum downloads_verdict verdict)
+{
+    switch (verdict) {
+    case DOWNLOADS_TOO_OLD:
+        return "goes: too old";
+    case DOWNLOADS_TOO_MANY:
+        return "goes: the oldest of too many";
+    case DOWNLOADS_NOT_OURS:
+        return "left: not a file of ours";
+    case DOWNLOADS_KEPT:
+        break;
+    }
+    return "kept";
+}
+
+static void report(const struct downloads *downloads, int64_t now_unix, bool run)
+{
+    uint64_t kept = 0;
+    uint64_t freed = 0;
+    for (size_t i = 0; i < downloads->count; i++) {
+        const struct download *item = &downloads->items[i];
+        bool goes = item->verdict == DOWNLOADS_TOO_OLD || item->verdict == DOWNLOADS_TOO_MANY;
+        *(goes ? &freed : &kept) += item->bytes;
+        (void)printf("%-29s %10" PRIu64 " KiB  %6" PRId64 " h  owner %" PRIu32 "  %s\n", verdict_text(item->verdict),
+                item->bytes / 1024, (now_unix - item->used_unix) / 3600, item->owner, item->name);
+    }
+    (void)printf("%" PRIu64 " MiB of downloads are kept, %" PRIu64 " MiB %s\n", kept >> 20, freed >> 20,
+            run ? "were freed" : "would be freed (--run frees them)");
+}
+
+/* Builds read the downloads while they run, and hold the lock for as long. */
+static int lock(int dir_fd, struct error *error)
+{
+    if (flock(dir_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK
+                   ? error_text(error, EBUSY, "builds use the downloads now; try again when they have ended")
+                   : error_errno(error, errno, "lock the downloads");
+}
+
+static int collect(const char *prefix, const struct options *options, struct error *error)
+{
+    struct config *config = NULL;
+    int r = config_load(prefix, &config, error);
+    if (r < 0)
+        return r;
+    uint64_t max_bytes = options->has_size ? options->size_mib << 20 : config->cache_bytes;
+    uint64_t max_age_ns = options->has_age ? options->age_ns : config->cache_age_ns;
+    config_free(config);
+
+    _cleanup_close_ int prefix_fd = open(prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int fd =
+            prefix_fd < 0 ? -1 : openat(prefix_fd, "cache/apt", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        (void)printf("there are no downloads\n");
+        return 0;
+    }
+    if (fd < 0)
+        return error_errno(error, errno, "open '%s/cache/apt'", prefix);
+    r = options->run ? lock(fd, error) : 0;
+    if (r < 0)
+        return r;
+    struct downloads downloads;
+    const int64_t now_unix = time(NULL);
+    r = downloads_list(fd, &downloads, error);
+    if (r == 0) {
+        downloads_judge(&downloads, now_unix, max_age_ns / SECOND_NS, max_bytes);
+        r = options->run ? downloads_remove(fd, &downloads, error) : 0;
+    }
+    if (r == 0)
+        report(&downloads, now_unix, options->run);
+    downloads_done(&downloads);
+    return r;
+}
+
+int gc_main(const char *prefix, int count, char **arguments)
+{
+    struct options options = {0};
+    struct error error = {0};
+    int r = parse(count, arguments, &options);
+    if (r != 0)
+        return r;
+    if (geteuid() != 0) {
+        (void)fprintf(stderr, "joblet gc: needs root\n");
+        return 1;
+    }
+    if (collect(prefix, &options, &error) < 0) {
+        (void)fprintf(stderr, "joblet gc: %s\n", error.text);
+        return 1;
+    }
+    return fflush(stdout) == 0 ? 0 : 1;
+}
