@@ -179,8 +179,7 @@ static int make_cache_place(const struct masks *masks)
     return make_directory(sandbox, masks->upper_fd, "archives", 0755);
 }
 
-static int fill_layer(
-        const struct sandbox *sandbox, unsigned number, const struct masks_rules *rules, struct error *error)
+static int fill_layer(struct sandbox *sandbox, unsigned number, const struct masks_rules *rules, struct error *error)
 {
     char path[64];
     const char *name = sandbox->layers[number];

@@ -188,11 +188,38 @@ static int cover(struct walk *walk, unsigned depth, const char *name, const stru
     return r < 0 ? fail(walk, depth, name, -r, error) : 0;
 }
 
+/* Some of each layer are enough to tell whether the kernel heeds the marks; and only the leader's are in its memory. */
+static void note(const struct walk *walk, unsigned depth, const char *name)
+{
+    char path[PATH_SIZE_MAX];
+    struct sandbox *sandbox = walk->masks->sandbox;
+    if (sandbox->masked_count == SANDBOX_MASKED_MAX)
+        return;
+    path_of(walk, depth, name, path);
+    if (strlen(path) < PLAN_PATH_MAX)
+        memcpy(sandbox->masked[sandbox->masked_count++], path, strlen(path) + 1);
+}
+
+void masks_forget(const struct masks *masks, const char *path)
+{
+    struct sandbox *sandbox = masks->sandbox;
+    size_t length = strlen(masks->path);
+    for (unsigned i = 0; i < sandbox->masked_count; i++) {
+        char *masked = sandbox->masked[i];
+        if (strncmp(masked + 1, masks->path, length) == 0 && masked[length + 1] == '/' &&
+                strcmp(masked + length + 2, path) == 0)
+            masked[0] = '\0';
+    }
+}
+
 static int hide(struct walk *walk, unsigned depth, const char *name, struct error *error)
 {
     int upper_fd = open_upper(walk, depth);
     int r = upper_fd < 0 ? upper_fd : masks_hide(upper_fd, name);
-    return r < 0 ? fail(walk, depth, name, -r, error) : 0;
+    if (r < 0)
+        return fail(walk, depth, name, -r, error);
+    note(walk, depth, name);
+    return 0;
 }
 
 static int visit_file(
