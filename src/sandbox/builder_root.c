@@ -76,7 +76,7 @@ static int copy_directory(const struct sandbox *sandbox, int from_fd, int to_fd,
         return errno == ENOENT ? 0 : -errno;
     const mode_t open_to_all = S_IROTH | S_IXOTH;
     if (!S_ISDIR(status.st_mode) || (status.st_mode & open_to_all) != open_to_all || status.st_uid >= PLAN_RANGE_SIZE ||
-            status.st_gid >= PLAN_RANGE_SIZE)
+            status.st_gid >= PLAN_RANGE_SIZE || layers_is_absent(sandbox, &status))
         return 0;
     if (mkdirat(to_fd, name, 0700) < 0)
         return errno == EEXIST ? 0 : -errno;

@@ -138,16 +138,6 @@ static enum shown find_shown(const struct walk *walk, unsigned depth, const char
     return found;
 }
 
-static bool is_absent(const struct walk *walk, const struct stat *status)
-{
-    const struct plan_build *build = &walk->masks->sandbox->plan.build;
-    for (size_t i = 0; i < ELEMENTS(build->absent_inode); i++)
-        if (build->absent_inode[i] != 0 && status->st_ino == build->absent_inode[i] &&
-                status->st_dev == build->absent_device[i])
-            return true;
-    return false;
-}
-
 static bool is_hidden(const struct walk *walk, const struct stat *status)
 {
     const struct masks_rules *rules = walk->masks->rules;
@@ -274,7 +264,7 @@ static int visit_directory(struct walk *walk, unsigned depth, const char *name, 
     int r = check_owner(walk, depth, name, &status, error);
     if (r < 0)
         return r;
-    bool is_gone = is_absent(walk, &status);
+    bool is_gone = layers_is_absent(walk->masks->sandbox, &status);
     if (is_gone || is_hidden(walk, &status)) {
         if (!is_masker(walk, depth))
             return 0;
