@@ -190,7 +190,7 @@ static void watch(struct running *running, struct pollfd watches[WATCH_COUNT])
 void run_end_others(void)
 {
     for (;;) {
-        bool none = kill(-1, SIGKILL) < 0 && errno == ESRCH;
+        bool none = kill(-1, SIGKILL) < 0;
         pid_t pid;
         do
             pid = waitpid(-1, NULL, 0);
