@@ -202,8 +202,9 @@ static int visit_file(
     int r = check_owner(walk, depth, name, status, error);
     if (r < 0 || is_hidden(walk, status))
         return r < 0 ? r : hide(walk, depth, name, error);
-    /* What a link leads to is asked for there. */
-    if ((S_ISLNK(status->st_mode) || (status->st_mode & S_IROTH)) && !level->only_shown)
+    /* What a link leads to is asked for there. Sockets, pipes and devices are no software. */
+    bool is_open = S_ISLNK(status->st_mode) || (S_ISREG(status->st_mode) && (status->st_mode & S_IROTH));
+    if (is_open && !level->only_shown)
         return 0;
     return find_shown(walk, depth, name) == SHOWN_ALL ? 0 : hide(walk, depth, name, error);
 }

@@ -2,7 +2,8 @@
  * overlay's own marks (A10, A11). A mark needs a right that the build does not have, so it can neither make nor read
  * one; it can put a new file in its place, which then is its own.
  *
- * A file that others may not read is not there. A directory that others may not enter is there and empty. */
+ * A file that others may not read is not there, nor is a socket, a pipe or a device. A directory that others may not
+ * enter is there and empty. */
 #pragma once
 
 #include <stddef.h>

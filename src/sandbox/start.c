@@ -37,6 +37,8 @@ static int check_descriptors(struct sandbox *sandbox, struct error *error)
     for (size_t i = 0; i < ELEMENTS(optional); i++) {
         struct stat status;
         bool is_there = fstat(optional[i].fd, &status) == 0;
+        if (!is_there && errno != EBADF)
+            return error_errno(error, errno, "look at descriptor %d", optional[i].fd);
         if (is_there != optional[i].is_wanted)
             return error_text(error, EINVAL, "the plan says %s %s, the descriptors say the opposite",
                     optional[i].is_wanted ? "a" : "no", optional[i].name);

@@ -1,0 +1,216 @@
+/* What a build sees of the host's files, over a small host that the test makes up. Root only. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "builder_check.h"
+
+/* What others may not read is not there; what they may not enter is empty; and nothing of it changes what is shown. */
+static void test_masks(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    builder_shell(&check_builder,
+            "cd host/opt; mkdir -p app/deep/er closed/in half; echo open >app/deep/er/open; echo key >app/deep/er/key; "
+            "echo secret >closed/in/secret; echo named >half/named; chmod 600 app/deep/er/key; chmod 750 closed; "
+            "chmod 711 half; ln -s /etc/shadow app/link; mkfifo -m 644 app/pipe; chown 5:6 app/deep; "
+            "chmod 2775 app/deep; touch -d '2001-02-03 04:05:06' app/deep/er app/deep app .");
+    check_script(&job, PLAN_TYPE_BUILD,
+            "cd /opt; cat app/deep/er/open half/named; ls -A closed app/deep/er | tr '\\n' ' '; echo; "
+            "cat closed/in/secret app/deep/er/key 2>&1; stat -c '%n %a %u %g %Y' app/deep app/deep/er closed half; "
+            "ls app; cat app/link; date -u -r app +%Y; date -u -r . +%Y; "
+            "echo mine >app/deep/er/key && cat app/deep/er/key; mkdir -p closed/in && touch closed/in/new && ls -A "
+            "closed/in");
+    check_line(&job, "open");
+    check_line(&job, "named");
+    check_line(&job, "app/deep/er: open  closed: ");
+    check_line(&job, "cat: can't open 'closed/in/secret': No such file or directory");
+    check_line(&job, "cat: can't open 'app/deep/er/key': No such file or directory");
+    check_line(&job, "app/deep 2775 5 6 981173106");
+    check_line(&job, "app/deep/er 755 0 0 981173106");
+    assert_non_null(strstr(job.log, "closed 750 0 0"));
+    assert_non_null(strstr(job.log, "half 711 0 0"));
+    check_line(&job, "2001");
+    check_line(&job, "mine");
+    check_line(&job, "new");
+    check_line(&job, "root:!*:::::::");
+    check_no_text(&job, "pipe");
+    check_no_text(&job, "secret\n\n");
+    driver_job_done(&job);
+    /* The host's are as they were. */
+    builder_shell(
+            &check_builder, "cd host/opt; test \"$(cat app/deep/er/key)\" = key; test ! -e closed/in/new; test ! -e joblet");
+}
+
+/* The masks of /usr as a later sandbox sees them, whatever made them. The caller frees it. */
+static char *list_masks(uint32_t cpu_percent)
+{
+    struct driver_job job;
+    assert_int_equal(builder_renew_disk(&check_builder), 0);
+    check_init(&job, PLAN_TYPE_BUILD, (char[]){"true"});
+    job.plan.cpu_percent = cpu_percent;
+    check_run(&job);
+    assert_int_equal(job.record.exit_code, 0);
+    driver_job_done(&job);
+    check_script(&job, PLAN_TYPE_COLLECT,
+            "cd /upper/0; find . -type d -exec stat -c '%n %f %u %g %Y' {} + | sort; find . ! -type d | sort");
+    char *list = strdup(job.log);
+    driver_job_done(&job);
+    return list;
+}
+
+/* Several processes find what one finds, and leave the same. */
+static void test_crew(void **state)
+{
+    (void)state;
+    builder_shell(&check_builder,
+            "cd host/usr; for a in 1 2 3 4 5 6; do for b in 1 2 3 4 5 6; do for c in 1 2 3 4 5 6; do "
+            "d=lib/a$a/b$b/c$c; "
+            "mkdir -p $d/deep/er; touch $d/open $d/deep/er/key$a$b; chmod 600 $d/deep/er/key*; done; done; done; "
+            "touch lib/key lib/a1/key lib/a1/b1/key; chmod 600 lib/key lib/a1/key lib/a1/b1/key; chmod 700 lib/a2/b2 "
+            "lib/a3/b3/c3; "
+            "find . -type d -exec touch -d '2001-02-03 04:05:06' {} +");
+    char *alone = list_masks(100);
+    assert_non_null(strstr(alone, "./lib/a1/b1/c1/deep/er/key11\n"));
+    assert_non_null(strstr(alone, "./lib/a1/key\n"));
+    assert_null(strstr(alone, "open"));
+    for (unsigned i = 0; i < 10; i++) {
+        char *together = list_masks(800);
+        size_t at = 0;
+        while (alone[at] && alone[at] == together[at])
+            at++;
+        if (alone[at] != together[at])
+            print_error("alone: %.80s\ntogether: %.80s\n", alone + at, together + at);
+        assert_int_equal(alone[at], together[at]);
+        free(together);
+    }
+    free(alone);
+}
+
+/* What the configuration hides and shows, whatever name leads there. */
+static void test_configured(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    builder_shell(&check_builder,
+            "cd host/opt; mkdir -p a/b kept/deep other; echo x >a/file; echo y >a/b/file; ln a/file other/hard; "
+            "echo z >kept/deep/shown; echo w >kept/deep/not; echo v >kept/alone; chmod 700 kept; "
+            "chmod 600 kept/deep/* kept/alone; ln -s /opt/kept/alone other/alias");
+    check_init(&job, PLAN_TYPE_BUILD,
+            (char[]){
+                    "cd /opt; find . ! -path './joblet*' | sort | tr '\\n' ' '; echo; cat kept/deep/shown kept/alone"});
+    (void)strcpy(job.plan.build.hidden[0], "/opt/a/file");
+    (void)strcpy(job.plan.build.hidden[1], "/opt/a/b");
+    (void)strcpy(job.plan.build.hidden[2], "/opt/nothing");
+    (void)strcpy(job.plan.build.shown[0], "/opt/kept/deep/shown");
+    (void)strcpy(job.plan.build.shown[1], "/opt/other/alias");
+    check_run(&job);
+    assert_int_equal(job.record.exit_code, 0);
+    check_line(&job, ". ./a ./a/b ./kept ./kept/alone ./kept/deep ./kept/deep/shown ./other ./other/alias ");
+    check_line(&job, "z");
+    check_line(&job, "v");
+    driver_job_done(&job);
+}
+
+static void set_absent(struct plan *plan, unsigned index, const char *path)
+{
+    struct stat status;
+    char host[128];
+    (void)snprintf(host, sizeof(host), "%s/%s", check_driver.directory, path);
+    assert_int_equal(stat(host, &status), 0);
+    plan->build.absent_device[index] = status.st_dev;
+    plan->build.absent_inode[index] = status.st_ino;
+}
+
+/* The prefix is not there under its own name, nor under another. */
+static void test_prefix(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    builder_shell(&check_builder,
+            "cd host; mkdir -p opt/joblet/config opt/joblet/runtimes/other usr/lib/elsewhere/config; "
+            "echo key >opt/joblet/config/key; echo key >usr/lib/elsewhere/config/key; "
+            "echo near >usr/lib/near");
+    check_init(&job, PLAN_TYPE_BUILD,
+            (char[]){"find /opt /usr/lib | sort | tr '\\n' ' '; echo; cat /usr/lib/near; "
+                     "mkdir /usr/lib/elsewhere && ls -A /usr/lib/elsewhere && echo empty"});
+    set_absent(&job.plan, 0, "host/usr/lib/elsewhere");
+    set_absent(&job.plan, 1, "host/opt/joblet");
+    check_run(&job);
+    assert_int_equal(job.record.exit_code, 0);
+    check_line(&job, "/opt /opt/joblet /opt/joblet/runtimes /opt/joblet/runtimes/ml /opt/joblet/runtimes/ml/1.0.0 "
+                     "/opt/joblet/runtimes/ml/1.0.0/isolated /opt/joblet/runtimes/python "
+                     "/opt/joblet/runtimes/python/ml /usr/lib /usr/lib/near ");
+    check_line(&job, "empty");
+    driver_job_done(&job);
+}
+
+static void test_owners(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    builder_shell(&check_builder, "cd host/opt; mkdir -p a/b; touch a/b/c; chown 70000 a/b/c");
+    check_init(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    check_setup_fails(&job, PLAN_STAGE_ROOT, "'/opt/a/b/c' is above 65535");
+    builder_shell(&check_builder, "cd host/opt; chown 0:65536 a/b/c");
+    check_init(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    check_setup_fails(&job, PLAN_STAGE_ROOT, "'/opt/a/b/c' is above 65535");
+    /* Found by whichever process of several comes there. */
+    builder_shell(&check_builder,
+            "chown 0:0 host/opt/a/b/c; cd host/usr; for i in 1 2 3 4 5 6 7 8; do mkdir -p lib/x/y$i/z$i; done; "
+            "touch lib/x/y7/z7/file; chown 70000 lib/x/y7/z7/file");
+    for (unsigned i = 0; i < 4; i++) {
+        check_init(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+        check_setup_fails(&job, PLAN_STAGE_ROOT, "'/usr/lib/x/y7/z7/file' is above 65535");
+    }
+    builder_shell(&check_builder, "chown 0:0 host/usr/lib/x/y7/z7/file");
+    /* The last id of the range is joblet-init's, and is the host's nobody's: it is no error. */
+    builder_shell(&check_builder, "cd host/opt; chown 65534:65535 a/b/c");
+    check_script(&job, PLAN_TYPE_BUILD, "stat -c %u:%g /opt/a/b/c");
+    check_line(&job, "65534:65535");
+    driver_job_done(&job);
+}
+
+/* A file system that does not know idmapped mounts is named. */
+static void test_file_system(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    char options[256];
+    builder_shell(&check_builder, "mkdir -p host/low");
+    (void)snprintf(options, sizeof(options), "lowerdir=%s/host/opt:%s/host/low", check_driver.directory,
+            check_driver.directory);
+    assert_int_equal(mount("overlay", "/opt", "overlay", 0, options), 0);
+    check_init(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    check_setup_fails(&job, PLAN_STAGE_ROOT, "the host's '/opt' lies on a file system");
+    assert_int_equal(umount2("/opt", MNT_DETACH), 0);
+}
+
+int main(int count, char **arguments)
+{
+    const struct CMUnitTest tests[] = {
+            SMALL(test_masks),
+            SMALL(test_crew),
+            SMALL(test_configured),
+            SMALL(test_prefix),
+            SMALL(test_owners),
+            SMALL(test_file_system),
+    };
+    int r = check_open(count, arguments);
+    if (r != 0)
+        return r;
+    int failed = cmocka_run_group_tests(tests, check_set_up_all, check_tear_down_all);
+    driver_close(&check_driver);
+    return failed;
+}
