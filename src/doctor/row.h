@@ -10,11 +10,10 @@
 #include "config/config.h"
 
 enum need {
-    NEED_JOBS,     /* without it no job runs */
-    NEED_LIMIT,    /* without it a limit is refused */
-    NEED_BUILDS,   /* for building runtimes, which is not there yet */
-    NEED_NETWORKS, /* for jobs with a network, which are not there yet */
-    NEED_NOTE,     /* worth knowing */
+    NEED_JOBS,   /* without it no job runs */
+    NEED_LIMIT,  /* without it a limit is refused */
+    NEED_BUILDS, /* for building runtimes */
+    NEED_NOTE,   /* worth knowing */
 };
 
 enum verdict { VERDICT_NOT_TESTED, VERDICT_HOLDS, VERDICT_FAILS };
@@ -114,4 +113,6 @@ TRY(try_base_fresh);
 TRY(try_disk);
 TRY(try_overlay);
 TRY(try_loop);
-TRY(try_nftables);
+TRY(try_build_link);
+TRY(try_resolvers);
+TRY(try_forwarding);

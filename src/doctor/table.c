@@ -83,18 +83,22 @@ const struct row doctor_rows[] = {
         {"later", "overlay of idmapped mounts", NEED_BUILDS, true, try_overlay, 0, NULL,
                 "put /usr on a file system with idmapped mounts: ext4, xfs, btrfs"},
         {"later", "loop devices", NEED_BUILDS, true, try_loop, 0, NULL, "load the module 'loop', install e2fsprogs"},
-        {"later", "nftables", NEED_NETWORKS, true, try_nftables, 0, NULL, "load the module 'nf_tables'"},
+
+        {"network", "link and rules of a build", NEED_BUILDS, true, try_build_link, 0, NULL,
+                "the kernel needs bridges, veth pairs, and nftables with NAT, 'fib' and the bridge family"},
+        {"network", "resolvers", NEED_BUILDS, false, try_resolvers, 0, NULL,
+                "name a resolver in /etc/resolv.conf that is not on the loopback and has an IPv4 address"},
+        {"network", "forwarding", NEED_BUILDS, true, try_forwarding, 0, "builds reach nothing outside",
+                "let the host's own firewall forward what comes from links named 'jb*', and the answers to them "
+                "(Docker: 'iptables -I DOCKER-USER -i jb+ -j ACCEPT', and the same with -o)"},
 };
 
 const size_t doctor_row_count = ELEMENTS(doctor_rows);
 
 const char *need_name(enum need need)
 {
-    static const char *const names[] = {[NEED_JOBS] = "jobs",
-            [NEED_LIMIT] = "limits",
-            [NEED_BUILDS] = "builds",
-            [NEED_NETWORKS] = "networks",
-            [NEED_NOTE] = "note"};
+    static const char *const names[] = {
+            [NEED_JOBS] = "jobs", [NEED_LIMIT] = "limits", [NEED_BUILDS] = "builds", [NEED_NOTE] = "note"};
     return names[need];
 }
 
@@ -103,7 +107,6 @@ const char *row_follows(const struct row *row)
     static const char *const follows[] = {[NEED_JOBS] = "jobs cannot run",
             [NEED_LIMIT] = "the limit is refused",
             [NEED_BUILDS] = "builds cannot run",
-            [NEED_NETWORKS] = "jobs have no network but loopback",
             [NEED_NOTE] = "nothing is lost"};
     return row->follows ? row->follows : follows[row->need];
 }

@@ -1,19 +1,13 @@
-/* What jobs do not need yet: builds, networks. A kernel module that is not loaded stays so: loading one is
+/* What only builds need. A kernel module that is not loaded stays so: loading one is
  * a change of the host. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -110,65 +104,4 @@ void try_loop(const struct doctor *doctor, const struct row *row, struct finding
         finding_errno(finding, errno, "/sbin/mkfs.ext4");
     else
         finding_holds(finding, "the control device opens, mkfs.ext4 is there");
-}
-
-/* True when nf_tables answers without a module being loaded: it is, or it is built in, or there are no modules. */
-static bool has_nftables(void)
-{
-    char path[256];
-    struct utsname names;
-    _cleanup_free_ char *text = NULL;
-    if (access("/sys/module/nf_tables", F_OK) == 0 || access("/proc/modules", F_OK) < 0)
-        return true;
-    if (uname(&names) < 0)
-        return false;
-    (void)snprintf(path, sizeof(path), "/lib/modules/%s/modules.builtin", names.release);
-    return fd_read_file_at(AT_FDCWD, path, 4U << 20, &text, NULL) == 0 && strstr(text, "/nf_tables.ko");
-}
-
-/* Asks for the generation of the rule set: a question that only nf_tables answers, and that changes nothing. */
-static int ask_generation(int fd)
-{
-    struct {
-        struct nlmsghdr header;
-        struct nfgenmsg body;
-    } question = {
-            .header = {.nlmsg_len = sizeof(question),
-                    .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN,
-                    .nlmsg_flags = NLM_F_REQUEST},
-            .body = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0},
-    };
-    _Alignas(struct nlmsghdr) char bytes[4096];
-    if (send(fd, &question, sizeof(question), 0) < 0)
-        return -errno;
-    ssize_t size = recv(fd, bytes, sizeof(bytes), 0);
-    if (size < (ssize_t)sizeof(struct nlmsghdr))
-        return size < 0 ? -errno : -EBADMSG;
-    struct nlmsghdr *header = (struct nlmsghdr *)bytes;
-    if (header->nlmsg_type == NLMSG_ERROR)
-        return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
-    return header->nlmsg_type == ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN) ? 0 : -EBADMSG;
-}
-
-void try_nftables(const struct doctor *doctor, const struct row *row, struct finding *finding)
-{
-    (void)doctor;
-    (void)row;
-    if (!has_nftables()) {
-        finding_untested(finding, "the module 'nf_tables' is not loaded");
-        return;
-    }
-    const struct timeval patience = {.tv_sec = 2};
-    int r = unshare(CLONE_NEWNET) < 0 ? -errno : 0;
-    _cleanup_close_ int fd = r < 0 ? r : socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-    if (fd < 0)
-        r = r < 0 ? r : -errno;
-    else if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
-        r = -errno;
-    else
-        r = ask_generation(fd);
-    if (r < 0)
-        finding_errno(finding, -r, "nf_tables in a new network namespace");
-    else
-        finding_holds(finding, "answers in a new network namespace");
 }

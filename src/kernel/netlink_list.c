@@ -66,14 +66,14 @@ static int parse_link(const struct nlmsghdr *message, struct netlink_link *ret_l
         r = netlink_parse(message, sizeof(struct ifinfomsg), alias, IFLA_IFALIAS);
     if (r < 0)
         return r;
-    const struct ifinfomsg *body = NLMSG_DATA(message);
+    const struct ifinfomsg *body = netlink_body(message);
     struct netlink_link link = {.index = (uint32_t)body->ifi_index,
             .flags = body->ifi_flags,
             .master = netlink_get_u32(found[IFLA_MASTER]),
             .mtu = netlink_get_u32(found[IFLA_MTU]),
             .is_working = netlink_get_u8(found[IFLA_OPERSTATE]) == IF_OPER_UP};
     if (found[IFLA_ADDRESS] && RTA_PAYLOAD(found[IFLA_ADDRESS]) == sizeof(link.address))
-        memcpy(link.address, RTA_DATA(found[IFLA_ADDRESS]), sizeof(link.address));
+        memcpy(link.address, netlink_value(found[IFLA_ADDRESS]), sizeof(link.address));
     netlink_get_text(found[IFLA_IFNAME], link.name, sizeof(link.name));
     netlink_get_text(alias[IFLA_IFALIAS], link.alias, sizeof(link.alias));
     if (found[IFLA_LINKINFO])
@@ -134,7 +134,7 @@ static int each_address(const struct nlmsghdr *message, void *user)
     int r = netlink_parse(message, sizeof(struct ifaddrmsg), found, IFA_LOCAL);
     if (r < 0)
         return r;
-    const struct ifaddrmsg *body = NLMSG_DATA(message);
+    const struct ifaddrmsg *body = netlink_body(message);
     if (body->ifa_family != list->family)
         return 0;
     struct netlink_address address = {
@@ -143,7 +143,7 @@ static int each_address(const struct nlmsghdr *message, void *user)
     const struct rtattr *own = found[IFA_LOCAL] ? found[IFA_LOCAL] : found[IFA_ADDRESS];
     address.ipv4 = netlink_get_ipv4(own);
     if (own && RTA_PAYLOAD(own) == sizeof(address.ipv6))
-        memcpy(address.ipv6, RTA_DATA(own), sizeof(address.ipv6));
+        memcpy(address.ipv6, netlink_value(own), sizeof(address.ipv6));
     return list->found.address(&address, list->user);
 }
 
@@ -158,7 +158,7 @@ int netlink_each_address(
 /* The ways of a route that has several, one by one. */
 static int each_way(const struct list *list, const struct rtattr *ways, struct netlink_route *route)
 {
-    const uint8_t *bytes = RTA_DATA(ways);
+    const uint8_t *bytes = netlink_value(ways);
     size_t size = RTA_PAYLOAD(ways);
     route->has_several = true;
     for (size_t at = 0; size - at >= sizeof(struct rtnexthop);) {
@@ -190,7 +190,7 @@ static int each_route(const struct nlmsghdr *message, void *user)
     int r = netlink_parse(message, sizeof(struct rtmsg), found, RTA_VIA);
     if (r < 0)
         return r;
-    const struct rtmsg *body = NLMSG_DATA(message);
+    const struct rtmsg *body = netlink_body(message);
     if (body->rtm_family != list->family || body->rtm_flags & RTM_F_CLONED)
         return 0;
     struct netlink_route route = {.prefix_length = body->rtm_dst_len,
@@ -202,7 +202,7 @@ static int each_route(const struct nlmsghdr *message, void *user)
             .type = body->rtm_type,
             .has_gateway = found[RTA_GATEWAY] || found[RTA_VIA]};
     if (found[RTA_DST] && RTA_PAYLOAD(found[RTA_DST]) == sizeof(route.ipv6))
-        memcpy(route.ipv6, RTA_DATA(found[RTA_DST]), sizeof(route.ipv6));
+        memcpy(route.ipv6, netlink_value(found[RTA_DST]), sizeof(route.ipv6));
     return found[RTA_MULTIPATH] ? each_way(list, found[RTA_MULTIPATH], &route) : list->found.route(&route, list->user);
 }
 

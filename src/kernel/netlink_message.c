@@ -126,7 +126,7 @@ static int take_message(struct answer *answer, const struct nlmsghdr *message)
     if (message->nlmsg_type == NLMSG_ERROR || message->nlmsg_type == NLMSG_DONE) {
         int32_t code = 0;
         if (message->nlmsg_len >= NLMSG_LENGTH(sizeof(code)))
-            memcpy(&code, NLMSG_DATA(message), sizeof(code));
+            memcpy(&code, netlink_body(message), sizeof(code));
         else if (message->nlmsg_type == NLMSG_ERROR)
             code = -EBADMSG;
         if (answer->result == 0)
@@ -214,20 +214,20 @@ int netlink_parse(const struct nlmsghdr *message, size_t body_size, const struct
 
 int netlink_parse_nest(const struct rtattr *nest, const struct rtattr *ret_attributes[], unsigned max)
 {
-    return netlink_parse_bytes(RTA_DATA(nest), RTA_PAYLOAD(nest), ret_attributes, max);
+    return netlink_parse_bytes(netlink_value(nest), RTA_PAYLOAD(nest), ret_attributes, max);
 }
 
 uint32_t netlink_get_u32(const struct rtattr *attribute)
 {
     uint32_t value = 0;
     if (attribute && RTA_PAYLOAD(attribute) == sizeof(value))
-        memcpy(&value, RTA_DATA(attribute), sizeof(value));
+        memcpy(&value, netlink_value(attribute), sizeof(value));
     return value;
 }
 
 uint8_t netlink_get_u8(const struct rtattr *attribute)
 {
-    return attribute && RTA_PAYLOAD(attribute) == 1 ? *(const uint8_t *)RTA_DATA(attribute) : 0;
+    return attribute && RTA_PAYLOAD(attribute) == 1 ? *(const uint8_t *)netlink_value(attribute) : 0;
 }
 
 uint32_t netlink_get_ipv4(const struct rtattr *attribute)
@@ -241,6 +241,6 @@ void netlink_get_text(const struct rtattr *attribute, char *ret_text, size_t siz
     if (length >= size)
         length = size - 1;
     if (length > 0)
-        memcpy(ret_text, RTA_DATA(attribute), length);
+        memcpy(ret_text, netlink_value(attribute), length);
     ret_text[length] = '\0';
 }

@@ -42,6 +42,16 @@ int netlink_talk(int socket, struct netlink_request *request);
 int netlink_dump(int socket, struct netlink_request *request, int (*each)(const struct nlmsghdr *message, void *user),
         void *user);
 
+/* The fixed part of a message, and the value of an attribute. */
+static inline const void *netlink_body(const struct nlmsghdr *message)
+{
+    return (const uint8_t *)message + NLMSG_HDRLEN;
+}
+static inline const void *netlink_value(const struct rtattr *attribute)
+{
+    return (const uint8_t *)attribute + RTA_LENGTH(0);
+}
+
 /* The attributes behind the fixed part of @body_size bytes, by type: those of types up to @max, the last of each, NULL
  * where there is none. 0 or -EBADMSG. */
 int netlink_parse(

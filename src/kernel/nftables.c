@@ -56,7 +56,7 @@ int nftables_get_generation(int socket, uint32_t *ret_generation)
 
 static int has_comment(const struct rtattr *data, const char *comment)
 {
-    const uint8_t *bytes = data ? RTA_DATA(data) : NULL;
+    const uint8_t *bytes = data ? netlink_value(data) : NULL;
     const size_t size = data ? RTA_PAYLOAD(data) : 0;
     const size_t wanted = strlen(comment) + 1;
     for (size_t at = 0; size - at >= 2;) {

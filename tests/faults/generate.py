@@ -12,11 +12,11 @@ import sys
 # No point, by reason.
 NO_KERNEL = """
     memchr memcmp memcpy memmove memset explicit_bzero strcasecmp strchr strcmp strcpy strcspn strlen strncmp strncpy strrchr
-    strspn strstr strnlen stpcpy strtol strtoul strtoull strtoll strerror strerrordesc_np atoi qsort bsearch
+    strspn strstr strtok_r strpbrk strnlen stpcpy strtol strtoul strtoull strtoll strerror strerrordesc_np atoi qsort bsearch
     snprintf vsnprintf sscanf inet_ntop inet_pton getenv environ dirfd sigaddset sigemptyset sigfillset sigdelset
     localtime_r gmtime_r timegm strftime __ctype_b_loc __errno_location __libc_current_sigrtmin __udivti3 __umodti3
     _GLOBAL_OFFSET_TABLE_"""
-CANNOT_FAIL = "clock_gettime umask free"
+CANNOT_FAIL = "clock_gettime umask free nft_ctx_free nft_ctx_get_error_buffer"
 # Linux takes the descriptor away whatever the call says, and nobody asks.
 GONE_ANYHOW = "close closedir"
 ENDS = "_exit exit abort __assert_fail __stack_chk_fail"
@@ -24,7 +24,11 @@ ENDS = "_exit exit abort __assert_fail __stack_chk_fail"
 LOOP = "epoll_create1 epoll_ctl epoll_wait"
 NO_POINTS = set(" ".join([NO_KERNEL, CANNOT_FAIL, GONE_ANYHOW, ENDS, LOOP]).split())
 
+<<<<<<< HEAD
 POINTERS = set("calloc malloc realloc reallocarray strdup opendir fdopendir readdir realpath fopen fgets mmap".split())
+=======
+POINTERS = set("calloc malloc realloc reallocarray nft_ctx_new opendir fdopendir readdir realpath fopen fgets mmap".split())
+>>>>>>> network
 
 DETAILS = {
     "DETAIL_PATH_FIRST": "access chdir execve fsopen open opendir readlink realpath rmdir stat lstat umount2 sethostname "
