@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -31,7 +30,7 @@ int64_t collect_ctime_ns(const struct stat *status)
  * the next step's. */
 size_t collect_find_step(const struct collect *collect, int64_t ctime_ns)
 {
-    if (collect->step_count == 0 || ctime_ns < collect->steps[0].begin_ns - collect->granularity_ns)
+    if (collect->step_count == 0 || ctime_ns < collect->steps[0].begin_ns)
         return collect->step_count;
     size_t step = 0;
     while (step + 1 < collect->step_count && ctime_ns > collect->steps[step].end_ns)
@@ -162,9 +161,6 @@ static int read_runtime_dir(struct collect *collect)
 
 static int init(struct collect *collect)
 {
-    struct timespec resolution;
-    collect->granularity_ns =
-            clock_getres(CLOCK_REALTIME_COARSE, &resolution) == 0 ? resolution.tv_nsec : NS_PER_S / 100;
     const struct word *limit = words_find(collect->words, WORD_LIMIT);
     collect->limit_bytes = limit ? limit->numbers[0] : 0;
     int r = open_place(collect, RECIPE_MERGED, &collect->merged_fd);

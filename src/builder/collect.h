@@ -40,9 +40,8 @@ struct collect {
     size_t layer_count;
     struct collect_step *steps;
     size_t step_count;
-    int64_t granularity_ns; /* of the kernel's clock for files */
-    unsigned keep;          /* bits of enum words_keep */
-    uint64_t limit_bytes;   /* 0 = none */
+    unsigned keep;        /* bits of enum words_keep */
+    uint64_t limit_bytes; /* 0 = none */
     const char *runtime_dir;
     char name[80]; /* of the runtime */
     char version[80];

@@ -54,8 +54,7 @@ int host_check(struct collect *collect)
     const struct word *since = words_find(collect->words, WORD_SINCE);
     if (!since)
         return 0;
-    struct looking looking = {
-            .collect = collect, .since_ns = (int64_t)since->numbers[0] - collect->granularity_ns - LATE_NS};
+    struct looking looking = {.collect = collect, .since_ns = (int64_t)since->numbers[0] - LATE_NS};
     for (size_t i = 0; i < collect->layer_count; i++) {
         const struct collect_layer *layer = &collect->layers[i];
         if (!counts(layer->path))

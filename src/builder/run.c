@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -209,13 +210,30 @@ static int arm(uint64_t ns, struct error *error)
     return TAKE_FD(fd);
 }
 
+/* The clock that times of files come from: behind the other by up to a tick, or more where the machine itself waits. */
+static int64_t file_clock_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* Waits until no file that comes from now on can bear a time of before: so times tell which step wrote what. */
+static void part_from(int64_t end_ns)
+{
+    const struct timespec tick = {.tv_nsec = 500000};
+    for (int i = 0; i < 2000 && file_clock_ns() <= end_ns; i++)
+        (void)nanosleep(&tick, NULL);
+}
+
 static int judge(const struct running *running, struct error *error)
 {
     const struct run_step *step = running->step;
     int status = running->status;
     bool exited = WIFEXITED(status);
-    say_end(step->name, text_now_unix_ns(), exited ? "exit" : "signal",
-            exited ? WEXITSTATUS(status) : WTERMSIG(status));
+    int64_t end_ns = text_now_unix_ns();
+    part_from(end_ns);
+    say_end(step->name, end_ns, exited ? "exit" : "signal", exited ? WEXITSTATUS(status) : WTERMSIG(status));
     if (running->is_late) {
         char limit[TEXT_DURATION_MAX];
         text_format_duration(step->timeout_ns, limit);
@@ -241,7 +259,7 @@ static int run(const struct run_step *step, int signal_fd, struct error *error)
     int r = open_pipes(&pipes, error);
     if (r < 0)
         return r;
-    say_begin(step->name, text_now_unix_ns());
+    say_begin(step->name, file_clock_ns());
     r = start(step, &pipes, &running.pid, error);
     if (r == 0) {
         struct pollfd watches[WATCH_COUNT] = {

@@ -40,7 +40,8 @@
  * RECIPE_LINE_MAX. The first character is RECIPE_MARK.
  *     phase NUMBER NAME: MESSAGE
  *     log LEVEL TEXT
- *     begin NAME UNIX_NS                  a step; what cannot be executed has no "end"
+ *     begin NAME UNIX_NS                  a step, by the clock of files; what cannot be executed
+ *                                         has no "end". What two steps write has times that do not meet.
  *     end NAME UNIX_NS exit|signal NUMBER
  *     value NAME TEXT                     of a query
  *     package NAME VERSION ARCHITECTURE   collect: in the runtime

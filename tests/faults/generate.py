@@ -24,11 +24,7 @@ ENDS = "_exit exit abort __assert_fail __stack_chk_fail"
 LOOP = "epoll_create1 epoll_ctl epoll_wait"
 NO_POINTS = set(" ".join([NO_KERNEL, CANNOT_FAIL, GONE_ANYHOW, ENDS, LOOP]).split())
 
-<<<<<<< HEAD
-POINTERS = set("calloc malloc realloc reallocarray strdup opendir fdopendir readdir realpath fopen fgets mmap".split())
-=======
-POINTERS = set("calloc malloc realloc reallocarray nft_ctx_new opendir fdopendir readdir realpath fopen fgets mmap".split())
->>>>>>> network
+POINTERS = set("calloc malloc realloc reallocarray strdup nft_ctx_new opendir fdopendir readdir realpath fopen fgets mmap".split())
 
 DETAILS = {
     "DETAIL_PATH_FIRST": "access chdir execve fsopen open opendir readlink realpath rmdir stat lstat umount2 sethostname "
