@@ -16,6 +16,7 @@
 #include "broker/context.h"
 #include "broker/job.h"
 #include "broker/launch.h"
+#include "broker/sync.h"
 #include "broker/world.h"
 #include "kernel/landlock.h"
 #include "network/network.h"
@@ -251,6 +252,7 @@ static void finish(struct broker *broker)
     if (broker->loop && broker->signals.ready)
         (void)fd_close(loop_remove(broker->loop, &broker->signals));
     job_forget_all(broker);
+    sync_forget_all(broker);
     sweep_done(&broker->sweep);
     api_done(&broker->api);
     disks_done(&broker->disks);

@@ -12,6 +12,7 @@
 #include "broker/context.h"
 #include "broker/job.h"
 #include "broker/limits.h"
+#include "broker/sync.h"
 #include "plan/plan.h"
 #include "plan/spec.h"
 
@@ -296,7 +297,15 @@ static int check_nobody_left(struct broker *broker, const struct build *build, s
     return 0;
 }
 
-int build_publish(struct broker *broker, const struct channel_build_publish *request, struct error *error)
+static void answer(struct broker *broker, const struct channel_header *header, const struct error *error)
+{
+    struct channel_reply reply = {.header = *header, .error = *error};
+    reply.header.size = sizeof(reply);
+    api_send(&broker->api, &reply);
+}
+
+static int publish(struct broker *broker, const struct channel_build_publish *request,
+        struct channel_runtime *ret_runtime, struct error *error)
 {
     char trash[STORE_NAME_MAX];
     char text[STORE_TEXT_MAX];
@@ -320,10 +329,21 @@ int build_publish(struct broker *broker, const struct channel_build_publish *req
     log_event(LOG_LEVEL_INFO, "runtime published", "runtime", text, "replaced", trash[0] ? "yes" : "no", NULL);
     if (trash[0])
         sweep_add(&broker->sweep, trash);
+    *ret_runtime = build->runtime;
     return 0;
 }
 
-int build_remove_runtime(struct broker *broker, const struct channel_runtime_remove *request, struct error *error)
+void build_publish(struct broker *broker, const struct channel_build_publish *request)
+{
+    struct error error = {0};
+    struct channel_runtime runtime;
+    if (publish(broker, request, &runtime, &error) < 0)
+        answer(broker, &request->header, &error);
+    else
+        sync_reply(broker, &request->header, &runtime);
+}
+
+static int remove_runtime(struct broker *broker, const struct channel_runtime_remove *request, struct error *error)
 {
     char trash[STORE_NAME_MAX];
     char text[STORE_TEXT_MAX];
@@ -343,4 +363,13 @@ int build_remove_runtime(struct broker *broker, const struct channel_runtime_rem
     log_event(LOG_LEVEL_INFO, "runtime removed", "runtime", text, NULL);
     sweep_add(&broker->sweep, trash);
     return 0;
+}
+
+void build_remove_runtime(struct broker *broker, const struct channel_runtime_remove *request)
+{
+    struct error error = {0};
+    if (remove_runtime(broker, request, &error) < 0)
+        answer(broker, &request->header, &error);
+    else
+        sync_reply(broker, &request->header, &request->runtime);
 }

@@ -44,9 +44,8 @@ struct build {
 /* The operations. Each checks its operands, and answers by a start's reply or its own. @spec_fd is borrowed. */
 void build_start(struct broker *broker, const struct channel_build_start *request, int spec_fd);
 void build_start_tool(struct broker *broker, const struct channel_tool_start *request, int spec_fd);
-/* 0 or -errno with @error. */
-int build_publish(struct broker *broker, const struct channel_build_publish *request, struct error *error);
-int build_remove_runtime(struct broker *broker, const struct channel_runtime_remove *request, struct error *error);
+void build_publish(struct broker *broker, const struct channel_build_publish *request);
+void build_remove_runtime(struct broker *broker, const struct channel_runtime_remove *request);
 
 void build_ref(struct build *build);
 /* The last one gives back what the build has. NULL is fine. */

@@ -18,6 +18,7 @@
 struct job;
 struct build;
 struct network;
+struct sync;
 
 /* Hosts of adopted jobs that an earlier joblet, started in another group, put elsewhere. */
 struct foreign_host {
@@ -58,6 +59,7 @@ struct broker {
     struct store_id absent[2]; /* directories that no build sees: the prefix, and /opt/joblet when that is another */
     struct sweep sweep;
     struct build *first_build;
+    struct sync *first_sync;
 
     struct job *first_job; /* in the order of their serials */
     struct job *last_job;

@@ -186,19 +186,15 @@ static void apply_tool(struct broker *broker, struct channel_received *message)
 static void apply_publish(struct broker *broker, struct channel_received *message)
 {
     struct channel_build_publish request;
-    struct error error = {0};
     memcpy(&request, message->bytes, sizeof(request));
-    (void)build_publish(broker, &request, &error);
-    reply_error(broker, &request.header, &error);
+    build_publish(broker, &request);
 }
 
 static void apply_remove_runtime(struct broker *broker, struct channel_received *message)
 {
     struct channel_runtime_remove request;
-    struct error error = {0};
     memcpy(&request, message->bytes, sizeof(request));
-    (void)build_remove_runtime(broker, &request, &error);
-    reply_error(broker, &request.header, &error);
+    build_remove_runtime(broker, &request);
 }
 
 static void apply_host_state(struct broker *broker, struct channel_received *message)

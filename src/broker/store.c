@@ -211,11 +211,13 @@ static int open_versions(const struct store *store, const char *name, bool make)
     return TAKE_FD(fd);
 }
 
-/* On the disk, as far as names go: what is in a stage its collect has put there. */
-static void sync_names(const struct store *store, int versions_fd)
+int store_sync(const struct store *store, const struct channel_runtime *runtime)
 {
-    (void)fsync(versions_fd);
-    (void)fsync(store->fd);
+    _cleanup_close_ int versions_fd = open_versions(store, runtime->name, /* make= */ false);
+    if (versions_fd >= 0 && fsync(versions_fd) < 0)
+        return -errno;
+    /* Without one the last version of it has gone. */
+    return fsync(store->fd) < 0 ? -errno : 0;
 }
 
 /* Puts @stage where another one is. */
@@ -259,7 +261,6 @@ int store_publish(struct store *store, const char *stage, const struct channel_r
         return r == -EEXIST ? error_text(error, EEXIST, "there is a runtime %s already", text)
                             : error_errno(error, -r, "publish runtime %s", text);
     }
-    sync_names(store, versions_fd);
     (void)store_set_verified(store, &id);
     return 0;
 }
@@ -288,7 +289,6 @@ int store_remove(
     if (r < 0)
         return error_errno(error, -r, "remove runtime %s", text);
     store_forget_verified(store, &id);
-    sync_names(store, versions_fd);
     (void)unlinkat(store->fd, runtime->name, AT_REMOVEDIR); /* the last version of it */
     return 0;
 }

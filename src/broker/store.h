@@ -70,6 +70,9 @@ int store_make_stage(const struct store *store, const char *name, struct store_i
  * -errno, with @error, and then nothing has changed. */
 int store_publish(struct store *store, const char *stage, const struct channel_runtime *runtime, bool replace,
         char ret_trash[STORE_NAME_MAX], struct store_id *ret_old, struct error *error);
+/* Waits until the names at @runtime's place are on the disk; what is in a stage its collect has put there. 0 or -errno.
+ * It can take long. */
+int store_sync(const struct store *store, const struct channel_runtime *runtime);
 /* Renames @name below the store to @ret_trash. 0 or -errno. */
 int store_trash(const struct store *store, const char *name, char ret_trash[STORE_NAME_MAX]);
 /* Takes the runtime out of the store; it is @ret_trash below the store now. 0; -ENOENT; -errno, with @error. */

@@ -18,6 +18,7 @@
 #include "elf/elf_file.h"
 
 #define GLOB_MATCHES_MAX 20000U
+#define GLOB_DEPTH_MAX 32U
 #define SCRIPT_DEPTH_MAX 4U
 
 struct globbing {
@@ -128,9 +129,13 @@ int libraries_add(struct collect *collect)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < collect->words->count; i++) {
+        const struct word *word = &collect->words->items[i];
         struct globbing globbing = {collect, 0};
-        if (collect->words->items[i].kind == WORD_LIBRARY)
-            r = glob_below(&globbing, "", collect->words->items[i].name);
+        if (word->kind != WORD_LIBRARY)
+            continue;
+        r = root_depth(word->name) <= GLOB_DEPTH_MAX
+                    ? glob_below(&globbing, "", word->name)
+                    : error_text(collect->error, EINVAL, "recipe: 'library' may not be '%.60s'", word->name);
     }
     struct elf_search search;
     if (r == 0)
@@ -151,68 +156,73 @@ struct checking {
     struct collect *collect;
     struct elf_search search;
     struct map seen;
-    const char *program;   /* the word */
-    const char *main_path; /* its ELF file, whose search path holds for its libraries too */
-    const struct elf_file *main;
+    const char *program; /* the word */
 };
 
-static bool find_library(const struct checking *checking, const struct elf_file *file, const char *path,
-        const char *name, char ret_path[PATH_MAX])
-{
-    return elf_find_library(&checking->search, file, path, name, ret_path) == 0 ||
-           (checking->main &&
-                   elf_find_library(&checking->search, checking->main, checking->main_path, name, ret_path) == 0);
-}
+struct image {
+    const char *path;
+    const struct elf_file *file;
+};
 
-static int check_elf(struct checking *checking, const char *path);
-
-static int check_needed(struct checking *checking, const struct elf_file *file, const char *path)
-{
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < file->needed_count; i++) {
-        char found[PATH_MAX];
-        char canonical[PATH_MAX];
-        if (!find_library(checking, file, path, file->needed[i], found) ||
-                tree_follow(&checking->collect->tree, found, canonical) != 0)
-            return error_text(checking->collect->error, ENOENT,
-                    "'%.60s' needs the library '%.60s', which is not in the runtime", path, file->needed[i]);
-        r = check_elf(checking, canonical);
-    }
-    return r;
-}
-
-/* 0; 1 when it is no ELF file; -errno. Each file once. */
-static int check_elf(struct checking *checking, const char *path)
+/* What one file needs is there; those files come into checking->seen, to be looked at in their turn. The program's own
+ * search path holds for the libraries of its libraries, too. */
+static int check_image(struct checking *checking, const struct image *image, const struct image *program)
 {
     struct collect *collect = checking->collect;
-    uint32_t number;
-    uint32_t before = checking->seen.count;
+    const struct elf_file *file = image->file;
+    char found[PATH_MAX];
     char canonical[PATH_MAX];
-    if (map_add(&checking->seen, path, strlen(path), &number) < 0)
-        return error_errno(collect->error, ENOMEM, "check '%.60s'", path);
-    if (number < before)
-        return 0;
-    _cleanup_close_ int fd = root_open_file(collect->root_fd, path);
-    struct elf_file file;
+    uint32_t number;
+    if (file->interpreter && tree_follow(&collect->tree, file->interpreter, canonical) != 0)
+        return error_text(collect->error, ENOENT, "'%.60s' needs the loader '%.60s', which is not in the runtime",
+                image->path, file->interpreter);
+    for (size_t i = 0; i < file->needed_count; i++) {
+        if ((elf_find_library(&checking->search, file, image->path, file->needed[i], found) < 0 &&
+                    elf_find_library(&checking->search, program->file, program->path, file->needed[i], found) < 0) ||
+                tree_follow(&collect->tree, found, canonical) != 0)
+            return error_text(collect->error, ENOENT, "'%.60s' needs the library '%.60s', which is not in the runtime",
+                    image->path, file->needed[i]);
+        if (map_add(&checking->seen, canonical, strlen(canonical), &number) < 0)
+            return error_errno(collect->error, ENOMEM, "check '%.60s'", image->path);
+    }
+    return 0;
+}
+
+/* 0 (to be ended with elf_done); 1 not an ELF file; -errno. */
+static int read_image(const struct checking *checking, const char *path, struct elf_file *ret_file)
+{
+    _cleanup_close_ int fd = root_open_file(checking->collect->root_fd, path);
     if (fd < 0)
-        return error_errno(collect->error, -fd, "read '%.60s'", path);
-    int r = elf_read(fd, path, &file, collect->error);
+        return error_errno(checking->collect->error, -fd, "read '%.60s'", path);
+    return elf_read(fd, path, ret_file, checking->collect->error);
+}
+
+/* The program at @path and all that it needs, each file once. 0; 1 when it is no ELF file; -errno. */
+static int check_elf(struct checking *checking, const char *path)
+{
+    uint32_t first = checking->seen.count;
+    uint32_t number;
+    struct elf_file program;
+    if (map_add(&checking->seen, path, strlen(path), &number) < 0)
+        return error_errno(checking->collect->error, ENOMEM, "check '%.60s'", path);
+    if (number < first)
+        return 0;
+    int r = read_image(checking, path, &program);
     if (r != 0)
         return r;
-    bool is_main = checking->main == NULL;
-    if (is_main) {
-        checking->main = &file;
-        checking->main_path = path;
+    const struct image main_image = {path, &program};
+    r = check_image(checking, &main_image, &main_image);
+    for (uint32_t i = first + 1; r == 0 && i < checking->seen.count; i++) {
+        struct elf_file file;
+        r = read_image(checking, checking->seen.texts[i], &file);
+        if (r != 0)
+            break;
+        const struct image image = {checking->seen.texts[i], &file};
+        r = check_image(checking, &image, &main_image);
+        elf_done(&file);
     }
-    if (file.interpreter && tree_follow(&collect->tree, file.interpreter, canonical) != 0)
-        r = error_text(collect->error, ENOENT, "'%.60s' needs the loader '%.60s', which is not in the runtime", path,
-                file.interpreter);
-    if (r == 0)
-        r = check_needed(checking, &file, path);
-    if (is_main)
-        checking->main = NULL;
-    elf_done(&file);
-    return r;
+    elf_done(&program);
+    return r < 0 ? r : 0;
 }
 
 /* The canonical path of an executable in the runtime's PATH (or of a path). */

@@ -96,6 +96,14 @@ int root_read_file(int root_fd, const char *path, size_t max, char **ret_text, s
     return 0;
 }
 
+unsigned root_depth(const char *path)
+{
+    unsigned depth = 0;
+    for (; *path; path++)
+        depth += *path == '/' && path[1] != '/' && path[1] != '\0';
+    return depth;
+}
+
 struct walk {
     char path[PATH_MAX];
     root_visit *visit;

@@ -19,6 +19,9 @@ int root_stat(int root_fd, const char *path, struct stat *ret_status);
 int root_read_link(int root_fd, const char *path, char ret_target[PATH_MAX]);
 /* Reads a regular file of at most @max bytes into a new, NUL-terminated text. 0; -EFBIG; -errno. */
 int root_read_file(int root_fd, const char *path, size_t max, char **ret_text, size_t *ret_size);
+/* How many components @path has. */
+unsigned root_depth(const char *path);
+
 #define ROOT_DEPTH_MAX 128U
 /* Called for what stands below a directory, a directory before what is in it. 0: go on; 1: do not go into this
  * directory; -errno: end. */

@@ -142,6 +142,8 @@ static int put(struct tree *tree, enum tree_source source, const char *from, con
         return error_errno(tree->error, ENAMETOOLONG, "'%.100s'", path);
     memcpy(text, path, size);
     text[size] = '\0';
+    if (root_depth(text) > TREE_DEPTH_MAX) /* each directory above costs stack */
+        return error_text(tree->error, ELOOP, "'%.100s' is nested too deeply", text);
     _cleanup_close_ int fd = root_open_path(tree->roots[source], from ? from : text);
     struct stat status;
     if (fd < 0)

@@ -16,6 +16,7 @@
 
 #define TREE_ENTRIES_MAX (1U << 20)
 #define TREE_LINKS_MAX 40U
+#define TREE_DEPTH_MAX 256U
 
 enum tree_source {
     TREE_BASE,     /* the base root */

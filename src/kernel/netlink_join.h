@@ -3,10 +3,12 @@
  *
  * Before netlink_join the caller
  *   - brings the loopback up,
- *   - writes "1" to net/ipv6/conf/default/disable_ipv6 of the namespace (through its proc_sys_fd): the link gets no
- * IPv6 at all, because NAT is IPv4 only; the loopback keeps ::1. netlink_prove fails when this was forgotten. After it
- * the caller closes @host_socket. Nobody in the build can change anything of this: the namespace belongs to the host's
- * user namespace (A16). */
+ *   - writes "1" to net/ipv6/conf/default/disable_ipv6 of the namespace, through its proc_sys_fd (ENOENT: a kernel
+ *     without IPv6, fine). The link gets no IPv6 at all then, because NAT is IPv4 only; the loopback keeps ::1.
+ *     netlink_prove fails when this was forgotten.
+ *
+ * After it the caller closes @host_socket. Nobody in the build can change anything of this: the namespace belongs to
+ * the host's user namespace (A16). */
 #pragma once
 
 #include <stdint.h>

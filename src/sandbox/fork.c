@@ -20,16 +20,21 @@ int sandbox_read_spec(struct sandbox *sandbox, struct error *error)
     return spec_decode(PLAN_FD_SPEC, &sandbox->spec, error);
 }
 
+/* All but the standard descriptors, the pair, the control socket and, where the command is ours, its program. */
+static int close_others(const struct sandbox *sandbox)
+{
+    if (sandbox->plan.type == PLAN_TYPE_STANDARD)
+        return close_range(PLAN_FD_CONTROL + 1, ~0U, 0);
+    int r = close_range(PLAN_FD_CONTROL + 1, PLAN_FD_PROGRAM - 1, 0);
+    return r < 0 ? r : close_range(PLAN_FD_PROGRAM + 1, ~0U, 0);
+}
+
 static int become_command(struct sandbox *sandbox, int pair_fd, struct error *error)
 {
     sandbox->is_command = true;
     sandbox->command_fd = pair_fd; /* a failure is told through it */
-    /* A command that is ours is executed through its descriptor. */
-    bool has_program = sandbox->plan.type != PLAN_TYPE_STANDARD;
     if (dup3(pair_fd, SANDBOX_COMMAND_FD, O_CLOEXEC) < 0 || dup2(PLAN_FD_STDOUT_WRITE, STDOUT_FILENO) < 0 ||
-            dup2(PLAN_FD_STDERR_WRITE, STDERR_FILENO) < 0 ||
-            close_range(PLAN_FD_CONTROL + 1, PLAN_FD_PROGRAM - 1, 0) < 0 ||
-            close_range(has_program ? PLAN_FD_PROGRAM + 1 : PLAN_FD_PROGRAM, ~0U, 0) < 0)
+            dup2(PLAN_FD_STDERR_WRITE, STDERR_FILENO) < 0 || close_others(sandbox) < 0)
         return error_errno(error, errno, "set up the command's descriptors");
     sandbox->command_fd = SANDBOX_COMMAND_FD;
     sandbox->signal_fd = -EBADF;
@@ -38,11 +43,11 @@ static int become_command(struct sandbox *sandbox, int pair_fd, struct error *er
     return setsid() < 0 ? error_errno(error, errno, "start the command's session") : 0;
 }
 
-static int stay_init(struct error *error)
+static int stay_init(const struct sandbox *sandbox, struct error *error)
 {
     static const int not_ours[] = {PLAN_FD_SPEC, PLAN_FD_STDOUT_WRITE, PLAN_FD_STDERR_WRITE, PLAN_FD_PROGRAM};
-    /* Before the ids: whatever an id does to the sets, nothing is left of them. */
-    int r = capability_clear();
+    /* Before the ids: whatever an id does to the sets, nothing is left of them. A standard job's are empty already. */
+    int r = plan_type_capabilities(sandbox->plan.type) != 0 ? capability_clear() : 0;
     if (r < 0)
         return error_errno(error, -r, "clear the capability sets of joblet-init");
     for (size_t i = 0; i < ELEMENTS(not_ours); i++)
@@ -82,7 +87,7 @@ int sandbox_fork(struct sandbox *sandbox, struct error *error)
     (void)close(pair[1]);
     sandbox->command_fd = pair[0];
     sandbox->command_pid = pid;
-    return stay_init(error);
+    return stay_init(sandbox, error);
 }
 
 int sandbox_set_command_ids(struct sandbox *sandbox, struct error *error)

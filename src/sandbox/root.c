@@ -54,7 +54,9 @@ static int new_private(const struct sandbox *sandbox, int *ret_fd, struct error 
         r = write_file(fd, "resolv.conf", text);
     if (r == 0)
         r = write_file(fd, "file", "");
-    if (r == 0 && (mkdirat(fd, "directory", 0555) < 0 || mkdirat(fd, ROOT_DISK_NAME, 0555) < 0))
+    if (r == 0 && mkdirat(fd, "directory", 0555) < 0)
+        r = -errno;
+    if (r == 0 && sandbox->plan.type != PLAN_TYPE_STANDARD && mkdirat(fd, ROOT_DISK_NAME, 0555) < 0)
         r = -errno;
     if (r == 0)
         r = mount_set_attributes(fd, MOUNT_ATTR_RDONLY, -EBADF);

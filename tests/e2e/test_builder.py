@@ -387,6 +387,57 @@ def test_directories_that_are_too_deep(make_root):
     assert result.last.startswith("@fail read what the build wrote: /opt: "), result.lines
 
 
+def test_depth_costs_no_stack(make_root):
+    """A package's list may name a path as deep as paths can be, and libraries may need each other in a chain without end."""
+    deep = "/usr/lib/" + "d/" * 1900 + "x"
+    root = make_root({**HOST, "/var/lib/dpkg/info/alpha.list": "/usr/bin/alpha\n" + deep + "\n"})
+    here = os.open(root.space.path("host/usr/lib"), os.O_RDONLY)
+    for _ in range(1900):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    root.mount()
+    root.step("hook", {"/x": ""})
+    result = root.collect(*APT)
+    assert result.status == 1 and result.last.startswith("@fail '/usr/lib/d/d/") and result.last.endswith("is nested too deeply"), result.lines
+    root.space.run("rm", "-rf", "host/usr/lib/d")
+
+
+def chain_of_libraries(directory, count):
+    """own needs lib0.so, which needs lib1.so, and so on; the last needs nothing."""
+    compile_c = ["cc", "-nostdlib", "-x", "c", "-", "-x", "none", "-Wl,--no-as-needed"]
+    previous = []
+    for number in reversed(range(count)):
+        name = f"{directory}/lib{number}.so"
+        subprocess.run([*compile_c, "-shared", f"-Wl,-soname,lib{number}.so", *previous, "-o", name], input=b"", check=True)
+        previous = [name]
+    subprocess.run([*compile_c, "-Wl,--allow-shlib-undefined", "-Wl,-rpath,$ORIGIN", "-o", f"{directory}/own", *previous],
+                   input=b"void _start(void) {}", check=True)
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no compiler")
+def test_a_chain_of_libraries(make_root, tmp_path):
+    chain_of_libraries(str(tmp_path), 60)
+    root = make_root(HOST).mount()
+    root.step("hook", shell=f"mkdir -p usr/local/own; cp {tmp_path}/* usr/local/own; cp -L --parents /lib64/ld-linux-*.so.* .")
+    words = ["binary", "own", "path", "/usr/local/own"]
+    result = root.collect(*words)
+    assert result.last == "@done", result.lines
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no compiler")
+def test_a_gap_in_a_chain_of_libraries(make_root, tmp_path):
+    chain_of_libraries(str(tmp_path), 20)
+    os.unlink(tmp_path / "lib19.so")
+    root = make_root(HOST).mount()
+    root.step("hook", shell=f"mkdir -p usr/local/own; cp {tmp_path}/* usr/local/own; cp -L --parents /lib64/ld-linux-*.so.* .")
+    result = root.collect("binary", "own", "path", "/usr/local/own")
+    assert result.last == "@fail '/usr/local/own/lib18.so' needs the library 'lib19.so', which is not in the runtime", result.lines
+
+
 def test_downloads_are_kept(make_root):
     root = make_root(HOST).mount()
     archives = "/var/cache/apt/archives/"

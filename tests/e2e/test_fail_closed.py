@@ -122,7 +122,8 @@ ASKS = {("keyctl", "0"), ("prctl", "3"), ("prctl", "21"), ("prctl", "39")}
 NO_TRACE = {
     ("init", "mount_setattr", "/ #1"): "where the host's mounts are private, they are so before",
     ("init", "mount_setattr", "#2"): "likewise for the clone of the base root",
-    ("init", "move_mount", "#2"): "newer kernels clone what is not attached",
+    ("init", "mount_setattr", "#3"): "likewise for the disk",
+    ("init", "move_mount", "#1"): "newer kernels clone what is not attached",
     ("init", "write", "127.0.0.1"): "the hosts file is empty",
     ("init", "write", "job-"): "the file with the host name is empty",
     ("init", "write", "This job has no network"): "resolv.conf is empty",
@@ -134,7 +135,8 @@ NO_TRACE = {
     ("init", "setgroups", ""): "joblet has no group here; the swapped steps are tried with some",
 }
 # Calls of which a start makes now more and now fewer: the last ones may not come again.
-BY_CHANCE = {("joblet", "recvmsg"): "an empty socket is asked once more, or not", ("follow", "recvmsg"): "likewise",
+BY_CHANCE = {("child", "fcntl"): "a descriptor of joblet's is in the way of joblet-init's numbers, or not",
+             ("joblet", "recvmsg"): "an empty socket is asked once more, or not", ("follow", "recvmsg"): "likewise",
              ("joblet", "sendmsg"): "a disk is asked for when one is missing", ("joblet", "scratch_send"): "likewise",
              **{(role, call): "a disk comes when it is made" for role in ("joblet", "follow")
                 for call in ("scratch_receive", "malloc")}}

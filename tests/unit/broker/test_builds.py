@@ -170,6 +170,19 @@ class Builds(Case):
         self.stop_job(job)
         wait_for(lambda: joblet.store() == ["hello/1.0"])
 
+    def test_used_over_a_restart(self):
+        joblet = self.joblet
+        self.make_runtime()
+        job = self.sleeper()
+        joblet.kill()
+        joblet.start()
+        self.assertEqual(joblet.list(), {job: (2, channel.STANDARD)})
+        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.EBUSY, "a job uses runtime hello 1.0")
+        self.make_runtime(text="second", replace=1)
+        self.assertEqual(len(joblet.store()), 2)
+        self.stop_job(job)
+        wait_for(lambda: joblet.store() == ["hello/1.0"])
+
     def inner_pid(self, job):
         """A process of the job."""
         for group in self.joblet.groups():

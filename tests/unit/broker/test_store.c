@@ -96,12 +96,14 @@ static void test_publish_and_remove(void **state)
     assert_true(store_id_equal(&id, &stage));
     assert_true(store_is_verified(&store, &id));
     assert_int_equal(open_root(), 0);
+    assert_int_equal(store_sync(&store, &runtime), 0);
     assert_int_equal(publish(".staging-a", false, trash, &old), -ENOENT);
     assert_int_equal(store_remove(&store, &runtime, trash, &error), 0);
     assert_int_equal(strncmp(trash, STORE_TRASH_PREFIX, strlen(STORE_TRASH_PREFIX)), 0);
     assert_int_equal(faccessat(store.fd, trash, F_OK, 0), 0);
     assert_int_equal(faccessat(store.fd, "hello", F_OK, 0), -1);
     assert_false(store_is_verified(&store, &id));
+    assert_int_equal(store_sync(&store, &runtime), 0); /* the last version of it has gone */
     assert_int_equal(store_remove(&store, &runtime, trash, &error), -ENOENT);
 }
 
