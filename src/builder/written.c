@@ -160,8 +160,13 @@ static int visit_root(void *context, const char *path, const struct stat *status
 
 static int explain(struct collect *collect, int r, const char *what)
 {
-    return r < 0 && collect->error->code == 0 ? error_errno(collect->error, -r, "read what the build wrote: %s", what)
-                                              : r;
+    if (r >= 0 || collect->error->code != 0)
+        return r;
+    if (r == -ELOOP || r == -ENAMETOOLONG)
+        return error_text(collect->error, E2BIG,
+                "%s holds directories that are nested deeper than %u, or a longer path than can be opened", what,
+                ROOT_DEPTH_MAX);
+    return error_errno(collect->error, -r, "read what the build wrote: %s", what);
 }
 
 static int visit_runtime(void *context, const char *path, const struct stat *status)

@@ -7,7 +7,7 @@
 # The names are for good: docs/ESCAPES.md has a row for each, and a test compares. It needs a shell and perl, which every
 # Debian has. @NAME@ is filled in by the test.
 refused() { echo "attempt $1: refused ($2)"; }
-escape() { echo "attempt $1: ESCAPE ($2)"; }
+escape() { echo "attempt $1: ESCAPE ($(echo "$2" | tr '\n' ' '))"; }
 # attempt NAME COMMAND: an escape when the command succeeds.
 attempt() {
     name=$1
@@ -32,7 +32,7 @@ if grep -q '[:]\$[0-9a-z]*\$' /etc/shadow /etc/gshadow /etc/shadow- /etc/gshadow
     escape shadow-hashes "$(grep -c '[:]\$' /etc/shadow)"
 else refused shadow-hashes "$(wc -l </etc/shadow) locked accounts"; fi
 
-found=$(find /home /root /srv /boot /mnt /media /var/lib/postgresql /var/lib/docker /var/log /var/spool -type f 2>/dev/null | head -n 3)
+found=$(find /home /root /srv /boot /mnt /media /var/lib/postgresql /var/lib/docker /var/log /var/spool -type f ! -path '/var/log/apt/*' 2>/dev/null | head -n 3)
 [ -z "$found" ] && refused private-directories "nothing there" || escape private-directories "$found"
 
 # Readable here, and not for an ordinary user of the host: the mode is the host's. What we and the build made is not meant.
@@ -44,7 +44,8 @@ found=$(ls -A /opt/joblet 2>/dev/null | grep -vx runtimes; ls -A /opt/joblet/run
 [ -z "$found" ] && refused prefix-contents "its own runtime alone" || escape prefix-contents "$found"
 if [ -e '@PREFIX@' ]; then escape prefix-path '@PREFIX@'; else refused prefix-path "not there"; fi
 if [ -e '@CANARY@' ]; then escape host-file '@CANARY@'; else refused host-file "not there"; fi
-found=$(grep -rls '@SECRET@' /etc /run /tmp /var/tmp /work /dev/shm /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | grep -v "/proc/$$/" | head -n 3)
+printf '%s%s' '@SECRET_1@' '@SECRET_2@' >/tmp/pattern
+found=$(grep -rlsFf /tmp/pattern /etc /run /var/tmp /work /dev/shm /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | head -n 3)
 [ -z "$found" ] && refused host-secret "found nowhere" || escape host-secret "$found"
 
 # --- processes
@@ -96,7 +97,7 @@ call device-block 1,13 133 /tmp/disk 24960 65024
 call device-memory 1,13 133 /tmp/mem 8576 257
 call device-whiteout 1,13 133 /tmp/whiteout 8192 0
 for file in /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sysrq-trigger /proc/sys/kernel/hostname /proc/sys/vm/drop_caches /proc/sys/net/ipv4/ip_forward; do
-    attempt "write-${file##*/}" sh -c "echo x >$file"
+    attempt "write-$(basename "$file" | tr _ -)" sh -c "echo x >$file"
 done
 attempt release-agent sh -c 'ls /sys/fs/cgroup/*'
 touch /usr/x
@@ -109,7 +110,7 @@ attempt set-id su -s /bin/sh nobody -c '/tmp/cat /etc/shadow'
 
 found=$(find /run /var/run/ -type s 2>/dev/null | head -n 3)
 [ -z "$found" ] && refused host-sockets "none" || escape host-sockets "$found"
-found=$(tail -n +2 /proc/net/unix | grep -c .)
+found=$(grep -c @ /proc/net/unix)
 [ "$found" -eq 0 ] && refused abstract-sockets none || escape abstract-sockets "$found"
 connect() {
     timeout 3 perl -e 'use IO::Socket::INET; IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 2) or die "$@\n"' "$1"
