@@ -76,7 +76,7 @@ static int copy_directory(const struct sandbox *sandbox, int from_fd, int to_fd,
         return errno == ENOENT ? 0 : -errno;
     const mode_t open_to_all = S_IROTH | S_IXOTH;
     if (!S_ISDIR(status.st_mode) || (status.st_mode & open_to_all) != open_to_all || status.st_uid >= PLAN_RANGE_SIZE ||
-            status.st_gid >= PLAN_RANGE_SIZE)
+            status.st_gid >= PLAN_RANGE_SIZE || layers_is_absent(sandbox, &status))
         return 0;
     if (mkdirat(to_fd, name, 0700) < 0)
         return errno == EEXIST ? 0 : -errno;
@@ -179,8 +179,7 @@ static int make_cache_place(const struct masks *masks)
     return make_directory(sandbox, masks->upper_fd, "archives", 0755);
 }
 
-static int fill_layer(
-        const struct sandbox *sandbox, unsigned number, const struct masks_rules *rules, struct error *error)
+static int fill_layer(struct sandbox *sandbox, unsigned number, const struct masks_rules *rules, struct error *error)
 {
     char path[64];
     const char *name = sandbox->layers[number];

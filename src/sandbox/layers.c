@@ -55,8 +55,9 @@ int layers_attach_disk(const struct sandbox *sandbox, struct error *error)
     return r < 0 ? error_errno(error, -r, "attach the build's disk") : 0;
 }
 
-static bool is_absent(const struct plan_build *build, const struct stat *status)
+bool layers_is_absent(const struct sandbox *sandbox, const struct stat *status)
 {
+    const struct plan_build *build = &sandbox->plan.build;
     for (size_t i = 0; i < ELEMENTS(build->absent_inode); i++)
         if (build->absent_inode[i] != 0 && status->st_ino == build->absent_inode[i] &&
                 status->st_dev == build->absent_device[i])
@@ -68,7 +69,7 @@ static bool is_absent(const struct plan_build *build, const struct stat *status)
 static bool is_hidden(const struct sandbox *sandbox, const char *path, const struct stat *status)
 {
     const struct plan_build *build = &sandbox->plan.build;
-    if (!(status->st_mode & S_IXOTH) || is_absent(build, status))
+    if (!(status->st_mode & S_IXOTH) || layers_is_absent(sandbox, status))
         return true;
     for (size_t i = 0; i < PLAN_PATHS_MAX && build->hidden[i][0]; i++)
         if (layers_path_is_in(path, build->hidden[i]))

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 struct error;
 struct sandbox;
@@ -40,6 +41,9 @@ int layers_attach_lower(const struct sandbox *sandbox, unsigned number, struct e
 /* The overlay of layer @number as a detached mount; with @is_merged read-only, of its two parts alone. A descriptor or
  * -errno with @error. */
 int layers_mount(const struct sandbox *sandbox, unsigned number, bool is_merged, struct error *error);
+
+/* True when the directory is the prefix, or another that is not there under whatever name. */
+bool layers_is_absent(const struct sandbox *sandbox, const struct stat *status);
 
 /* True when @path, absolute, lies in the directory @above (or is it). */
 bool layers_path_is_in(const char *path, const char *above);

@@ -138,16 +138,6 @@ static enum shown find_shown(const struct walk *walk, unsigned depth, const char
     return found;
 }
 
-static bool is_absent(const struct walk *walk, const struct stat *status)
-{
-    const struct plan_build *build = &walk->masks->sandbox->plan.build;
-    for (size_t i = 0; i < ELEMENTS(build->absent_inode); i++)
-        if (build->absent_inode[i] != 0 && status->st_ino == build->absent_inode[i] &&
-                status->st_dev == build->absent_device[i])
-            return true;
-    return false;
-}
-
 static bool is_hidden(const struct walk *walk, const struct stat *status)
 {
     const struct masks_rules *rules = walk->masks->rules;
@@ -188,11 +178,38 @@ static int cover(struct walk *walk, unsigned depth, const char *name, const stru
     return r < 0 ? fail(walk, depth, name, -r, error) : 0;
 }
 
+/* Some of each layer are enough to tell whether the kernel heeds the marks; and only the leader's are in its memory. */
+static void note(const struct walk *walk, unsigned depth, const char *name)
+{
+    char path[PATH_SIZE_MAX];
+    struct sandbox *sandbox = walk->masks->sandbox;
+    if (sandbox->masked_count == SANDBOX_MASKED_MAX)
+        return;
+    path_of(walk, depth, name, path);
+    if (strlen(path) < PLAN_PATH_MAX)
+        memcpy(sandbox->masked[sandbox->masked_count++], path, strlen(path) + 1);
+}
+
+void masks_forget(const struct masks *masks, const char *path)
+{
+    struct sandbox *sandbox = masks->sandbox;
+    size_t length = strlen(masks->path);
+    for (unsigned i = 0; i < sandbox->masked_count; i++) {
+        char *masked = sandbox->masked[i];
+        if (strncmp(masked + 1, masks->path, length) == 0 && masked[length + 1] == '/' &&
+                strcmp(masked + length + 2, path) == 0)
+            masked[0] = '\0';
+    }
+}
+
 static int hide(struct walk *walk, unsigned depth, const char *name, struct error *error)
 {
     int upper_fd = open_upper(walk, depth);
     int r = upper_fd < 0 ? upper_fd : masks_hide(upper_fd, name);
-    return r < 0 ? fail(walk, depth, name, -r, error) : 0;
+    if (r < 0)
+        return fail(walk, depth, name, -r, error);
+    note(walk, depth, name);
+    return 0;
 }
 
 static int visit_file(
@@ -247,7 +264,7 @@ static int visit_directory(struct walk *walk, unsigned depth, const char *name, 
     int r = check_owner(walk, depth, name, &status, error);
     if (r < 0)
         return r;
-    bool is_gone = is_absent(walk, &status);
+    bool is_gone = layers_is_absent(walk->masks->sandbox, &status);
     if (is_gone || is_hidden(walk, &status)) {
         if (!is_masker(walk, depth))
             return 0;

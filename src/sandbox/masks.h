@@ -30,7 +30,7 @@ void masks_rules_done(struct masks_rules *rules);
 
 /* A layer while it is prepared. */
 struct masks {
-    const struct sandbox *sandbox;
+    struct sandbox *sandbox; /* some of what is masked is noted there */
     const struct masks_rules *rules;
     const char *path; /* of the layer, without a leading slash */
     int lower_fd;     /* what is below, its owners mapped */
@@ -46,6 +46,9 @@ int masks_fill(const struct masks *masks, struct error *error);
 int masks_open_parent(const struct masks *masks, const char *path, const char **ret_name);
 /* The parent's times as they are below, after something was made in it. */
 void masks_restore_times(const struct masks *masks, const char *path, int parent_fd);
+
+/* @path (below the layer) is there after all: something was put in its place. */
+void masks_forget(const struct masks *masks, const char *path);
 
 /* Puts a mark into the upper directory @upper_fd: @name is not there. 0 or -errno. */
 int masks_hide(int upper_fd, const char *name);

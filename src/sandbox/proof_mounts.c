@@ -299,6 +299,23 @@ static int check_trees(const struct sandbox *sandbox, struct error *error)
     return r;
 }
 
+/* The overlays heed the masks: what was masked is not there. This process could not read it anyway, but would find it.
+ */
+static int check_masks(const struct sandbox *sandbox, struct error *error)
+{
+    for (unsigned i = 0; i < sandbox->masked_count; i++) {
+        const char *path = sandbox->masked[i];
+        if (!path[0])
+            continue;
+        if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            return error_text(error, EPROTO, "'%.120s' of the host is not masked", path);
+        /* Not permitted: it lies beside something that is shown, in a directory that others may not enter. */
+        if (errno != ENOENT && errno != EACCES)
+            return error_errno(error, errno, "look for '%.120s'", path);
+    }
+    return 0;
+}
+
 int proof_check_mounts(const struct sandbox *sandbox, struct error *error)
 {
     _cleanup_free_ char *text = NULL;
@@ -318,5 +335,7 @@ int proof_check_mounts(const struct sandbox *sandbox, struct error *error)
     r = check_missing(&sandbox->root, &found, error);
     if (r == 0)
         r = check_parents(&sandbox->root, &found, error);
-    return r == 0 ? check_trees(sandbox, error) : r;
+    if (r == 0)
+        r = check_trees(sandbox, error);
+    return r == 0 ? check_masks(sandbox, error) : r;
 }

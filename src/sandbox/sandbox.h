@@ -24,6 +24,7 @@ struct sandbox_handed {
     uint64_t inode;
 };
 #define SANDBOX_LAYERS_MAX 48U
+#define SANDBOX_MASKED_MAX 16U
 
 struct sandbox {
     struct plan plan;
@@ -43,6 +44,9 @@ struct sandbox {
     struct root_list root;
     const char *layers[SANDBOX_LAYERS_MAX]; /* build, collect: their paths, of a compiled-in list */
     unsigned layer_count;
+    /* Build: some of the paths that are masked, for the proof; an empty text is none. */
+    char masked[SANDBOX_MASKED_MAX][PLAN_PATH_MAX];
+    unsigned masked_count;
 
     int proc_sys_fd; /* /proc/sys of the new root, not covered by its read-only mount; closed by FDS */
     struct spec spec;

@@ -40,8 +40,10 @@ static int put(const struct masks *masks, const char *path, const char *text, mo
     int r = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
     if (r == 0 && (fchown(fd, base, base + gid) < 0 || fchmod(fd, mode) < 0))
         r = -errno;
-    if (r == 0)
+    if (r == 0) {
         masks_restore_times(masks, path, parent);
+        masks_forget(masks, path);
+    }
     return r;
 }
 

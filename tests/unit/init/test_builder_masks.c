@@ -49,8 +49,8 @@ static void test_masks(void **state)
     check_no_text(&job, "secret\n\n");
     driver_job_done(&job);
     /* The host's are as they were. */
-    builder_shell(
-            &check_builder, "cd host/opt; test \"$(cat app/deep/er/key)\" = key; test ! -e closed/in/new; test ! -e joblet");
+    builder_shell(&check_builder,
+            "cd host/opt; test \"$(cat app/deep/er/key)\" = key; test ! -e closed/in/new; test ! -e joblet");
 }
 
 /* The masks of /usr as a later sandbox sees them, whatever made them. The caller frees it. */
@@ -156,6 +156,28 @@ static void test_prefix(void **state)
     driver_job_done(&job);
 }
 
+/* What is no layer has the host's directories alone, and of those only what is open to all and not the prefix. */
+static void test_skeleton(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    struct stat status;
+    assert_int_equal(mount("tmpfs", "/var/spool", "tmpfs", 0, "mode=755"), 0);
+    builder_shell(&check_builder,
+            "cd /var/spool; mkdir prefix open closed foreign open/below; touch file; ln -s open link; "
+            "chmod 700 closed; chown 70000 foreign; chown 3:4 open; chmod 3775 open");
+    assert_int_equal(stat("/var/spool/prefix", &status), 0);
+    check_init(&job, PLAN_TYPE_BUILD, (char[]){"cd /var/spool; find . | sort | tr '\\n' ' '; stat -c '%u %g %a' open"});
+    job.plan.build.absent_device[0] = status.st_dev;
+    job.plan.build.absent_inode[0] = status.st_ino;
+    check_run(&job);
+    if (job.failed)
+        check_show(&job);
+    assert_string_equal(job.log, ". ./open 3 4 3775\n");
+    driver_job_done(&job);
+    assert_int_equal(umount2("/var/spool", MNT_DETACH), 0);
+}
+
 static void test_owners(void **state)
 {
     (void)state;
@@ -204,6 +226,7 @@ int main(int count, char **arguments)
             SMALL(test_crew),
             SMALL(test_configured),
             SMALL(test_prefix),
+            SMALL(test_skeleton),
             SMALL(test_owners),
             SMALL(test_file_system),
     };
