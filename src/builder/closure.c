@@ -45,15 +45,12 @@ static const char *read_relation(const char *at, struct relation *ret_relation)
     return at + rest;
 }
 
-static bool is_in_closure(const struct dpkg *dpkg, uint32_t name)
+/* Once it is so it stays so: the chain of providers, however long, is not walked again. */
+static bool is_provided(struct dpkg *dpkg, uint32_t name)
 {
-    for (uint32_t i = dpkg->first[name]; i != MAP_NONE; i = dpkg->packages[i].next)
-        if (dpkg->packages[i].in_closure)
-            return true;
-    for (uint32_t i = dpkg->first_provide[name]; i != MAP_NONE; i = dpkg->provides[i].next)
-        if (dpkg->packages[dpkg->provides[i].package].in_closure)
-            return true;
-    return false;
+    for (uint32_t i = dpkg->first_provide[name]; i != MAP_NONE && !dpkg->satisfied[name]; i = dpkg->provides[i].next)
+        dpkg->satisfied[name] = dpkg->packages[dpkg->provides[i].package].in_closure;
+    return dpkg->satisfied[name];
 }
 
 /* Takes what is installed for one alternative. True when there is something. */
@@ -68,12 +65,14 @@ static bool take(struct dpkg *dpkg, struct queue *queue, const struct relation *
         enter(dpkg, queue, package);
         return true;
     }
-    if (is_in_closure(dpkg, name))
+    if (is_provided(dpkg, name))
         return true;
     uint32_t provide = dpkg->first_provide[name];
-    if (provide != MAP_NONE)
-        enter(dpkg, queue, dpkg->provides[provide].package);
-    return provide != MAP_NONE;
+    if (provide == MAP_NONE)
+        return false;
+    enter(dpkg, queue, dpkg->provides[provide].package);
+    dpkg->satisfied[name] = true;
+    return true;
 }
 
 /* "a (>= 1) | b, c": one of a group is enough. Of alternatives with a version, the one that holds is not known here, so

@@ -22,7 +22,7 @@
 struct copier {
     struct collect *collect;
     struct digest *digest;
-    struct map links; /* "device inode" of files that have several names */
+    struct map links; /* what makes a file the same, of files that have several names */
     uint32_t *first;  /* by number in links: the entry that was copied */
     uint32_t first_room;
     char parent[PATH_MAX]; /* the directory that is open */
@@ -143,10 +143,11 @@ static int copy_file(struct copier *copier, const char *path, const char *name, 
 static int find_first(struct copier *copier, uint32_t number, uint32_t *ret_first)
 {
     const struct tree_entry *entry = &copier->collect->tree.entries[number];
-    char key[64];
+    char key[128];
     uint32_t link;
     uint32_t before = copier->links.count;
-    int size = snprintf(key, sizeof(key), "%d %" PRIx64 " %" PRIx64, (int)entry->source, entry->device, entry->inode);
+    int size = snprintf(key, sizeof(key), "%d %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRId64 ".%ld", (int)entry->source,
+            entry->device, entry->inode, entry->size, (int64_t)entry->modified.tv_sec, entry->modified.tv_nsec);
     int r = map_add(&copier->links, key, (size_t)size, &link);
     if (r < 0)
         return r;

@@ -8,6 +8,7 @@
 
 #define PROVIDES_MAX (4U * DPKG_PACKAGES_MAX)
 #define NAME_SIZE_MAX 256U
+#define ARCHITECTURES_MAX 32U /* of one package; more are not looked at */
 
 bool dpkg_name_is_valid(const char *name, size_t size)
 {
@@ -174,7 +175,8 @@ static int index_names(struct dpkg *dpkg)
         return r;
     dpkg->first = new_chain(dpkg);
     dpkg->first_provide = new_chain(dpkg);
-    if (!dpkg->first || !dpkg->first_provide)
+    dpkg->satisfied = calloc(dpkg->names.count + 1U, sizeof(bool));
+    if (!dpkg->first || !dpkg->first_provide || !dpkg->satisfied)
         return -ENOMEM;
     /* From the end, so that chains have the order of the file. */
     for (uint32_t i = dpkg->count; i-- > 0;) {
@@ -211,6 +213,7 @@ void dpkg_done(struct dpkg *dpkg)
     free(dpkg->provides);
     free(dpkg->first);
     free(dpkg->first_provide);
+    free(dpkg->satisfied);
     map_done(&dpkg->names);
     *dpkg = (struct dpkg){0};
 }
@@ -225,7 +228,8 @@ uint32_t dpkg_find_package(const struct dpkg *dpkg, const char *name, size_t siz
 {
     uint32_t number = dpkg_find_name(dpkg, name, size);
     uint32_t first = number == MAP_NONE ? MAP_NONE : dpkg->first[number];
-    for (uint32_t i = first; i != MAP_NONE; i = dpkg->packages[i].next)
+    uint32_t i = first;
+    for (unsigned looked = 0; i != MAP_NONE && looked < ARCHITECTURES_MAX; i = dpkg->packages[i].next, looked++)
         if (strcmp(dpkg->packages[i].architecture, architecture) == 0)
             return i;
     return first;

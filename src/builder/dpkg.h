@@ -34,6 +34,7 @@ struct dpkg {
     struct dpkg_provide *provides; /* chains of providers */
     uint32_t provide_count;
     uint32_t *first_provide; /* by number of a name */
+    bool *satisfied;         /* by number of a name: something of the closure is it or provides it */
 };
 
 struct dpkg_provide {

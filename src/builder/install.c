@@ -94,6 +94,7 @@ int install_run(const struct words *words, char *const *ours, struct error *erro
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return error_errno(error, errno, "protect the build's driver");
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(022);
     struct environment environment;
     if (init_environment(&environment, ours, words->count) < 0)
         return error_errno(error, ENOMEM, "environment");

@@ -88,17 +88,15 @@ static void close_pipes(struct pipes *pipes)
         pipes->failure[end] = fd_close(pipes->failure[end]);
 }
 
-static int open_pipes(struct pipes *ret_pipes, struct error *error)
+/* @pipes must have no descriptors yet. */
+static int open_pipes(struct pipes *pipes, struct error *error)
 {
-    struct pipes pipes = {{{-EBADF, -EBADF}, {-EBADF, -EBADF}}, {-EBADF, -EBADF}};
-    if (pipe2(pipes.output[0], O_CLOEXEC) < 0 || pipe2(pipes.output[1], O_CLOEXEC) < 0 ||
-            pipe2(pipes.failure, O_CLOEXEC) < 0) {
-        int code = errno;
-        close_pipes(&pipes);
-        return error_errno(error, code, "pipes of a step");
-    }
-    *ret_pipes = pipes;
-    return 0;
+    if (pipe2(pipes->output[0], O_CLOEXEC) == 0 && pipe2(pipes->output[1], O_CLOEXEC) == 0 &&
+            pipe2(pipes->failure, O_CLOEXEC) == 0)
+        return 0;
+    int code = errno;
+    close_pipes(pipes);
+    return error_errno(error, code, "pipes of a step");
 }
 
 /* Starts the command's process and waits until it is the command. The write ends of @pipes are closed. */
@@ -190,7 +188,7 @@ static void watch(struct running *running, struct pollfd watches[WATCH_COUNT])
 void run_end_others(void)
 {
     for (;;) {
-        bool none = kill(-1, SIGKILL) < 0 && errno == ESRCH;
+        bool none = kill(-1, SIGKILL) < 0;
         pid_t pid;
         do
             pid = waitpid(-1, NULL, 0);
@@ -249,7 +247,7 @@ static int judge(const struct running *running, struct error *error)
 /* With SIGCHLD blocked and readable from @signal_fd. */
 static int run(const struct run_step *step, int signal_fd, struct error *error)
 {
-    struct pipes pipes;
+    struct pipes pipes = {{{-EBADF, -EBADF}, {-EBADF, -EBADF}}, {-EBADF, -EBADF}};
     struct running running = {.step = step};
     for (size_t i = 0; i < 2; i++)
         lines_init(&running.lines[i], put_line, (void *)(uintptr_t)step, i);

@@ -17,6 +17,7 @@
 
 #define ALTERNATIVES "/var/lib/dpkg/alternatives"
 #define ALTERNATIVE_SIZE_MAX (1U << 20)
+#define NAMES_MAX 10000U
 
 static int add_base_entry(void *context, const char *path, const struct stat *status)
 {
@@ -128,7 +129,8 @@ static int add_alternatives_of(struct collect *collect, const char *name, char *
     return r;
 }
 
-/* @visit gets each name in the directory but "." and "..". 0 also when there is no such directory. */
+/* @visit gets the names in the directory but "." and "..", the first NAMES_MAX of them. 0 also when there is no such
+ * directory. */
 static int each_name(int root_fd, const char *path,
         int (*visit)(void *context, const char *directory, const char *name), void *context)
 {
@@ -139,8 +141,9 @@ static int each_name(int root_fd, const char *path,
         return 0;
     }
     int r = 0;
+    unsigned count = 0;
     const struct dirent *entry;
-    while (r == 0 && (entry = readdir(directory)))
+    while (r == 0 && count++ < NAMES_MAX && (entry = readdir(directory)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             r = visit(context, path, entry->d_name);
     (void)closedir(directory);

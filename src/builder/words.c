@@ -190,7 +190,7 @@ int words_parse(enum words_mode mode, char *const *texts, size_t count, struct w
     if (!words.items)
         return error_errno(error, ENOMEM, "recipe");
     for (size_t at = 0; at < count;) {
-        size_t used;
+        size_t used = 0;
         int r = read_word(mode, texts + at, count - at, &words.items[words.count], &used, error);
         if (r < 0) {
             words_done(&words);

@@ -22,6 +22,8 @@ struct layer_walk {
 static int remember(struct collect *collect, const char *path, enum change_kind kind, struct tree_owner owner)
 {
     int r = changes_add(&collect->changes, path, (struct change){kind, owner});
+    if (r == -E2BIG)
+        return error_text(collect->error, E2BIG, "the build changed more than %u files", CHANGES_MAX);
     return r == 0 ? 0 : error_errno(collect->error, -r, "what the build changed");
 }
 

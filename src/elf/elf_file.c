@@ -329,7 +329,7 @@ static bool try_runpath(
         return false;
     (void)snprintf(origin, sizeof(origin), "%.*s", (int)(slash - path), path);
     const char *next = file->runpath;
-    while (next && *next) {
+    for (unsigned count = 0; next && *next && count < ELF_DIRECTORIES_MAX; count++) {
         size_t length = strcspn(next, ":");
         if (try_directory(root_fd, next, length, origin, name, file, ret_path))
             return true;

@@ -12,6 +12,8 @@ import pytest
 
 from builder_tree import BUILDER, RUNTIME_DIR, Root, database, is_line, package, put_tree
 
+pytestmark = pytest.mark.host_only(reason="from packages, tools and a compiler of this host")
+
 
 @pytest.fixture
 def make_root():

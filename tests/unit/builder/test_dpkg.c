@@ -158,6 +158,32 @@ static void test_long_chain(void **state)
     dpkg_done(&dpkg);
 }
 
+/* Every package names what many others provide: each chain is walked once. */
+static void test_many_providers(void **state)
+{
+    (void)state;
+    const unsigned count = 30000;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    for (unsigned i = 0; i < count; i++)
+        (void)fprintf(file, "Package: p%u\nStatus: install ok installed\nVersion: 1\nDepends: p%u\nProvides: v\n\n", i,
+                count - 1);
+    for (unsigned i = 0; i < count; i++)
+        (void)fprintf(file, "Package: same\nStatus: install ok installed\nArchitecture: a%u\nVersion: 1\n\n", i);
+    (void)fprintf(file, "Package: z\nStatus: install ok installed\nVersion: 1\nDepends: p%u, q", count - 1);
+    for (unsigned i = 0; i < 500000; i++)
+        (void)fputs(",v,same", file);
+    assert_int_equal(fclose(file), 0);
+    struct dpkg dpkg;
+    struct error error = {0};
+    assert_int_equal(dpkg_parse(text, size, &dpkg, &error), 0);
+    assert_int_equal(closure_add(&dpkg, "z", &error), 0);
+    assert_true(dpkg.packages[count - 1].in_closure);
+    assert_false(dpkg.packages[0].in_closure);
+    dpkg_done(&dpkg);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -179,6 +205,7 @@ int main(void)
             cmocka_unit_test(test_closure),
             cmocka_unit_test(test_architectures),
             cmocka_unit_test(test_long_chain),
+            cmocka_unit_test(test_many_providers),
             cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
