@@ -185,6 +185,8 @@ static void say_list(struct build *build, const struct build_report_list *list, 
         count = list->items.count;
     if (count > 0)
         build_say(build, "warn", "%" PRIu64 " %s: %s%s", count, what, names, count > SHOWN_MAX ? ", ..." : "");
+    for (size_t i = SHOWN_MAX; i < list->items.count; i++)
+        build_say(build, "debug", "%s", list->items.items[i]);
 }
 
 static void on_collected(struct task *task, const struct task_end *end)

@@ -347,13 +347,14 @@ class Builds(Case):
     def test_settings_of_the_api(self):
         joblet = self.joblet
         joblet.stop()
-        joblet.configure("environment: |\\nhttps_proxy=http://user:secret@proxy:3128\\nEMPTY=\nshow: |\\n/etc/hidden\n")
+        joblet.configure("environment: |\\nhttps_proxy=http://user:secret@proxy:3128\\nEMPTY=\nshow: |\\n/etc/hidden\ncacheSize: 0\n")
         joblet.start()
         pid = int(re.findall(r"joblet-api started pid=(\d+)", joblet.log())[-1])
         with open(f"/proc/{pid}/fd/12", "rb") as file:
             self.assertEqual(file.read(), b"https_proxy=http://user:secret@proxy:3128\0EMPTY=\0")
         self.assertNotIn("secret", joblet.log())
-        self.build("true")
+        job, _ = self.collect(self.build("true"), "try")
+        self.assertIn("/cache No such file or directory\n", joblet.output(job))
 
     # --- ends of all kinds
 
