@@ -33,8 +33,10 @@ static int unshare_as(uint32_t owner)
     return 0;
 }
 
-__attribute__((noreturn)) static void hold(uint32_t owner, int ready_fd)
+__attribute__((noreturn)) static void hold(uint32_t owner, int reader_fd, int ready_fd)
 {
+    /* Whoever waits has the only other end: when he was killed before we were to be told of it, the write fails. */
+    (void)close(reader_fd);
     int r = unshare_as(owner);
     /* After the change of ids, which would clear it. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -61,7 +63,7 @@ static int clone_holder(uint32_t owner, pid_t *ret_pid, int *ret_pidfd)
     long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
     int code = errno;
     if (pid == 0)
-        hold(owner, ends[1]);
+        hold(owner, ends[0], ends[1]);
     (void)close(ends[1]);
     if (pid < 0)
         return -code;

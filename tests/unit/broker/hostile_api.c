@@ -1202,6 +1202,22 @@ static void clean_up(struct mutating *mutating)
     }
 }
 
+/* A build that is right, so that what joblet keeps for some time after one is there whenever it is looked at. */
+static void play_build(void)
+{
+    struct channel_build_start message = hostile_good_build();
+    struct channel_job_ended end;
+    int spec = make_spec("true");
+    only_starts = true; /* it may take its time */
+    expect(hostile_ask(&message, CHANNEL_BUILD_START, sizeof(message), spec) == 0, "a valid build does not start");
+    (void)fd_close(spec);
+    receive_end(message.build_id, &end);
+    only_starts = false;
+    expect(ask_for_id(CHANNEL_JOB_RELEASE, message.build_id) == 0 &&
+                    ask_for_id(CHANNEL_JOB_REMOVE, message.build_id) == 0,
+            "a build is not released");
+}
+
 /* Garbage that was sealed as it should be is refused in the sandbox, and leaves its record. */
 static void play_mutations(uint64_t seed, unsigned count)
 {
@@ -1223,6 +1239,8 @@ static void play_mutations(uint64_t seed, unsigned count)
     take_messages(&mutating, 0);
     only_starts = false;
     clean_up(&mutating);
+    (void)poll(NULL, 0, 200); /* for tokens */
+    play_build();
     end_pair(&mutating.pair);
     expect(longest_silence_ns < SILENCE_MAX_NS, "joblet was silent too long");
     say("builds %u ", mutating.builds);

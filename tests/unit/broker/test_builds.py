@@ -1,14 +1,19 @@
 """Builds as joblet sees them: the operations of the privileged channel that make, publish, verify and remove runtimes, with
 a stand-in for joblet-builder that does what each test tells it.
 
-    test_builds.py JOBLET JOBLET_INIT RELAY_API STAND_BUILDER"""
+    test_builds.py JOBLET JOBLET_INIT RELAY_API STAND_BUILDER
+
+BUILD_KILLS, BUILD_SEED: how often joblet is killed on the way of a build, and when."""
+import contextlib
 import errno
 import fcntl
 import os
+import random
 import re
 import signal
 import struct
 import sys
+import threading
 import time
 import unittest
 import uuid
@@ -17,6 +22,8 @@ import channel
 from channel import wait_for
 
 JOBLET, INIT, RELAY, BUILDER = sys.argv[1:5]
+KILLS = int(os.environ.get("BUILD_KILLS", 8))
+SEED = int(os.environ.get("BUILD_SEED", random.randrange(1 << 31)))
 SCRATCH = os.path.join(os.path.dirname(JOBLET), "joblet-scratch")
 
 
@@ -83,11 +90,15 @@ class Case(unittest.TestCase):
         self.assert_done(error)
         return job, self.joblet.end(job)
 
-    def make_runtime(self, name="hello", version="1.0", text="first", replace=0):
+    def make_runtime(self, name="hello", version="1.0", text="first", replace=0, before=lambda step: None):
+        before("build")
         build = self.build(name=name, version=version)
+        before("collect")
         job, ended = self.collect(build, "copy", "told=" + text)
         self.assertEqual(ended.exit_code, 0, self.joblet.output(job))
+        before("publish")
         self.assert_done(self.joblet.publish(build, replace))
+        before("release")
         self.joblet.release(job, build)
 
     def shell(self, script, name="hello", version="1.0"):
@@ -125,8 +136,8 @@ class Builds(Case):
         self.stop_job(build)
         self.make_runtime()
         self.assertEqual(joblet.store(), ["hello/1.0"])
-        self.assertEqual(self.shell("cat /told; touch /x || echo read-only"),
-                         "firsttouch: cannot touch '/x': Read-only file system\nread-only\n")
+        self.assertEqual(self.shell("cat /told; touch /x 2>&1"),
+                         "firsttouch: cannot touch '/x': Read-only file system\n")
         job = self.sleeper()
         self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.EBUSY, "a job uses runtime hello 1.0")
         self.stop_job(job)
@@ -336,13 +347,14 @@ class Builds(Case):
     def test_settings_of_the_api(self):
         joblet = self.joblet
         joblet.stop()
-        joblet.configure("environment: |\\nhttps_proxy=http://user:secret@proxy:3128\\nEMPTY=\nshow: |\\n/etc/hidden\n")
+        joblet.configure("environment: |\\nhttps_proxy=http://user:secret@proxy:3128\\nEMPTY=\nshow: |\\n/etc/hidden\ncacheSize: 0\n")
         joblet.start()
         pid = int(re.findall(r"joblet-api started pid=(\d+)", joblet.log())[-1])
         with open(f"/proc/{pid}/fd/12", "rb") as file:
             self.assertEqual(file.read(), b"https_proxy=http://user:secret@proxy:3128\0EMPTY=\0")
         self.assertNotIn("secret", joblet.log())
-        self.build("true")
+        job, _ = self.collect(self.build("true"), "try")
+        self.assertIn("/cache No such file or directory\n", joblet.output(job))
 
     # --- ends of all kinds
 
@@ -365,6 +377,33 @@ class Builds(Case):
         wait_for(lambda: joblet.store() == [])
         joblet.release(build, collected, finished)
         self.build(name="b")
+
+    def test_killed_at_any_moment(self):
+        """Whenever joblet is killed, a runtime is there as a whole or not at all, and nothing else is left."""
+        joblet, choice = self.joblet, random.Random(SEED)
+        self.make_runtime(text="0")
+        seen = 0
+        for number in range(1, KILLS + 1):
+            step, longest = (("publish", 0.02), ("build", 1), ("publish", 0.005), ("collect", 1))[number % 4]
+            killer = threading.Timer(choice.uniform(0, longest), joblet.process.kill)
+            with contextlib.suppress(OSError):  # the channel ends
+                self.make_runtime(text=str(number), replace=1, before=lambda at, on=step: at == on and killer.start())
+            killer.join()
+            joblet.kill()
+            joblet.start()
+            for job in joblet.list():
+                joblet.end(job)
+                joblet.release(job)
+            wait_for(lambda: joblet.store() == ["hello/1.0"])
+            job, error = joblet.verify("hello", "1.0", ["verify", "pass"])
+            self.assert_done(error)
+            joblet.end(job)
+            joblet.release(job)
+            told = int(self.shell("cat /told"))
+            self.assertIn(told, (seen, number), f"seed {SEED}")
+            seen = told
+            self.assertEqual(joblet.inits(), set())
+        print(f"seed {SEED}: killed {KILLS} times, the last one published was {seen}")
 
     def test_builds_end_with_the_service(self):
         joblet = self.joblet
