@@ -185,8 +185,15 @@ static const char *difference(const struct build *build, const struct runtime_de
 static bool take_existing(struct build *build)
 {
     const struct store_runtime *there = store_find(build->api->store, build->spec->name, build->spec->version);
-    if (!there || !there->available || build->force || build->dry_run)
+    if (build->dry_run)
         return false;
+    if (!there || !there->available || build->force) {
+        build_say(build, "info", "not taken from the store (MISS: %s)",
+                !there              ? "it is not there"
+                : !there->available ? "what is there is not whole"
+                                    : "it is to be built again");
+        return false;
+    }
     const char *why = difference(build, there->description);
     if (*why) {
         build_fail(build, "%s@%s is there already, built %s: --force builds it again and replaces it",

@@ -14,6 +14,7 @@
 /* Read in one turn of the loop: others want theirs too. */
 #define PIECES_PER_TURN 8
 #define PIECE_BYTES 16384U
+#define KILL_AGAIN_MS 1000U
 
 static void pump(struct task *task);
 
@@ -88,6 +89,14 @@ static void end_with_failure(struct task *task, const struct error *error)
     pump_later(task);
 }
 
+/* Sent again until the end comes: joblet may have been too busy for it. */
+static void on_kill(uv_timer_t *timer)
+{
+    struct task *task = timer->data;
+    (void)link_job_signal(task->api->link, task->id, CHANNEL_SIGNAL_KILL, NULL, NULL);
+    (void)uv_timer_start(timer, on_kill, KILL_AGAIN_MS, 0);
+}
+
 static void on_started(const struct channel_received *received, void *user)
 {
     struct task *task = user;
@@ -98,7 +107,7 @@ static void on_started(const struct channel_received *received, void *user)
     }
     task->started = true;
     if (task->kill_wanted)
-        (void)link_job_signal(task->api->link, task->id, CHANNEL_SIGNAL_KILL, NULL, NULL);
+        on_kill(&task->kill_timer);
     int r = open_log(task);
     if (r < 0)
         log_event(LOG_LEVEL_ERROR, "the log of a build cannot be followed", "job", task->uuid, "error", strerror(-r),
@@ -138,12 +147,16 @@ static int task_new(struct api *api, const uint8_t *id, const struct task_events
         memcpy(task->id, id, sizeof(task->id));
     else
         r = text_new_uuid(task->id);
+    /* Timers are not allocated: the second cannot fail when the first did not. */
     if (r == 0)
         r = uv_timer_init(&api->loop, &task->timer);
     if (r < 0) {
         free(task);
         return error_errno(error, -r, "new build");
     }
+    (void)uv_timer_init(&api->loop, &task->kill_timer);
+    task->handles = 2;
+    task->kill_timer.data = task;
     text_format_uuid(task->id, task->uuid);
     task->timer.data = task;
     task->followed.uuid = task->uuid;
@@ -156,7 +169,9 @@ static int task_new(struct api *api, const uint8_t *id, const struct task_events
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct task *task = handle->data;
+    if (--task->handles == 0)
+        free(task);
 }
 
 static void task_free(struct task *task)
@@ -170,6 +185,7 @@ static void task_free(struct task *task)
     task->log_fd = fd_close(task->log_fd);
     task->index_fd = fd_close(task->index_fd);
     uv_close((uv_handle_t *)&task->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&task->kill_timer, on_timer_closed);
     builds_on_gone(api);
 }
 
@@ -203,7 +219,7 @@ void task_kill(struct task *task)
         return;
     task->kill_wanted = true;
     if (task->started)
-        (void)link_job_signal(task->api->link, task->id, CHANNEL_SIGNAL_KILL, NULL, NULL);
+        on_kill(&task->kill_timer);
 }
 
 static void finish_release(struct task *task)
@@ -253,6 +269,7 @@ bool task_on_ended(struct api *api, const struct channel_job_ended *ended)
             continue;
         if (!task->end_known) {
             task->end_known = true;
+            (void)uv_timer_stop(&task->kill_timer);
             task->end = (struct task_end){ended->record, ended->cpu_ns, ended->memory_peak_bytes};
             pump_later(task);
         }

@@ -37,7 +37,9 @@ struct task {
     /* Its own. */
     struct task *next;
     struct logs_followed followed;
-    uv_timer_t timer;
+    uv_timer_t timer;      /* the next turn of reading */
+    uv_timer_t kill_timer; /* until the end comes */
+    unsigned handles;      /* that are not closed yet */
     int log_fd;
     int index_fd;
     struct joblog_reader reader;

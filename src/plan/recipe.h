@@ -13,20 +13,27 @@
  *     query NAME TIMEOUT_NS COUNT WORD... the same; its standard output goes into "value" lines and not into the log
  *
  * collect: in any order, each as often as it makes sense; the order of the work is fixed
- *     phase, say                          as above; a phase and what is said right behind it are told when its work
- * begins: 10 packages, the base, what the steps wrote; 11 libraries; 12 accounts, places for mounts, then the copy; 13
- * the files beside isolated/; 14 programs are looked for, manifest and changes written, the disk synced, the host
- * looked at. Others are not told, but for 0, at the start. packager apt|dnf|apk                whose database tells
- * what a package is made of; all but apt fail, saying so package NAME                        (perhaps
- * NAME:ARCHITECTURE) goes into the runtime with all that it depends on binary NAME                         must be
- * found in the runtime's PATH path VALUE                          that PATH library GLOB                        goes
- * into the runtime, with the libraries that it needs keep doc|man|locale|headers|static  what is otherwise left out:
- * /usr/share/{doc,man,info,locale...}, static libraries with a shared one beside them. Headers of packages in the
- * runtime always stay. step NAME BEGIN_NS END_NS           of the install, for the origin of files runtime-dir PATH
- * what steps put there goes into the runtime at the same path, and what they put into PATH/isolated at its root. Its
- * last two components are name and version. file NAME COUNT TEXT...             a file beside isolated/, of the COUNT
- * texts joined limit BYTES                         the largest permitted size of the runtime since NS when the build
- * began: what changed on the host from then on is told
+ *     phase, say                          as above; a phase, and what is said right behind it, are told when its work
+ *                                         begins (*)
+ *     packager apt|dnf|apk                whose database tells what a package is made of; all but apt fail
+ *     package NAME                        (or NAME:ARCHITECTURE) goes into the runtime with all that it depends on
+ *     binary NAME                         must be found in the runtime's PATH
+ *     path VALUE                          that PATH
+ *     library GLOB                        goes into the runtime, with the libraries that it needs
+ *     keep doc|man|locale|headers|static  what is otherwise left out (**)
+ *     step NAME BEGIN_NS END_NS           of the install, for the origin of files
+ *     runtime-dir PATH                    what steps put there goes into the runtime at the same path, and what is in
+ *                                         PATH/isolated at its root; its last two components are name and version
+ *     file NAME COUNT TEXT...             a file beside isolated/, of the COUNT texts joined
+ *     limit BYTES                         the largest permitted size of the runtime
+ *     since NS                            when the build began: what changed on the host since is told
+ *
+ *     (*) 10: packages, the base, what the steps wrote; 11: libraries; 12: accounts, places for mounts, then the copy;
+ *     13: the files beside isolated/; 14: programs are looked for, manifest and changes written, the disk synced, the
+ *     host looked at. Others are not told, but for 0, at the start.
+ *
+ *     (**) /usr/share/{doc,man,info,locale...}, static libraries with a shared one beside them. Headers of packages in
+ *     the runtime always stay.
  *
  * verify:
  *     digest HEX                          SHA-256 of the manifest; "-": not known

@@ -324,6 +324,7 @@ class Joblet:
         self.damaged = {}  # (name, version): what verify says
         self.in_use = set()
         self.fail_publish = None
+        self.refuse_signals = 0
         self.test_steps = []  # of a job that is none of steps
         self.published = []
         self.closing = False
@@ -556,6 +557,9 @@ class Joblet:
         job = self.jobs.get(uuid_text(message.job_id))
         if not job or job.ended:
             return Reply(error=Error(3, 0, b"no such job"))
+        if self.refuse_signals > 0:
+            self.refuse_signals -= 1
+            return Reply(error=Error(11, 0, b"too many requests"))
         job.signals.append(message.signal)
         job.wake.set()
         return Reply()

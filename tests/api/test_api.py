@@ -582,7 +582,9 @@ class Builds(Case):
 
 
     def test_an_unchanged_one_is_taken_from_the_store(self):
-        self.assertTrue(self.build(verbose=True)[2].success)
+        _, lines, result = self.build(verbose=True)
+        self.assertTrue(result.success)
+        self.assertIn(("info", "not taken from the store (MISS: it is not there)"), lines)
         jobs = len(self.joblet.jobs)
         phases, lines, result = self.build("# another comment\n" + self.LEAST)
         self.assertEqual(phases, list(enumerate(self.NAMES, 1)))
@@ -601,8 +603,9 @@ class Builds(Case):
         result = self.build()[2]
         self.assertIn("other packages or package sources", result.message)
         self.assertEqual(len(self.joblet.jobs), jobs)
-        result = self.build(force_rebuild=True)[2]
+        _, lines, result = self.build(force_rebuild=True)
         self.assertTrue(result.success, result.message)
+        self.assertIn(("info", "not taken from the store (MISS: it is to be built again)"), lines)
         self.assertEqual(self.joblet.published, [("a", "1.0.0")] * 2)
         self.nothing_left()
         self.joblet.shutdown()
@@ -718,6 +721,15 @@ class Builds(Case):
             self.nothing_left()
             for job in self.joblet.jobs.values():
                 self.assertIn(job.signals, ([2], []))
+        # joblet is too busy for the first signal.
+        self.joblet.builder = {"hold": "base"}
+        self.joblet.refuse_signals = 1
+        stream = self.stream(self.PYTHON)
+        self.wait_for(lambda: any(job.type == 2 and not job.ended for job in list(self.joblet.jobs.values())))
+        self.begun("base")
+        stream.cancel()
+        self.nothing_left()
+        self.assertEqual(self.joblet.refuse_signals, 0)
         # At any moment.
         self.joblet.builder = {}
         for i in range(60):
@@ -728,7 +740,7 @@ class Builds(Case):
         self.assertTrue(self.build()[2].success)
         self.joblet.shutdown()
         rows = self.records()
-        self.assertEqual([row["outcome"] for row in rows[:4]], ["cancelled"] * 4)
+        self.assertEqual([row["outcome"] for row in rows[:5]], ["cancelled"] * 5)
         self.assertIn("the client ended the call", rows[0]["failure"])
         self.assertNotIn("", [row["outcome"] for row in rows])
 

@@ -224,7 +224,7 @@ def test_five_hundred_short_ones_leave_nothing(server):
 
 
 @pytest.mark.parametrize("fields,text", [
-    ({"runtime": "python"}, "runtime"),
+    ({"runtime": "../python"}, "runtime"),
     ({"network": "bridge"}, "network"),
     ({"volumes": ["data"]}, "volumes"),
     ({"schedule": "2030-01-01T00:00:00Z"}, "schedule"),

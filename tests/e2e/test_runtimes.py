@@ -14,9 +14,15 @@ LEAST = "schema_version: '1.0'\nname: a\nversion: 1.0.0\ndescription: d\nbase: {
 
 def validate(server, text, role="admin"):
     stub = server.stubs.RuntimeServiceStub(server.channel(role))
-    return stub.ValidateRuntimeYAML(server.pb.ValidateRuntimeYAMLRequest(yaml_content=text), timeout=seconds(10))
+    return stub.ValidateRuntimeYAML(server.pb.ValidateRuntimeYAMLRequest(yaml_content=text), timeout=seconds(60))
 
 
+def is_right(answer):
+    """The text is: whether this host has the packages is another question."""
+    return answer.HasField("spec_info")
+
+
+@pytest.mark.host_only("needs package sources")
 def test_examples_are_valid(server):
     names = sorted(os.listdir(EXAMPLES))
     assert names == ["go", "java", "node", "node-hooks", "python", "python-hooks", "rust"]
@@ -24,7 +30,7 @@ def test_examples_are_valid(server):
     for name in names:
         answer = json.loads(server.rnx("runtime", "validate", "--json", os.path.join(EXAMPLES, name)).stdout)
         assert answer["valid"] and not answer["errors"], (name, answer)
-        assert "package availability is not checked by this server yet" in answer["warnings"]
+        assert not [text for text in answer["warnings"] or [] if "not checked" in text], (name, answer)
         found[name] = answer["spec_info"]
     assert {info["language"] for info in found.values()} == {"python", "java", "node", "go", "rust"}
     assert sorted(name for name, info in found.items() if info["has_hooks"]) == ["node-hooks", "python-hooks"]
@@ -38,7 +44,7 @@ def test_roles(server):
         assert error.value.code() == grpc.StatusCode.PERMISSION_DENIED
         result = server.rnx("runtime", "validate", os.path.join(EXAMPLES, "go"), role=role, check=False)
         assert result.returncode == 1 and "PermissionDenied" in result.stderr and not result.stdout
-    assert validate(server, LEAST, "maintainer").valid
+    assert is_right(validate(server, LEAST, "maintainer"))
 
 
 def test_every_problem_is_said(server, tmp_path):
@@ -74,5 +80,5 @@ def test_hostile_specifications(server):
         answer = validate(server, text)
         assert not answer.valid and 1 <= len(answer.errors) <= 65, name
         assert all(error.isprintable() and "word@" not in error for error in answer.errors), name
-    assert validate(server, LEAST).valid
+    assert is_right(validate(server, LEAST))
     assert server.children("joblet-api") == api
