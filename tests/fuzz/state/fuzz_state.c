@@ -43,7 +43,8 @@ static void clean(void)
 
 static void fill(struct state_job *job)
 {
-    char **texts[] = {&job->work_dir, &job->network, &job->runtime, &job->timeout_text, &job->node_id, &job->owner, &job->role};
+    char **texts[] = {
+            &job->work_dir, &job->network, &job->runtime, &job->timeout_text, &job->node_id, &job->owner, &job->role};
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         *texts[i] = strdup("text");
     (void)state_texts_add(&job->arguments, "true");
