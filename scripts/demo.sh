@@ -87,6 +87,14 @@ JOBLET_BUILD=$BUILD "$ROOT/scripts/dev-server.sh" launch "$work"
 show 0 job log "${job:0:8}"
 show 0 job status "${job:0:8}"
 
+say "A language, built with this host's package manager, without the host noticing"
+packages=$(sha256sum </var/lib/dpkg/status)
+show 0 runtime build "$ROOT/examples/python"
+show 0 job run --follow --runtime=python-3.11 python3 -c 'import numpy, ssl, sys; print(sys.version.split()[0], numpy.arange(3) * 2)'
+show 0 runtime list
+[ "$packages" = "$(sha256sum </var/lib/dpkg/status)" ] || die "the host's package database has changed"
+echo "the host's package database: ${GREEN}no difference${PLAIN}"
+
 say "A reader may look, and no more"
 show 0 --node reader job list
 show 1 --node reader job run true
