@@ -7,7 +7,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 need_root
 cache=${JOBLET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/joblet}
-modules=(virtio_pci virtio_blk ext4 crc32c_generic overlay nf_tables nft_chain_nat loop)
+modules=(virtio_pci virtio_blk ext4 crc32c_generic overlay nf_tables nft_chain_nat nft_ct nft_fib_inet nft_masq nft_meta_bridge veth bridge loop)
 
 fetch_kernel() {
     local package

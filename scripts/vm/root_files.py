@@ -10,7 +10,7 @@ import sys
 WANTED = """
 bash coreutils grep sed mawk findutils tar gzip bzip2 xz-utils util-linux mount procps iproute2 openssl ca-certificates tzdata
 ncurses-base libc-bin netbase python3 python3-grpcio python3-protobuf python3-pytest libnghttp2-14 libprotobuf-c1 libssl3
-libuv1 libsqlite3-0 libyaml-0-2 libjansson4 libseccomp2 libcap2 libelf1 libcmocka0 e2fsprogs
+libuv1 libsqlite3-0 libyaml-0-2 libjansson4 libseccomp2 libcap2 libelf1 libcmocka0 e2fsprogs libnftables1 busybox-static perl-base
 """.split()
 LEFT_OUT = re.compile(r"^/usr/share/(doc|man|locale|info|lintian|bug|doc-base|bash-completion)(/|$)|/__pycache__(/|$)|^/boot(/|$)")
 # What packages' scripts made, and what no package owns.

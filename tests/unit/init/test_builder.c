@@ -58,7 +58,7 @@ static void test_refused(void **state)
             "/proc/sys; "
             "try mknod /tmp/c c 1 3; try mknod /tmp/b b 7 0; try mknod /dev/x c 1 1; try mknod /tmp/w c 0 0; "
             "try unshare -m true; try unshare -U true; try hostname x; try cat /proc/1/environ; try ls /proc/1/root/; "
-            "try cat /proc/kcore; try grep . /proc/keys /proc/timer_list; "
+            "try grep . /proc/kcore /proc/keys /proc/timer_list; "
             "try sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'; try sh -c 'echo 1 "
             ">/proc/sys/user/max_user_namespaces'; "
             "try sh -c 'echo x >/proc/self/exe'; try sh -c 'echo x >/proc/sysrq-trigger'; "
