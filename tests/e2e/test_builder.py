@@ -125,7 +125,7 @@ def test_a_fork_bomb_is_ended(workshop):
                               *shell("b", "ls -d /proc/[0-9]* | wc -l"))
     assert result.status == 0, result.lines[-5:]
     logs = [int(line.split()[-1]) for line in result.all("log") if line.startswith("info ")]
-    assert len(logs) == 2 and logs[0] > 20 and logs[1] <= 6, logs
+    assert len(logs) == 2 and logs[0] > 4 and logs[1] <= 6, logs
 
 
 def test_a_step_that_kills_the_driver_is_no_success(workshop):
@@ -386,7 +386,7 @@ def test_directories_that_are_too_deep(make_root):
     root = make_root(HOST).mount()
     root.step("hook", {"/opt/" + "d/" * 200: None})
     result = root.collect()
-    assert result.last.startswith("@fail read what the build wrote: /opt: "), result.lines
+    assert result.last.startswith("@fail /opt holds directories that are nested deeper"), result.lines
 
 
 def test_depth_costs_no_stack(make_root):
