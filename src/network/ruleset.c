@@ -237,7 +237,8 @@ static int run(struct ruleset *ruleset, const char *command, const char *what, s
 static const struct {
     const char *name;
     uint8_t number;
-} families[TABLES] = {{"inet", NFPROTO_INET}, {"bridge", NFPROTO_BRIDGE}};
+    int rules; /* of its text above. Not counted after loading: somebody may have flushed them by then */
+} families[TABLES] = {{"inet", NFPROTO_INET, 21}, {"bridge", NFPROTO_BRIDGE, 4}};
 
 /* Which of the tables are there and ours. 0; -EEXIST with @error: one has the name and is not ours, the others are
  * told; -errno with @error. */
@@ -259,18 +260,6 @@ static int find_tables(struct ruleset *ruleset, bool ret_found[TABLES], struct e
     return result;
 }
 
-/* What there is to be compared later. */
-static int remember(struct ruleset *ruleset)
-{
-    _cleanup_close_ int socket = nftables_open();
-    int r = socket < 0 ? socket : nftables_get_generation(socket, &ruleset->generation);
-    for (size_t i = 0; i < TABLES && r == 0; i++) {
-        ruleset->rules[i] = nftables_count_rules(socket, families[i].number, ruleset->name);
-        r = ruleset->rules[i] < 0 ? ruleset->rules[i] : 0;
-    }
-    return r;
-}
-
 int ruleset_is_intact(struct ruleset *ruleset)
 {
     uint32_t generation;
@@ -285,7 +274,7 @@ int ruleset_is_intact(struct ruleset *ruleset)
     if (r < 0)
         return r == -EEXIST ? 0 : r;
     for (size_t i = 0; i < TABLES; i++)
-        if (!found[i] || nftables_count_rules(socket, families[i].number, ruleset->name) != ruleset->rules[i])
+        if (!found[i] || nftables_count_rules(socket, families[i].number, ruleset->name) != families[i].rules)
             return 0;
     ruleset->generation = generation;
     return 1;
@@ -314,8 +303,8 @@ int ruleset_load(struct ruleset *ruleset, const struct ruleset_values *values, s
         return r;
     free(ruleset->loaded);
     ruleset->loaded = TAKE_PTR(text);
-    r = remember(ruleset);
-    return r < 0 ? error_errno(error, -r, "look at the rules") : 0;
+    ruleset->generation = RULESET_GENERATION_NONE; /* the next look counts, and knows it then */
+    return 0;
 }
 
 int ruleset_unload(struct ruleset *ruleset, struct error *error)

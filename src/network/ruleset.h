@@ -16,6 +16,9 @@
 #define RULESET_IDENTITY_MAX 80U
 #define RULESET_TEXT_MAX 65536U
 
+/* The kernel has no generation of this number. */
+#define RULESET_GENERATION_NONE 0U
+
 struct nft_ctx;
 
 struct ruleset {
@@ -23,10 +26,8 @@ struct ruleset {
     char name[RULESET_NAME_MAX];
     char identity[RULESET_IDENTITY_MAX]; /* the tables' comment */
     char bridge[NETLINK_NAME_MAX];
-    char *loaded; /* what we put in force last, NULL: nothing */
-    /* After that: the generation of the host's rule set, and how many rules each of our tables has. */
-    uint32_t generation;
-    int rules[2];
+    char *loaded;        /* what we put in force last, NULL: nothing */
+    uint32_t generation; /* of the host's rule set, when ours were seen to be there since */
 };
 
 void ruleset_done(struct ruleset *ruleset);
