@@ -182,13 +182,37 @@ static int prepare_disks(struct broker *broker, struct error *error)
     return r < 0 ? r : disks_prepare(&broker->disks, broker, path, error);
 }
 
+/* Somebody changed the host's nftables while ours are there. */
+static void on_rules_changed(struct loop_source *source, uint32_t events)
+{
+    struct broker *broker = LOOP_OWNER(source, struct broker, network_watch);
+    struct error error = {0};
+    (void)events;
+    int r = network_check(broker->network, &error);
+    if (r < 0)
+        log_event(LOG_LEVEL_ERROR, "the rules of builds cannot be put back", "error", error.text, NULL);
+    else if (r > 0)
+        log_event(LOG_LEVEL_WARN, "the rules of builds were gone, and are back", NULL);
+}
+
 /* A host that cannot have it has jobs all the same. */
 static void open_network(struct broker *broker)
 {
     const struct network_options options = {
             .prefix_fd = broker->prefix_fd, .run_fd = broker->run_fd, .cidr = broker->config->build_cidr};
-    if (network_open(&options, &broker->network, &broker->network_error) < 0)
-        log_event(LOG_LEVEL_WARN, "builds have no network", "reason", broker->network_error.text, NULL);
+    struct error *error = &broker->network_error;
+    int r = network_open(&options, &broker->network, error);
+    if (r == 0) {
+        r = loop_add(
+                broker->loop, &broker->network_watch, network_get_watch(broker->network), EPOLLIN, on_rules_changed);
+        if (r < 0) {
+            (void)error_errno(error, -r, "watch the rules");
+            network_done(broker->network);
+            broker->network = NULL;
+        }
+    }
+    if (r < 0)
+        log_event(LOG_LEVEL_WARN, "builds have no network", "reason", error->text, NULL);
 }
 
 /* What an earlier joblet left of it goes, unless one of its builds is still there. */
@@ -271,9 +295,11 @@ static void finish(struct broker *broker)
     else
         cgroup_host_done(&broker->cgroups);
     slots_free(broker->slots);
-    loop_free(broker->loop);
-    if (broker->network)
+    if (broker->network) {
+        (void)loop_remove(broker->loop, &broker->network_watch); /* the network's own */
         network_done(broker->network);
+    }
+    loop_free(broker->loop);
     store_done(&broker->store);
     (void)fd_close(broker->init_fd);
     (void)fd_close(broker->builder_fd);

@@ -54,6 +54,7 @@ struct broker {
     struct network *network;    /* of builds; NULL: there can be none */
     struct error network_error; /* why */
     struct loop_timer network_timer;
+    struct loop_source network_watch; /* of the rules */
 
     struct store store;
     struct store_id absent[2]; /* directories that no build sees: the prefix, and /opt/joblet when that is another */

@@ -12,6 +12,7 @@ import random
 import re
 import signal
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -450,6 +451,30 @@ class Builds(Case):
         self.build("true")
         wait_for(lambda: len(self.joblet.network()) == 3)  # its own end of the link goes with its namespace
         # tearDown looks whether all of it is gone with the service.
+
+    def rules(self):
+        """Of our two tables, without what counts."""
+        text = ""
+        for table in sorted(name for name in self.joblet.network() if name.startswith("table ")):
+            text += subprocess.run(["nft", "-s", "list", *table.split()], capture_output=True, text=True, check=True).stdout
+        return text
+
+    def test_rules_come_back_while_a_build_runs(self):
+        """Our tables alone are flushed or deleted here, by name; joblet hears of it by itself."""
+        build, error = self.joblet.build(["install", "echo up; sleep 600"])
+        self.assert_done(error)
+        wait_for(lambda: "up" in self.joblet.output(build))
+        rules = self.rules()
+        tables = [name.split()[1:] for name in self.joblet.network() if name.startswith("table ")]
+        self.assertEqual((len(tables), "drop" in rules), (2, True), rules)
+        for verb in ("flush", "delete"):
+            for family, name in tables:
+                self.assertRegex(name, "^joblet_[0-9a-f]{8}$")
+                subprocess.run(["nft", verb, "table", family, name], check=True)
+            wait_for(lambda: self.rules() == rules)
+        self.assertIn("the rules of builds were gone", self.joblet.log())
+        self.stop_job(build)
+        self.joblet.release(build)
 
     def test_host_state(self):
         first, again = self.joblet.host_state(), self.joblet.host_state()
