@@ -312,6 +312,7 @@ static int collect_words(const struct build *build, struct runtime_list *words)
             .step_count = build->report.step_count,
             .since_unix_ns = build->install_unix_ns,
             .limit_bytes = build->api->settings.runtime_bytes,
+            .cache_bytes = build->api->settings.cache_bytes,
             .description = description};
     return r == 0 ? runtime_build_collect(&what, &built, words) : r;
 }

@@ -32,6 +32,7 @@ static const struct {
         {"runtime-dir", WORD_RUNTIME_DIR, WORDS_COLLECT, "a"},
         {"file", WORD_FILE, WORDS_COLLECT, "tc"},
         {"limit", WORD_LIMIT, WORDS_COLLECT, "n"},
+        {"cache", WORD_CACHE, WORDS_COLLECT, "n"},
         {"since", WORD_SINCE, WORDS_COLLECT, "n"},
         {"digest", WORD_DIGEST, WORDS_VERIFY, "h"},
 };

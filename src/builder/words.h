@@ -25,6 +25,7 @@ enum word_kind {
     WORD_RUNTIME_DIR,
     WORD_FILE,
     WORD_LIMIT,
+    WORD_CACHE,
     WORD_SINCE,
     WORD_DIGEST,
 };
@@ -37,7 +38,7 @@ enum words_keep { KEEP_DOC = 1U, KEEP_MAN = 2U, KEEP_LOCALE = 4U, KEEP_HEADERS =
 
 struct word {
     enum word_kind kind;
-    uint64_t numbers[2]; /* PHASE: number; RUN, QUERY: timeout; STEP: begin, end; KEEP: one bit; LIMIT, SINCE */
+    uint64_t numbers[2]; /* PHASE: number; RUN, QUERY: timeout; STEP: begin, end; KEEP: one bit; LIMIT, CACHE, SINCE */
     const char *name;    /* the first argument that is no number; NULL when all are */
     const char *text;    /* the second: PHASE: message; SAY: text */
     char *const *texts;  /* RUN, QUERY: the command; FILE: what it is joined of */

@@ -52,6 +52,7 @@ struct runtime_built {
     size_t step_count;
     int64_t since_unix_ns;
     uint64_t limit_bytes;
+    uint64_t cache_bytes;    /* of downloads that are kept for later builds; 0 = none */
     const char *description; /* the text of runtime.yml */
 };
 

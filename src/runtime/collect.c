@@ -69,6 +69,8 @@ int runtime_build_collect(
     words_addf(&words, "%" PRId64, built->since_unix_ns);
     words_add(&words, "limit");
     words_addf(&words, "%" PRIu64, built->limit_bytes);
+    words_add(&words, "cache");
+    words_addf(&words, "%" PRIu64, built->cache_bytes);
     add_steps(&words, built);
     words_phase(&words, 10, "packages, programs and what the steps installed");
     add_packages(&words, build, built->packages);

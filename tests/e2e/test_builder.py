@@ -445,8 +445,51 @@ def test_downloads_are_kept(make_root):
     archives = "/var/cache/apt/archives/"
     root.step("base", {archives + "a_1.0-1_amd64.deb": "new\n", archives + "partial/b_1_all.deb": "x", archives + "evil.deb": "x",
                        archives + "c_1_all.deb": ("/etc/passwd",), archives + "-d_1_all.deb": "x", archives + "d_2%3a1_all.deb": "epoch\n"})
-    assert root.collect().last == "@done"
+    assert root.collect("cache", "1000000").last == "@done"
     assert sorted(os.listdir(root.space.path(root.tool, "cache"))) == ["a_1.0-1_amd64.deb", "d_2%3a1_all.deb"]
+
+
+BLOCK = 4096  # what a small file takes
+
+
+@pytest.mark.parametrize("limit, left", [
+    (None, "old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
+    (0, ""),
+    (BLOCK - 1, ""),
+    (BLOCK, "new1_1_all.deb"),
+    (2 * BLOCK, "new1_1_all.deb new2_1_all.deb"),
+    (4 * BLOCK, "new1_1_all.deb new2_1_all.deb old3_1_all.deb"),  # and not old1, which is smaller and older than "same"
+    (6 * BLOCK, "new1_1_all.deb new2_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
+    (7 * BLOCK, "new1_1_all.deb new2_1_all.deb old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
+    (20 * BLOCK, "large_1_all.deb new1_1_all.deb new2_1_all.deb old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
+])
+def test_the_newest_downloads_are_kept(make_root, limit, left):
+    root = make_root(HOST).mount()
+    cache = root.space.path(root.tool, "cache")
+    for age, (name, size) in enumerate((("old3_1_all.deb", 1), ("same_1_all.deb", 2 * BLOCK), ("old2_1_all.deb", BLOCK), ("old1_1_all.deb", 10),
+                                        ("new2_1_all.deb", 2))):
+        with open(f"{cache}/{name}", "w", encoding="utf-8") as file:
+            file.write("x" * size)
+        os.utime(file.name, (10**9 - age, 10**9 - age))
+    if limit is None:
+        os.unlink(cache + "/new2_1_all.deb")
+    put_tree(cache, {"/not-ours/": None, "/notes": "x", "/a_1_all.deb": ("/etc/passwd",), "/.new": "x"})
+    archives = "/var/cache/apt/archives/"
+    root.step("base", {archives + "new1_1_all.deb": "x" * 100, archives + "new2_1_all.deb": "another size",
+                       archives + "same_1_all.deb": "y" * 2 * BLOCK, archives + "large_1_all.deb": "z" * 9 * BLOCK},
+              shell=f"touch -d @2000000000 .{archives}new1_1_all.deb; touch -d @1 .{archives}new2_1_all.deb")
+    result = root.collect(*(("cache", str(limit)) if limit is not None else ()))
+    assert result.last == "@done"
+    assert {"not-ours", "notes", "a_1_all.deb"} <= set(os.listdir(cache))
+    files = sorted(name for name in os.listdir(cache) if name not in ("not-ours", "notes", "a_1_all.deb", ".new"))
+    assert files == left.split()
+    for name in set(files) & {"new2_1_all.deb"}:
+        assert os.path.getsize(f"{cache}/{name}") == len("another size")
+
+
+def test_a_limit_of_downloads_is_a_number(make_root):
+    result = make_root(HOST).mount().collect("cache", "-1")
+    assert (result.status, result.last) == (1, "@fail recipe: 'cache' may not be '-1'")
 
 
 # --- verify and sweep

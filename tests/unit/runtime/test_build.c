@@ -73,6 +73,7 @@ static const struct {
         {"runtime-dir", 1, false},
         {"file", 2, true},
         {"limit", 1, false},
+        {"cache", 1, false},
         {"since", 1, false},
 };
 
@@ -213,11 +214,13 @@ static void test_collect_whole(void **state)
             .step_count = 2,
             .since_unix_ns = 9,
             .limit_bytes = 1234,
+            .cache_bytes = 5678,
             .description = "name: a-1"};
     assert_int_equal(runtime_build_collect(&fixture.build, &built, &fixture.words), 0);
     flatten(&fixture.words, text, sizeof(text));
     assert_string_equal(text,
-            "collect | packager apt | since 9 | limit 1234 | step base 10 20 | step setup.sh 21 30 | phase 10 Copy "
+            "collect | packager apt | since 9 | limit 1234 | cache 5678 | step base 10 20 | step setup.sh 21 30 | "
+            "phase 10 Copy "
             "Binaries "
             "packages, programs and what the steps installed | package golang | binary go | binary gofmt | path /p | "
             "runtime-dir /opt/joblet/runtimes/a-1/2.3.4 | phase 11 Copy Libraries 1 patterns of libraries | library "
