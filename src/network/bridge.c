@@ -6,8 +6,11 @@
 #include <string.h>
 
 #include "network/forwarding.h"
+#include "network/survey.h"
 
+/* Behind the identity in an alias: what is on because of it, and what it is just putting back. */
 #define SWITCHED " forwarding "
+#define LEAVING " leaving "
 
 int bridge_find(int socket, const struct bridge_names *names, struct netlink_link *ret_link, struct error *error)
 {
@@ -29,11 +32,12 @@ int bridge_find(int socket, const struct bridge_names *names, struct netlink_lin
     return 0;
 }
 
-int bridge_set_switched(int socket, const struct bridge_names *names, const struct netlink_link *link,
-        const char *switched, struct error *error)
+/* Says @word and @links in the alias. */
+static int set_alias(int socket, const struct bridge_names *names, const struct netlink_link *link, const char *word,
+        const char *links, struct error *error)
 {
     char alias[NETLINK_ALIAS_MAX];
-    int length = snprintf(alias, sizeof(alias), "%s" SWITCHED "%s", names->identity, switched);
+    int length = snprintf(alias, sizeof(alias), "%s%s%s", names->identity, word, links);
     if (length < 0 || (size_t)length >= sizeof(alias))
         return error_text(error, E2BIG, "the alias of the bridge is too long");
     if (strcmp(alias, link->alias) == 0)
@@ -42,13 +46,53 @@ int bridge_set_switched(int socket, const struct bridge_names *names, const stru
     return r < 0 ? error_errno(error, -r, "mark the bridge '%s'", names->name) : 0;
 }
 
-const char *bridge_get_switched(const struct bridge_names *names, const struct netlink_link *link)
+int bridge_set_switched(int socket, const struct bridge_names *names, const struct netlink_link *link,
+        const char *switched, struct error *error)
 {
-    size_t length = strlen(names->identity);
-    return strncmp(link->alias, names->identity, length) == 0 &&
-                           strncmp(link->alias + length, SWITCHED, strlen(SWITCHED)) == 0
-                   ? link->alias + length + strlen(SWITCHED)
-                   : "";
+    return set_alias(socket, names, link, SWITCHED, switched, error);
+}
+
+int bridge_set_leaving(int socket, const struct bridge_names *names, const char *switched, struct error *error)
+{
+    struct netlink_link link;
+    int r = bridge_find(socket, names, &link, error);
+    return r < 0 ? (r == -ENODEV ? 0 : r) : set_alias(socket, names, &link, LEAVING, switched, error);
+}
+
+/* What stands behind the identity, and its length; NULL: the alias is none of ours. */
+static const char *skip_identity(const char *alias, size_t *ret_length)
+{
+    size_t mark = strlen(SURVEY_MARK);
+    if (strncmp(alias, SURVEY_MARK, mark) != 0)
+        return NULL;
+    *ret_length = mark + strcspn(alias + mark, " ");
+    return alias + *ret_length;
+}
+
+int bridge_read_identity(const struct netlink_link *link, char *ret_identity, size_t size)
+{
+    size_t length;
+    if (!skip_identity(link->alias, &length) || length >= size)
+        return -ENOENT;
+    memcpy(ret_identity, link->alias, length);
+    ret_identity[length] = '\0';
+    return 0;
+}
+
+bool bridge_is_leaving(const struct netlink_link *link)
+{
+    size_t length;
+    const char *rest = skip_identity(link->alias, &length);
+    return rest && strncmp(rest, LEAVING, strlen(LEAVING)) == 0;
+}
+
+const char *bridge_get_switched(const struct netlink_link *link)
+{
+    size_t length;
+    const char *rest = skip_identity(link->alias, &length);
+    if (rest && strncmp(rest, SWITCHED, strlen(SWITCHED)) == 0)
+        return rest + strlen(SWITCHED);
+    return bridge_is_leaving(link) ? rest + strlen(LEAVING) : "";
 }
 
 int bridge_make(int socket, const struct bridge_names *names, uint32_t mtu, const char *switched,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "network/bridge.h"
 
 #define PATH_MAX_HERE 96U
 
@@ -47,17 +48,45 @@ static bool has_name(const char *names, const char *name)
     return false;
 }
 
+struct naming {
+    const char *bridge;
+    const char *name;
+    bool counts_leaving;
+};
+
+static int find_naming(const struct netlink_link *link, void *user)
+{
+    const struct naming *naming = user;
+    return strcmp(link->kind, "bridge") == 0 && strcmp(link->name, naming->bridge) != 0 &&
+           (naming->counts_leaving || !bridge_is_leaving(link)) && has_name(bridge_get_switched(link), naming->name);
+}
+
 /* True when a bridge of another service names @name as switched on: it is asked now, not when the survey was made,
  * because what the other one writes first is its alias. 1, 0, -errno with @error. */
-static int is_named_by_other(int socket, const char *bridge, const char *name, struct error *error)
+static int is_named_by_other(int socket, const char *bridge, const char *name, bool counts_leaving, struct error *error)
 {
-    struct survey now;
-    int r = survey_take(socket, bridge, &now, error);
-    if (r < 0)
-        return r;
-    bool is_named = has_name(now.aliases, name);
-    survey_done(&now);
-    return is_named;
+    struct naming naming = {.bridge = bridge, .name = name, .counts_leaving = counts_leaving};
+    int r = netlink_each_link(socket, find_naming, &naming);
+    return r < 0 ? error_errno(error, -r, "look for other services") : r;
+}
+
+/* Whether @name is to be ours as well: off, or on because of another service. Who takes it back does so before its
+ * bridge goes; so when it is named by none, it is looked at once more. 1, 0, -errno with @error; a link that is gone is
+ * 0. */
+static int is_wanted(int socket, const char *bridge, const char *name, struct error *error)
+{
+    int is_named = 0;
+    for (int i = 0; i < 2; i++) {
+        int is_on = read_forwarding(name);
+        if (is_on <= 0)
+            return is_on == -ENOENT ? 0
+                   : is_on < 0      ? error_errno(error, -is_on, "look at the forwarding of '%s'", name)
+                                    : 1;
+        is_named = i == 0 ? is_named_by_other(socket, bridge, name, /* counts_leaving= */ true, error) : 0;
+        if (is_named != 0)
+            return is_named;
+    }
+    return 0;
 }
 
 int forwarding_plan(int socket, const char *bridge, const struct survey *survey, const char *switched,
@@ -69,14 +98,9 @@ int forwarding_plan(int socket, const char *bridge, const struct survey *survey,
         const struct survey_link *link = &survey->links[i];
         if (!survey_is_way_out(link))
             continue;
-        int is_on = read_forwarding(link->name);
-        if (is_on == -ENOENT)
-            continue; /* gone meanwhile */
-        int wants = is_on == 0 || (switched && has_name(switched, link->name));
-        if (is_on == 1 && !wants)
-            wants = is_named_by_other(socket, bridge, link->name, error);
-        if (is_on < 0 || wants < 0)
-            return is_on < 0 ? error_errno(error, -is_on, "look at the forwarding of '%s'", link->name) : wants;
+        int wants = switched && has_name(switched, link->name) ? 1 : is_wanted(socket, bridge, link->name, error);
+        if (wants < 0)
+            return wants;
         if (!wants)
             continue;
         if (used + strlen(link->name) + 2 > sizeof(names))
@@ -129,7 +153,7 @@ struct restore {
 static int switch_off(const char *name, void *user)
 {
     const struct restore *restore = user;
-    int r = is_named_by_other(restore->socket, restore->bridge, name, restore->error);
+    int r = is_named_by_other(restore->socket, restore->bridge, name, /* counts_leaving= */ false, restore->error);
     if (r != 0)
         return r < 0 ? r : 0;
     r = forwarding_write("ipv4", name, "forwarding", "0");
@@ -137,7 +161,7 @@ static int switch_off(const char *name, void *user)
         return r == -ENOENT ? 0 : error_errno(restore->error, -r, "switch off the forwarding of '%s'", name);
     /* Another service may have begun between our look and our change: it found it on, and named it before it went on.
      */
-    r = is_named_by_other(restore->socket, restore->bridge, name, restore->error);
+    r = is_named_by_other(restore->socket, restore->bridge, name, /* counts_leaving= */ false, restore->error);
     return r <= 0 ? r : switch_on(name, restore->error);
 }
 

@@ -5,7 +5,8 @@
  * builds run, the settings are theirs from then on: nothing is put back.
  *
  * Several services: each keeps in the alias of its bridge the links that it found off, or that another one of them had
- * found off. Who ends puts back what no other bridge names. */
+ * found off. Who ends says there first that it is leaving, and then puts back what no other bridge names, those of
+ * others that are leaving aside: so of two that end at once the one that said it last puts it back, perhaps both. */
 #pragma once
 
 #include "base/error.h"

@@ -7,12 +7,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "kernel/netlink.h"
 #include "kernel/nftables.h"
 #include "network/bridge.h"
 #include "network/forwarding.h"
+#include "network/life.h"
 #include "network/resolver.h"
 #include "network/ruleset.h"
 #include "network/state.h"
@@ -20,9 +22,13 @@
 
 _Static_assert(NETWORK_PORTS_MAX <= 1000, "a port's number has at most three digits, its link's name 15");
 
+#define LIFE_TRIES 50U
+#define LIFE_PAUSE_NS (20L * 1000 * 1000)
+
 struct network {
     int run_fd;
     int watch_fd;
+    int life_fd; /* holds our name (life.h); -errno: somebody else has it */
     const char *resolv_conf;
     const char *resolved;
     bool is_configured;
@@ -43,11 +49,9 @@ struct network {
 
 static void set_names(struct network *network, const struct stat *prefix)
 {
-    uint32_t hash = 2166136261U;
     (void)snprintf(network->rules.identity, sizeof(network->rules.identity), SURVEY_MARK "%u:%u:%llu",
             major(prefix->st_dev), minor(prefix->st_dev), (unsigned long long)prefix->st_ino);
-    for (const char *at = network->rules.identity; *at; at++)
-        hash = (hash ^ (uint8_t)*at) * 16777619U;
+    const uint32_t hash = life_hash(network->rules.identity);
     (void)snprintf(network->rules.name, sizeof(network->rules.name), "joblet_%08x", hash);
     (void)snprintf(network->names.name, sizeof(network->names.name), "jb%08x", hash);
     memcpy(network->rules.bridge, network->names.name, sizeof(network->rules.bridge));
@@ -87,7 +91,21 @@ static void network_free(struct network *network)
 {
     ruleset_done(&network->rules);
     (void)fd_close(network->watch_fd);
+    (void)fd_close(network->life_fd);
     free(network);
+}
+
+/* Another service that buries an earlier one of ours has our name for some milliseconds. Without it all works, but we
+ * may be taken for dead while no build runs; so it is asked for again with each build. */
+static void hold_life(struct network *network, unsigned tries)
+{
+    const struct timespec pause = {.tv_nsec = LIFE_PAUSE_NS};
+    while (network->life_fd < 0) {
+        network->life_fd = life_hold(network->rules.identity);
+        if (network->life_fd != -EADDRINUSE || --tries == 0)
+            return;
+        (void)nanosleep(&pause, NULL);
+    }
 }
 
 int network_open(const struct network_options *options, struct network **ret_network, struct error *error)
@@ -108,11 +126,13 @@ int network_open(const struct network_options *options, struct network **ret_net
     network->resolv_conf = options->resolv_conf;
     network->resolved = options->resolved;
     network->is_configured = options->cidr && options->cidr[0] != '\0';
+    network->life_fd = -EBADF;
     set_names(network, &prefix);
     if (network->is_configured && parse_cidr(options->cidr, &network->configured) < 0) {
         network_free(network);
         return error_text(error, EINVAL, "'%s' is no private IPv4 network of /8 to /30", options->cidr);
     }
+    hold_life(network, LIFE_TRIES);
     *ret_network = network;
     return 0;
 }
@@ -227,7 +247,9 @@ static int take_down(struct network *network, struct error *error)
     _cleanup_close_ int socket = netlink_open();
     if (socket < 0)
         return error_errno(error, -socket, "open a route socket");
-    int r = forwarding_restore(socket, network->names.name, network->state.switched, error);
+    int r = bridge_set_leaving(socket, &network->names, network->state.switched, error);
+    if (r == 0)
+        r = forwarding_restore(socket, network->names.name, network->state.switched, error);
     if (r == 0)
         r = bridge_remove(socket, &network->names, error);
     if (r == 0)
@@ -240,7 +262,7 @@ static int take_down(struct network *network, struct error *error)
     memset(&network->written, 0, sizeof(network->written));
     network->has_network = false;
     network->is_up = false;
-    return 0;
+    return life_bury(socket, network->names.name, error);
 }
 
 int network_idle(struct network *network, struct error *error)
@@ -326,6 +348,7 @@ int network_take(struct network *network, uint32_t *ret_port, struct plan_networ
     _cleanup_close_ int socket = netlink_open();
     if (socket < 0)
         return error_errno(error, -socket, "open a route socket");
+    hold_life(network, 1);
     int r = survey_take(socket, network->names.name, &survey, error);
     if (r == 0)
         r = take(network, socket, &survey, &port, ret_plan, error);
@@ -385,7 +408,7 @@ static int recall(struct network *network, int socket, struct error *error)
     if (r < 0 && r != -ENODEV)
         return r;
     if (r == 0 && found < 0) {
-        const char *switched = bridge_get_switched(&network->names, &bridge);
+        const char *switched = bridge_get_switched(&bridge);
         if (strlen(switched) < sizeof(state.switched))
             memcpy(state.switched, switched, strlen(switched) + 1);
         struct plan_route own = {.prefix_length = bridge.index};
@@ -447,5 +470,8 @@ int network_reconcile(struct network *network, struct error *error)
     int r = recall(network, socket, error);
     if (r < 0)
         return r;
-    return network->taken_count > 0 ? take_over(network, socket, error) : take_down(network, error);
+    if (network->taken_count == 0)
+        return take_down(network, error);
+    r = take_over(network, socket, error);
+    return r < 0 ? r : life_bury(socket, network->names.name, error);
 }

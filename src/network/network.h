@@ -5,8 +5,9 @@
  *   - the tables "inet joblet_H" and "bridge joblet_H" of nftables (ruleset.h);
  *   - net.ipv4.conf.LINK.forwarding of the links that builds go out of, where it was off. Not ip_forward: that would
  *     change every link, and accept_redirects with it, and nobody could tell our change from another's.
- * Bridge and tables carry the whole identity as text; what has the name and not the text is not ours and is an error.
- * PREFIX/run/network says what was changed, before it is changed.
+ * While the service lives it holds a name in the host's network namespace (life.h): without it, and without a build,
+ * other services on the host remove what is there. Bridge and tables carry the whole identity as text; what has the
+ * name and not the text is not ours and is an error. PREFIX/run/network says what was changed, before it is changed.
  *
  * Who calls (joblet alone, single-threaded):
  *   network_open at the start; network_adopt for each build that runs already; network_reconcile, which takes away what
@@ -54,7 +55,8 @@ void network_done(struct network *network);
 /* The build with this port runs, as an earlier joblet started it. 0; -ENOENT: no such port; -EBUSY: taken. */
 int network_adopt(struct network *network, uint32_t port);
 /* Once, after the builds were adopted: with one of them, bridge and tables are taken over as they are (and put right
- * where they are not); without, whatever is left of an earlier joblet is removed and each setting is as before.
+ * where they are not); without, whatever is left of an earlier joblet is removed and each setting is as before. In
+ * either case, and in network_idle, what dead services of other prefixes left is removed too.
  * 0 or -errno with @error: something of ours could not be removed. */
 int network_reconcile(struct network *network, struct error *error);
 

@@ -62,9 +62,6 @@ static int take_link(const struct netlink_link *link, void *user)
             .is_other = is_other,
             .is_inner = is_bridge || strcmp(link->kind, "veth") == 0};
     memcpy(added->name, link->name, sizeof(added->name));
-    size_t used = strlen(survey->aliases);
-    if (is_other && used + strlen(link->alias) + 2 <= sizeof(survey->aliases))
-        (void)stpcpy(stpcpy(survey->aliases + used, link->alias), "\n");
     return 0;
 }
 

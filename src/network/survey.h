@@ -33,7 +33,6 @@ struct survey {
     uint32_t address_count;
     struct plan_route *routes; /* where unicast routes go to, without those of our bridge and those shorter than /8 */
     uint32_t route_count;
-    char aliases[1024]; /* of the other joblets' bridges, one a line */
 };
 
 /* Asks the kernel, over a route socket. @bridge: name of our bridge. 0 or -errno with @error. */

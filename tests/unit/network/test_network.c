@@ -279,6 +279,153 @@ static void test_what_a_killed_service_left_is_removed(void **state)
     }
 }
 
+/* A build's link goes a little after its process. */
+static void wait_for_ports(unsigned count)
+{
+    world_run(0,
+            "for i in $(seq 100); do test $(ip -o link show type veth | grep -c ' jb') = %u && exit; sleep 0.1; done; "
+            "exit 1",
+            count);
+}
+
+static void end_build(struct network *network, pid_t build, uint32_t port)
+{
+    world_end_node(build);
+    assert_true(network_give(network, port));
+    network_done(network);
+}
+
+/* Killed, and its prefix deleted: no service of that prefix will ever come to remove what is left. */
+static void test_what_a_lost_service_left_is_removed_by_another(void **state)
+{
+    (void)state;
+    for (int is_late = 0; is_late < 2; is_late++) {
+        uint32_t port = NETWORK_PORT_NONE;
+        uint32_t lost_port;
+        struct plan_network plan;
+        struct error error = {0};
+        pid_t build = 0;
+        _cleanup_close_ int prefix = world_new_prefix();
+        _cleanup_close_ int lost_prefix = world_new_prefix();
+        struct network *network = world_open_network(prefix, "");
+        pid_t lost = build_of_the_dead(lost_prefix, &lost_port);
+        if (!is_late)
+            build = world_build(network, &port, &plan);
+        assert_reaches(lost, WORLD_WEB, 80);
+        world_end_node(lost);
+        world_free_prefix();
+        wait_for_ports(is_late ? 0 : 1);
+        if (is_late) {
+            assert_int_equal(network_reconcile(network, &error), 0);
+            assert_as_before();
+            network_done(network);
+        } else {
+            assert_reaches(build, WORLD_WEB, 80);
+            end_build(network, build, port);
+        }
+        assert_as_before();
+    }
+}
+
+/* Its builds run on without it, and it may come again. */
+static void test_builds_of_a_killed_service_are_left_alone(void **state)
+{
+    (void)state;
+    uint32_t port;
+    uint32_t other_port;
+    struct plan_network plan;
+    _cleanup_close_ int prefix = world_new_prefix();
+    _cleanup_close_ int other_prefix = world_new_prefix();
+    pid_t other = build_of_the_dead(other_prefix, &other_port);
+    struct network *network = world_open_network(prefix, "");
+    assert_int_equal(network_reconcile(network, NULL), 0);
+    assert_reaches(other, WORLD_WEB, 80);
+    pid_t build = world_build(network, &port, &plan);
+    end_build(network, build, port);
+    assert_reaches(other, WORLD_WEB, 80);
+    world_end_node(other);
+    wait_for_ports(0);
+    network = world_open_network(prefix, "");
+    assert_int_equal(network_reconcile(network, NULL), 0);
+    assert_as_before();
+    network_done(network);
+}
+
+static void test_a_living_service_is_left_alone(void **state)
+{
+    (void)state;
+    int told[2];
+    char byte;
+    _cleanup_close_ int prefix = world_new_prefix();
+    _cleanup_close_ int other_prefix = world_new_prefix();
+    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
+    pid_t living = fork();
+    if (living == 0) {
+        uint32_t port;
+        int socket;
+        struct plan_network plan;
+        struct network *network = world_open_network(other_prefix, "");
+        if (network_take(network, &port, &plan, &socket, NULL) < 0 || !network_give(network, port))
+            _exit(1);
+        (void)fd_write_all(told[1], "r", 1); /* no build, and the bridge is there still */
+        for (;;)
+            (void)pause();
+    }
+    assert_int_equal(fd_read_exact(told[0], &byte, 1), 0);
+    char *with_living = world_snapshot();
+    struct network *network = world_open_network(prefix, "");
+    assert_int_equal(network_reconcile(network, NULL), 0);
+    uint32_t port;
+    struct plan_network plan;
+    pid_t build = world_build(network, &port, &plan);
+    end_build(network, build, port);
+    char *after = world_snapshot();
+    world_print_difference(with_living, after);
+    assert_string_equal(with_living, after);
+    assert_int_equal(kill(living, SIGKILL), 0);
+    assert_int_equal(waitpid(living, NULL, 0), living);
+    network = world_open_network(prefix, "");
+    assert_int_equal(network_reconcile(network, NULL), 0);
+    assert_as_before();
+    network_done(network);
+    for (int i = 0; i < 2; i++)
+        (void)close(told[i]);
+    free(with_living);
+    free(after);
+}
+
+/* Two that end at once must not each wait for the other to put it back. */
+static void test_who_leaves_does_not_count(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"leaving", "forwarding"};
+    for (size_t i = 0; i < ELEMENTS(words); i++) {
+        uint32_t port;
+        struct plan_network plan;
+        _cleanup_close_ int prefix = world_new_prefix();
+        struct network *network = world_open_network(prefix, "");
+        pid_t build = world_build(network, &port, &plan);
+        world_run(
+                0, "ip link add jbffffffff type bridge; ip link set jbffffffff alias 'joblet 1:1:1 %s up0'", words[i]);
+        end_build(network, build, port);
+        assert_int_equal(setting("conf/up0/forwarding"), i == 0 ? '0' : '1');
+        world_run(0, "ip link del jbffffffff; echo 0 > /proc/sys/net/ipv4/conf/up0/forwarding");
+        assert_as_before();
+    }
+    /* But who begins meanwhile does not rely on it. */
+    uint32_t port;
+    struct plan_network plan;
+    _cleanup_close_ int prefix = world_new_prefix();
+    world_run(0, "ip link add jbffffffff type bridge; ip link set jbffffffff alias 'joblet 1:1:1 leaving up0'; "
+                 "echo 1 > /proc/sys/net/ipv4/conf/up0/forwarding");
+    struct network *network = world_open_network(prefix, "");
+    pid_t build = world_build(network, &port, &plan);
+    end_build(network, build, port);
+    assert_int_equal(setting("conf/up0/forwarding"), '0');
+    world_run(0, "ip link del jbffffffff");
+    assert_as_before();
+}
+
 static void test_a_running_build_is_adopted(void **state)
 {
     (void)state;
@@ -567,6 +714,10 @@ int main(void)
             WORLD_TEST(test_what_another_switched_on_is_not_put_back),
             WORLD_TEST(test_two_services_share_a_host),
             WORLD_TEST(test_what_a_killed_service_left_is_removed),
+            WORLD_TEST(test_what_a_lost_service_left_is_removed_by_another),
+            WORLD_TEST(test_builds_of_a_killed_service_are_left_alone),
+            WORLD_TEST(test_a_living_service_is_left_alone),
+            WORLD_TEST(test_who_leaves_does_not_count),
             WORLD_TEST(test_a_running_build_is_adopted),
             WORLD_TEST(test_a_clash_is_refused),
             WORLD_TEST(test_a_free_network_is_chosen),
