@@ -292,7 +292,7 @@ class Joblet:
             max_io_bps=1 << 30, work_bytes=256 << 20, tmp_bytes=64 << 20, log_bytes=1 << 30, cpus=(0xff,), max_receive_bytes=128 << 20, max_send_bytes=128 << 20,
             max_header_bytes=65536, max_concurrent_streams=1000, keepalive_ns=10 * 10**9,
             keepalive_timeout_ns=3 * 10**9, connection_timeout_ns=10 * 10**9, chunk_bytes=1 << 20, log_level=1,
-            build_memory_bytes=2 << 30, build_timeout_ns=3600 * 10**9, build_disk_bytes=8 << 30, runtime_bytes=4 << 30,
+            build_memory_bytes=2 << 30, build_timeout_ns=3600 * 10**9, build_disk_bytes=8 << 30, runtime_bytes=4 << 30, cache_bytes=3 << 30,
             build_processes=1024, max_builds=2, runtimes_path=self.runtimes.encode())
         self.build_environment = settings.pop("build_environment", [])
         self.settings.update(settings)

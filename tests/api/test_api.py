@@ -570,6 +570,8 @@ class Builds(Case):
                      "ARCHITECTURE=amd64", "PKG_MANAGER=apt"):
             self.assertIn(text, environment)
         self.assertEqual((install.limits.memory_bytes, install.limits.processes), (2 << 30, 1024))
+        collect = [job for job in self.joblet.jobs.values() if job.type == 3][0]
+        self.assertEqual([arguments for word, arguments in collect.recipe if word in ("limit", "cache")], [[str(4 << 30)], [str(3 << 30)]])
         self.joblet.shutdown()
         row, = self.records()
         self.assertEqual((row["name"], row["version"], row["who"], row["role"], row["outcome"], row["failure"]),
