@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import textwrap
 import threading
 
@@ -29,7 +28,7 @@ BUILDS = {
     "in-post-hook": ({"pre_install": NO_APT.format(""), "post_install": WAIT}, "", "it waits"),
     "in-collect": ({"pre_install": NO_APT.format("")}, "", 12),
     "in-publish": ({"pre_install": NO_APT.format("")}, "", 14),
-    "in-check": ({}, "", 4),
+    "in-check": ({"pre_install": "exit 77"}, "", 4),
 }
 PROCESSES = ["joblet-init", "joblet-builder", "joblet-api", "joblet-scratch", "joblet"]
 
@@ -45,7 +44,7 @@ class Followed(threading.Thread):
         for hook, script in hooks.items():
             text += f"  {hook}: |\n" + textwrap.indent(script + "\n", "    ")
         self.name, self.said, self.phase, self.result, self.error = name, "", 0, None, None
-        request = server.pb.BuildRuntimeRequest(yaml_content=text if hooks else text.split("hooks")[0], verbose=True, setup_script=setup)
+        request = server.pb.BuildRuntimeRequest(yaml_content=text, verbose=True, setup_script=setup)
         self.stream = server.stubs.RuntimeServiceStub(server.channel("admin")).BuildRuntime(request, timeout=seconds(100))
         self.start()
 
@@ -175,7 +174,7 @@ def test_killed_in_each_phase(server, process):
         print(name, builds[name].result.message if builds[name].result else builds[name].error)
     assert_clean(server)
     there = published(server)
-    assert set(there) <= {"in-publish", "in-collect", "in-check"} and all(there.values()), there
+    assert set(there) <= {"in-publish", "in-collect"} and all(there.values()), there
     for name, build in builds.items():
         assert name in there or not build.result or not build.result.success, name
     remove(server, there)
@@ -191,10 +190,9 @@ def remove(server, names):
     assert_clean(server)
 
 
-def test_builds_of_the_same_names_work_then(server):
-    builds = [Followed(server, name) for name in ("in-collect", "in-publish")]
-    for build in builds:
-        build.join(seconds(90))
-        assert build.result and build.result.success, (build.phase, build.result, build.error, build.said[-2000:])
-    assert published(server) == {build.name: True for build in builds}
-    remove(server, [build.name for build in builds])
+def test_a_build_of_the_same_name_works_then(server):
+    build = Followed(server, "in-publish")
+    build.join(seconds(90))
+    assert build.result and build.result.success, (build.phase, build.result, build.error, build.said[-2000:])
+    assert published(server) == {build.name: True}
+    remove(server, [build.name])
