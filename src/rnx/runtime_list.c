@@ -33,9 +33,9 @@ static void row_fill(struct row *row, const Joblet__RuntimeInfo *runtime)
 static void widen(int widths[COLUMN_COUNT], const char *const cells[COLUMN_COUNT])
 {
     for (size_t i = 0; i < COLUMN_COUNT; i++) {
-        size_t size = strnlen(cells[i], WIDTH_MAX);
-        if ((int)size > widths[i])
-            widths[i] = (int)size;
+        size_t size = strlen(cells[i]);
+        if (size > (size_t)widths[i])
+            widths[i] = size < WIDTH_MAX ? (int)size : WIDTH_MAX;
     }
 }
 
@@ -50,7 +50,8 @@ static void print_description(const char *text)
 static void print_row(const int widths[COLUMN_COUNT], const char *const cells[COLUMN_COUNT])
 {
     for (size_t i = 0; i < COLUMN_COUNT - 1; i++) {
-        int blanks = widths[i] - (int)strnlen(cells[i], WIDTH_MAX) + 2;
+        size_t size = strlen(cells[i]);
+        int blanks = (size < (size_t)widths[i] ? widths[i] - (int)size : 0) + 2;
         output_text(stdout, cells[i]);
         (void)printf("%*s", blanks, "");
     }

@@ -478,7 +478,7 @@ def test_setup_script(small, builder, jobs):
     # What was written beside it is thrown away and told; the right of another user is taken away and told.
     assert "/home/stray" in text and "bin/setuid" in text
     assert not os.path.exists("/home/stray")
-    assert run(jobs, "small", f"{MARK}; ls /home; test -u {os.path.dirname(MARK)}/setuid || echo plain") == "plain\n"
+    assert run(jobs, "small", f"{MARK}; ls /home; test -u {os.path.dirname(MARK)}/setuid || echo plain") == "one\nplain\n"
 
 
 def test_replaced_under_a_running_job(small, builder, jobs):

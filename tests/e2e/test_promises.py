@@ -67,11 +67,16 @@ def test_p1_every_role_gets_the_same_isolation(server, role):
     assert server.logs(job).decode() == "standard\n65534\nCapBnd:\t0000000000000000\njoblet-init\n"
 
 
-def test_p1_there_is_no_builder_yet(server):
-    stub = server.stubs.RuntimeServiceStub(server.channel("admin"))
-    with pytest.raises(grpc.RpcError) as refused:
-        list(stub.BuildRuntime(server.pb.BuildRuntimeRequest(), timeout=server.seconds(10)))
-    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+@pytest.mark.host_only("looks for packages of the distribution")
+@pytest.mark.parametrize("role", ["admin", "maintainer"])
+def test_p1_a_build_is_a_build_for_every_role(server, role):
+    script = "echo $JOB_TYPE $(id -u) $JOBLET_CHROOT; grep CapBnd /proc/self/status; cat /proc/1/comm; exit 3"
+    text = ("schema_version: '1.0'\nname: kind\nversion: 1.0.0\ndescription: d\nbase: {language: python, version: '3.11'}\n"
+            f"hooks: {{pre_install: '{script}'}}\n")
+    stub = server.stubs.RuntimeServiceStub(server.channel(role))
+    stream = stub.BuildRuntime(server.pb.BuildRuntimeRequest(yaml_content=text), timeout=server.seconds(60))
+    said = [progress.log.message for progress in stream if progress.WhichOneof("progress_type") == "log"]
+    assert {"runtime-build 0 true", "CapBnd:\t00000000800400fb", "joblet-init"} <= set(said), said
 
 
 # --- P2

@@ -25,7 +25,7 @@ METHODS = {  # all of the contract, with the lowest role that may call each
                        "RemoveRuntime": "admin", "BuildRuntime": "maintainer", "ValidateRuntimeYAML": "maintainer"},
 }
 OFFERED = {"RunJob", "GetJobStatus", "StopJob", "DeleteJob", "DeleteAllJobs", "GetJobLogs", "ListJobs", "GetSystemStatus",
-           "ValidateRuntimeYAML"}
+           *METHODS["RuntimeService"]}
 ORDER = ["reader", "developer", "maintainer", "admin"]
 
 
