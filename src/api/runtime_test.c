@@ -113,7 +113,8 @@ static void run(struct test *test)
                     .open_files = job->open_files}};
     text_copy_cut(message.runtime.name, sizeof(message.runtime.name), test->name);
     text_copy_cut(message.runtime.version, sizeof(message.runtime.version), test->version);
-    struct task_request request = {.message = &message, .spec_fd = TAKE_FD(test->request.spec_fd)};
+    struct task_request request = {.message = &message};
+    request.spec_fd = TAKE_FD(test->request.spec_fd);
     if (task_start(test->api, &request, &events, test, &test->task, &error) == 0)
         return;
     fail(test, error.text);

@@ -47,7 +47,7 @@ static void info_done(struct info *info)
 static int info_fill_environment(struct info *info, const struct runtime_list *environment)
 {
     info->entries = calloc(environment->count + 1, sizeof(*info->entries));
-    info->environment = calloc(environment->count + 1, sizeof(*info->environment));
+    info->environment = calloc(environment->count + 1, sizeof(void *));
     info->names = calloc(environment->count + 1, sizeof(*info->names));
     if (!info->entries || !info->environment || !info->names)
         return -ENOMEM;

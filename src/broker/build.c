@@ -192,7 +192,8 @@ static int check_rivals(struct broker *broker, const struct channel_build_start 
     unsigned running = 0;
     for (const struct build *build = broker->first_build; build; build = build->next) {
         running += build->state == BUILD_RUNNING;
-        if (build->is_dry_run || request->dry_run || memcmp(&build->runtime, &request->runtime, sizeof(build->runtime)))
+        if (build->is_dry_run || request->dry_run ||
+                memcmp(&build->runtime, &request->runtime, sizeof(build->runtime)) != 0)
             continue;
         if (build->state != BUILD_FAILED && build->state != BUILD_PUBLISHED) {
             store_describe(&request->runtime, text);

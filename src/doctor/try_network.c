@@ -145,15 +145,16 @@ void try_resolvers(const struct doctor *doctor, const struct row *row, struct fi
     (void)row;
     struct error error = {0};
     struct resolvers resolvers;
-    char text[PLAN_RESOLVERS_MAX * RANGE_TEXT_MAX] = "";
+    char text[PLAN_RESOLVERS_MAX * (RANGE_TEXT_MAX + 2)] = "";
     if (resolvers_read(NULL, NULL, &resolvers, &error) < 0) {
         finding_fails(finding, "%s", error.text);
         return;
     }
-    for (uint32_t i = 0; i < resolvers.count; i++) {
+    size_t used = 0;
+    for (uint32_t i = 0; i < resolvers.count && used < sizeof(text); i++) {
         char address[RANGE_TEXT_MAX];
         range_format_address(resolvers.addresses[i], address);
-        (void)strcat(strcat(text, i == 0 ? "" : ", "), address);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i == 0 ? "" : ", ", address);
     }
     finding_holds(finding, "%s", text);
 }
@@ -218,7 +219,7 @@ static pid_t new_end(int number, int go)
 
 static int make_link(int socket, int number, const struct probe_end *end)
 {
-    struct netlink_link link;
+    struct netlink_link link = {0};
     int r = netlink_add_veth(socket, end->link, 0, "eth0", end->pid, 1500);
     if (r == 0)
         r = netlink_find_link(socket, end->link, &link);

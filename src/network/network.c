@@ -331,7 +331,7 @@ static int take(struct network *network, int socket, const struct survey *survey
         struct plan_network *ret_plan, struct error *error)
 {
     struct resolvers resolvers;
-    struct netlink_link bridge;
+    struct netlink_link bridge = {0};
     int r = resolvers_read(network->resolv_conf, network->resolved, &resolvers, error);
     if (r == 0)
         r = put_up(network, socket, survey, &resolvers, &bridge, error);

@@ -59,7 +59,7 @@ static bool is_path_list(const char paths[PLAN_PATHS_MAX][PLAN_PATH_MAX])
     while (count < PLAN_PATHS_MAX && paths[count][0])
         if (!is_path(paths[count++], PLAN_PATH_MAX))
             return false;
-    return is_zero(paths[count], (PLAN_PATHS_MAX - count) * PLAN_PATH_MAX);
+    return count == PLAN_PATHS_MAX || is_zero(paths[count], (PLAN_PATHS_MAX - count) * PLAN_PATH_MAX);
 }
 
 static uint32_t mask_of(uint32_t prefix_length)

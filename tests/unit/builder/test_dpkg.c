@@ -159,6 +159,16 @@ static void test_long_chain(void **state)
 }
 
 /* Every package names what many others provide: each chain is walked once. */
+/* With strict checks of strings the sanitizer looks to the end of the text at each of them. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ALTERNATIVES 3000U
+#endif
+#endif
+#ifndef ALTERNATIVES
+#define ALTERNATIVES 500000U
+#endif
+
 static void test_many_providers(void **state)
 {
     (void)state;
@@ -172,7 +182,7 @@ static void test_many_providers(void **state)
     for (unsigned i = 0; i < count; i++)
         (void)fprintf(file, "Package: same\nStatus: install ok installed\nArchitecture: a%u\nVersion: 1\n\n", i);
     (void)fprintf(file, "Package: z\nStatus: install ok installed\nVersion: 1\nDepends: p%u, q", count - 1);
-    for (unsigned i = 0; i < 500000; i++)
+    for (unsigned i = 0; i < ALTERNATIVES; i++)
         (void)fputs(",v,same", file);
     assert_int_equal(fclose(file), 0);
     struct dpkg dpkg;
