@@ -7,7 +7,7 @@
 #   check.sh STEP...   only these steps (the names are in the table at the end)
 #
 # What it builds is in CHECK_DIR (build-check/ in the checkout otherwise), with the log of each step. FUZZ_SECONDS: for each
-# fuzz target, 4 otherwise.
+# fuzz target, 2 otherwise.
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT" || exit 1
@@ -140,7 +140,7 @@ step_fuzz() {
     while read -r target; do
         name=${target##*/fuzz_}
         mkdir -p "$check/fuzz/found/$name" "$ROOT/tests/fuzz/corpus/$name"
-        if timeout 120 "$target" -max_total_time="${FUZZ_SECONDS:-4}" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
+        if timeout 120 "$target" -max_total_time="${FUZZ_SECONDS:-2}" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
             -artifact_prefix="$check/fuzz/found/$name." "$check/fuzz/found/$name" "tests/fuzz/corpus/$name"; then
             good=$((good + 1))
         else

@@ -59,10 +59,18 @@ def build(server, text, within=400, **fields):
 
 @pytest.fixture(scope="module")
 def builder(stubs, host):
-    """A server of this file's own: builds leave caches, and its prefix is looked at from outside."""
+    """A server of this file's own: builds leave caches, its prefix is looked at from outside, and its disks are soon full."""
     server = Server(*stubs)
-    yield server
-    server.stop()
+    try:
+        path = os.path.join(server.prefix, "config/joblet-config.yml")
+        text, count = re.subn(r"(?m)^( *buildDiskSize:) *\d+", r"\1 3072", read(path).decode())
+        assert count == 1, "the configuration has no size of a build's disk"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        server.restart()
+        yield server
+    finally:
+        server.stop()
 
 
 def packages():
