@@ -26,9 +26,8 @@
  *                                         PATH/isolated at its root; its last two components are name and version
  *     file NAME COUNT TEXT...             a file beside isolated/, of the COUNT texts joined
  *     limit BYTES                         the largest permitted size of the runtime
- *     cache BYTES                         how large the cache of downloads may be after it: what the build downloaded is
- *                                         added where it fits, the oldest packages in it are removed. Without the word
- *                                         it stays as it is.
+ *     cache BYTES                         of the downloads that are kept: the oldest go, what is new is added where
+ *                                         it fits. Without the word they stay as they are.
  *     since NS                            when the build began: what changed on the host since is told
  *
  *     (*) 10: packages, the base, what the steps wrote; 11: libraries; 12: accounts, places for mounts, then the copy;

@@ -20,7 +20,7 @@ try status 'n=$(dpkg-query -W -f "\${Status}\n" | grep -vc -e "^install ok insta
 
 # Users and owners.
 try useradd 'useradd -m -s /bin/sh -G games visitor; echo visitor:secret | chpasswd; [ "$(stat -c %U:%G /home/visitor)" = visitor:visitor ]; id visitor'
-try su '[ "$(su -s /bin/sh visitor -c "id -un; touch ~/mine" | tail -1)" = visitor ]; stat -c %U /home/visitor/mine'
+try su '[ "$(su -s /bin/sh visitor -c "id -un; touch ~/mine" | tail -1)" = visitor ]; stat -c %U ~visitor/mine'
 try setpriv 'setpriv --reuid=visitor --regid=visitor --init-groups sh -c "id -Gn"'
 try chown 'touch f; chown visitor:games f; chmod 6755 f; [ "$(stat -c %U:%G:%a f)" = visitor:games:6755 ]; chown 65534:65534 f; stat -c %u:%g f'
 try install 'install -o visitor -g games -m 2750 -d d; install -o visitor -m 640 /etc/hostname d/f; [ "$(stat -c %U:%G:%a d)" = visitor:games:2750 ]; stat -c %U:%a d/f'
