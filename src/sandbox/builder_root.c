@@ -179,6 +179,17 @@ static int make_cache_place(const struct masks *masks)
     return make_directory(sandbox, masks->upper_fd, "archives", 0755);
 }
 
+static int hide_names(const struct masks *masks, unsigned number, struct error *error)
+{
+    char path[64];
+    struct masks hidden = *masks;
+    (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/" LAYERS_HIDDEN "/%u", number);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    hidden.upper_fd = fd;
+    int r = fd < 0 ? -errno : synthetic_hide_names(&hidden);
+    return r < 0 ? error_errno(error, -r, "hide names of '/%s' that may come", masks->path) : 0;
+}
+
 static int fill_layer(struct sandbox *sandbox, unsigned number, const struct masks_rules *rules, struct error *error)
 {
     char path[64];
@@ -197,6 +208,8 @@ static int fill_layer(struct sandbox *sandbox, unsigned number, const struct mas
     r = masks_fill(&masks, error);
     if (r == 0)
         r = synthetic_fill(&masks, error);
+    if (r == 0 && layers_has_hidden(name))
+        r = hide_names(&masks, number, error);
     if (r < 0)
         return r;
     r = make_cache_place(&masks);
@@ -205,7 +218,7 @@ static int fill_layer(struct sandbox *sandbox, unsigned number, const struct mas
 
 static int make_parts(struct sandbox *sandbox, struct error *error)
 {
-    static const char *const parts[] = {LAYERS_ROOT, LAYERS_UPPER, LAYERS_WORKS, LAYERS_LOWER};
+    static const char *const parts[] = {LAYERS_ROOT, LAYERS_UPPER, LAYERS_HIDDEN, LAYERS_WORKS, LAYERS_LOWER};
     uid_t base = sandbox->plan.id_base;
     _cleanup_close_ int disk_fd = open(ROOT_DISK_PLACE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (disk_fd < 0)

@@ -36,6 +36,11 @@ bool layers_is_cache(const char *path)
     return strcmp(path, CACHE_PATH) == 0;
 }
 
+bool layers_has_hidden(const char *path)
+{
+    return strcmp(path, "etc") == 0;
+}
+
 bool layers_path_is_in(const char *path, const char *above)
 {
     size_t length = strlen(above);
@@ -149,7 +154,7 @@ static void place_of(char path[PATH_SIZE_MAX], const char *part, unsigned number
 
 static int make_places(unsigned number, struct error *error)
 {
-    static const char *const parts[] = {LAYERS_UPPER, LAYERS_WORKS, LAYERS_LOWER};
+    static const char *const parts[] = {LAYERS_UPPER, LAYERS_HIDDEN, LAYERS_WORKS, LAYERS_LOWER};
     for (size_t i = 0; i < ELEMENTS(parts); i++) {
         char path[PATH_SIZE_MAX];
         place_of(path, parts[i], number);
@@ -200,22 +205,33 @@ int layers_attach_lower(const struct sandbox *sandbox, unsigned number, struct e
     return r < 0 ? error_errno(error, -r, "attach what is below '/%s'", name) : 0;
 }
 
+void layers_format_below(
+        const struct sandbox *sandbox, unsigned number, bool is_merged, char ret_text[LAYERS_BELOW_MAX])
+{
+    char upper[PATH_SIZE_MAX];
+    char hidden[PATH_SIZE_MAX];
+    char lower[PATH_SIZE_MAX];
+    bool has_hidden = layers_has_hidden(sandbox->layers[number]);
+    place_of(upper, LAYERS_UPPER, number);
+    place_of(hidden, LAYERS_HIDDEN, number);
+    place_of(lower, LAYERS_LOWER, number);
+    (void)snprintf(ret_text, LAYERS_BELOW_MAX, "%s%s%s%s%s", is_merged ? upper : "", is_merged ? ":" : "",
+            has_hidden ? hidden : "", has_hidden ? ":" : "", lower);
+}
+
 int layers_mount(const struct sandbox *sandbox, unsigned number, bool is_merged, struct error *error)
 {
     char upper[PATH_SIZE_MAX];
-    char lower[PATH_SIZE_MAX];
     char work[PATH_SIZE_MAX];
-    char both[2 * PATH_SIZE_MAX];
+    char below[LAYERS_BELOW_MAX];
     place_of(upper, LAYERS_UPPER, number);
-    place_of(lower, LAYERS_LOWER, number);
     place_of(work, LAYERS_WORKS, number);
-    (void)snprintf(both, sizeof(both), "%s:%s", upper, lower);
+    layers_format_below(sandbox, number, is_merged, below);
     /* Each by name: the defaults are the kernel's configuration. With metacopy an upper could hold a file without its
      * data (A15). Volatile: nothing of a disk is wanted after a crash. */
-    const struct mount_option options[] = {{"source", "overlay"}, {"lowerdir", is_merged ? both : lower},
-            {"index", "off"}, {"metacopy", "off"}, {"redirect_dir", "nofollow"}, {"nfs_export", "off"},
-            {"xino", "auto"}, {is_merged ? NULL : "upperdir", upper}, {"workdir", work}, {"volatile", NULL},
-            {NULL, NULL}};
+    const struct mount_option options[] = {{"source", "overlay"}, {"lowerdir", below}, {"index", "off"},
+            {"metacopy", "off"}, {"redirect_dir", "nofollow"}, {"nfs_export", "off"}, {"xino", "auto"},
+            {is_merged ? NULL : "upperdir", upper}, {"workdir", work}, {"volatile", NULL}, {NULL, NULL}};
     unsigned read_only = is_merged ? MOUNT_ATTR_RDONLY : 0;
     int fd = mount_new("overlay", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | read_only);
     return fd < 0 ? error_errno(error, -fd, "mount an overlay over '/%s'", sandbox->layers[number]) : fd;

@@ -5,6 +5,8 @@
  * On the disk, none of it in reach of the build but through the overlays:
  *     root/       the root itself, with all that is no layer
  *     upper/N     what the build writes to layer N, and its masks
+ *     hidden/N    of some layers: names that are not there, whatever comes to lie below; between the two, so that the
+ *                 build cannot take them away as it can what lies in its upper directory
  *     works/N     the overlay's own
  *     lower/N     where the host's directory is attached while the overlay is mounted
  *     layers      line N: the path of layer N, for the collect sandbox */
@@ -18,6 +20,7 @@ struct sandbox;
 
 #define LAYERS_ROOT "root"
 #define LAYERS_UPPER "upper"
+#define LAYERS_HIDDEN "hidden"
 #define LAYERS_WORKS "works"
 #define LAYERS_LOWER "lower"
 #define LAYERS_LIST "layers"
@@ -34,6 +37,14 @@ int layers_load(struct sandbox *sandbox, struct error *error);
 
 /* The directory that is replaced by the downloads of earlier builds. */
 bool layers_is_cache(const char *path);
+
+/* True when the layer has a directory of names that never are there. */
+bool layers_has_hidden(const char *path);
+/* The directories below the overlay of layer @number, as the option "lowerdir" has them; with @is_merged, below which
+ * nothing is written, the upper one too. */
+#define LAYERS_BELOW_MAX 320U
+void layers_format_below(
+        const struct sandbox *sandbox, unsigned number, bool is_merged, char ret_text[LAYERS_BELOW_MAX]);
 
 /* Makes the directories of layer @number on the disk, when they are not there, and attaches what lies below it. 0 or
  * -errno with @error, which names the directory. */

@@ -75,21 +75,22 @@ static bool has_format(const char *options, const char *format, ...)
 
 /* The directories are those of the build's disk, as they were named while it was attached there; nothing is on that
  * would let an upper directory hold less than its files (A15). What is off by default is not told. */
-static bool overlay_matches(const struct root_mount *mount, const char *options)
+static bool overlay_matches(const struct sandbox *sandbox, const struct root_mount *mount, const char *options)
 {
     static const char *const never[] = {
             "index=on", "metacopy=on", "redirect_dir=on", "redirect_dir=follow", "nfs_export=on", "userxattr"};
     for (size_t i = 0; i < ELEMENTS(never); i++)
         if (mountinfo_has_option(options, never[i]))
             return false;
+    char below[LAYERS_BELOW_MAX];
     const unsigned number = mount->number;
-    if (mount->kind == ROOT_KIND_MERGED)
-        return has_format(options,
-                       "lowerdir=" ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u:" ROOT_DISK_PLACE "/" LAYERS_LOWER "/%u",
-                       number, number) &&
-               !strstr(options, "upperdir=");
-    return has_format(options, "lowerdir=" ROOT_DISK_PLACE "/" LAYERS_LOWER "/%u", number) &&
-           has_format(options, "upperdir=" ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u", number) &&
+    bool is_merged = mount->kind == ROOT_KIND_MERGED;
+    layers_format_below(sandbox, number, is_merged, below);
+    if (!has_format(options, "lowerdir=%s", below))
+        return false;
+    if (is_merged)
+        return !strstr(options, "upperdir=");
+    return has_format(options, "upperdir=" ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u", number) &&
            has_format(options, "workdir=" ROOT_DISK_PLACE "/" LAYERS_WORKS "/%u", number) &&
            (mountinfo_has_option(options, "volatile") || mountinfo_has_option(options, "fsync=volatile"));
 }
@@ -104,7 +105,7 @@ static bool super_options_match(const struct sandbox *sandbox, const struct root
     char token[48];
     uint32_t base = sandbox->plan.id_base;
     if (mount->kind == ROOT_KIND_LAYER || mount->kind == ROOT_KIND_MERGED)
-        return overlay_matches(mount, options);
+        return overlay_matches(sandbox, mount, options);
     if (mount->kind == ROOT_KIND_DEV && root_mount_is_writable(mount))
         return dev_matches(sandbox, options);
     if (mount->kind == ROOT_KIND_DEVPTS) {

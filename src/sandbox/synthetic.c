@@ -110,12 +110,15 @@ static int put_accounts(const struct masks *masks)
     return r == 0 && has(masks, "gshadow") ? put(masks, "gshadow", gshadow, 0640, gid) : r;
 }
 
-static int hide_docker_clean(const struct masks *masks)
+/* What tools of accounts make for a moment, or at their next run, with the hashes in it. A layer shows what comes to
+ * lie below it while the build runs: so these are hidden also where the host has none yet. */
+static const char *const hashes[] = {"shadow-", "shadow+", "shadow.edit", "nshadow", "gshadow-", "gshadow+",
+        "gshadow.edit", "ngshadow", "security/opasswd", "security/nopasswd"};
+
+/* Hides @path of the layer, whether the host has it or not; not when its directory is not there. */
+static int hide(const struct masks *masks, const char *path)
 {
-    static const char path[] = "apt/apt.conf.d/docker-clean";
     const char *name;
-    if (!has(masks, path))
-        return 0;
     _cleanup_close_ int parent = masks_open_parent(masks, path, &name);
     if (parent < 0)
         return parent == -ENOENT ? 0 : parent;
@@ -123,6 +126,21 @@ static int hide_docker_clean(const struct masks *masks)
     if (r == 0)
         masks_restore_times(masks, path, parent);
     return r == -EEXIST ? 0 : r;
+}
+
+int synthetic_hide_names(const struct masks *masks)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < ELEMENTS(hashes); i++)
+        r = hide(masks, hashes[i]);
+    return r;
+}
+
+/* It would delete what the build downloads before it is collected. */
+static int hide_docker_clean(const struct masks *masks)
+{
+    static const char path[] = "apt/apt.conf.d/docker-clean";
+    return has(masks, path) ? hide(masks, path) : 0;
 }
 
 static int fill_etc(const struct masks *masks)

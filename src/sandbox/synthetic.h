@@ -7,6 +7,9 @@ struct sandbox;
 
 /* Puts those that belong into the layer of @masks, which is filled. 0 or -errno with @error. */
 int synthetic_fill(const struct masks *masks, struct error *error);
+/* Hides, in the upper directory of @masks (here the layer's own for such names), files of /etc that hold hashes of
+ * passwords and may not be there yet. 0 or -errno. */
+int synthetic_hide_names(const struct masks *masks);
 /* /opt/joblet as a build sees it, in the directory @opt_fd: its own runtime's directory, and nothing of the host's.
  * 0 or -errno with @error. */
 int synthetic_make_prefix(const struct sandbox *sandbox, int opt_fd, struct error *error);

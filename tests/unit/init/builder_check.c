@@ -115,20 +115,20 @@ int check_tear_down(void **state)
     return builder_renew_disk(&check_builder);
 }
 
-int check_set_up_all(void **state)
+static int set_up_all(void **state)
 {
     (void)state;
     return builder_open(&check_builder, &check_driver);
 }
 
-int check_tear_down_all(void **state)
+static int tear_down_all(void **state)
 {
     (void)state;
     builder_close(&check_builder);
     return 0;
 }
 
-int check_open(int count, char **arguments)
+static int open_all(int count, char **arguments)
 {
     if (geteuid() != 0) {
         (void)printf("skipped: needs root\n");
@@ -140,4 +140,14 @@ int check_open(int count, char **arguments)
         return 1;
     }
     return count == 2 && driver_open(&check_driver, arguments[1], /* has_hooks= */ false) == 0 ? 0 : 1;
+}
+
+int check_tests(int count, char **arguments, const char *name, const struct CMUnitTest tests[], size_t test_count)
+{
+    int r = open_all(count, arguments);
+    if (r != 0)
+        return r;
+    int failed = _cmocka_run_group_tests(name, tests, test_count, set_up_all, tear_down_all);
+    driver_close(&check_driver);
+    return failed;
 }

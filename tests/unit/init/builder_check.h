@@ -36,7 +36,6 @@ int check_set_up(void **state);
 int check_tear_down(void **state);
 #define SMALL(test) cmocka_unit_test_setup_teardown(test, check_set_up, check_tear_down)
 
-/* For cmocka's group, and before it: 0, or what the test is to return. */
-int check_open(int count, char **arguments);
-int check_set_up_all(void **state);
-int check_tear_down_all(void **state);
+/* Runs them all with one driver and one builder; what main returns. Its arguments are main's: joblet-init's path. */
+struct CMUnitTest;
+int check_tests(int count, char **arguments, const char *name, const struct CMUnitTest *tests, size_t test_count);

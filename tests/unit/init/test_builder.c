@@ -311,10 +311,5 @@ int main(int count, char **arguments)
             SMALL(test_network_lies),
             cmocka_unit_test(test_package),
     };
-    int r = check_open(count, arguments);
-    if (r != 0)
-        return r;
-    int failed = cmocka_run_group_tests(tests, check_set_up_all, check_tear_down_all);
-    driver_close(&check_driver);
-    return failed;
+    return check_tests(count, arguments, "init/builder", tests, ELEMENTS(tests));
 }

@@ -31,7 +31,9 @@ static void test_masks(void **state)
             "cat closed/in/secret app/deep/er/key 2>&1; stat -c '%n %a %u %g %Y' app/deep app/deep/er closed half; "
             "ls app; cat app/link; date -u -r app +%Y; date -u -r . +%Y; "
             "echo mine >app/deep/er/key && cat app/deep/er/key; mkdir -p closed/in && touch closed/in/new && ls -A "
-            "closed/in");
+            "closed/in; rm app/deep/er/key; rm -r closed; mkdir closed; echo after: $(ls -A app/deep/er closed)");
+    /* What the build puts in a mask's place and takes away again does not take the mask along. */
+    check_line(&job, "after: app/deep/er: open closed:");
     check_line(&job, "open");
     check_line(&job, "named");
     check_line(&job, "app/deep/er: open  closed: ");
@@ -68,6 +70,32 @@ static char *list_masks(uint32_t cpu_percent)
     char *list = strdup(job.log);
     driver_job_done(&job);
     return list;
+}
+
+/* A layer shows what comes to lie below it while a build runs. Where tools of accounts put hashes, nothing will. */
+static void test_names_to_come(void **state)
+{
+    (void)state;
+    struct driver_job job;
+    builder_shell(&check_builder, "cd host/etc; rm -f shadow- gshadow-; mkdir -p security; rm -f security/opasswd");
+    check_script(&job, PLAN_TYPE_BUILD,
+            "cd /etc; ls -A . security | grep -c -e '^g\\?shadow[-+]' -e opasswd; echo mine >shadow- && cat shadow- && "
+            "rm "
+            "shadow-");
+    check_line(&job, "0");
+    check_line(&job, "mine");
+    driver_job_done(&job);
+    /* They come after all: as a later sandbox sees what the build would have. */
+    builder_shell(&check_builder, "cd host/etc; for f in shadow- shadow+ nshadow gshadow- gshadow+ security/opasswd; "
+                                  "do echo hash >$f; chmod 600 "
+                                  "$f; done; echo plain >other");
+    check_script(&job, PLAN_TYPE_COLLECT, "cd /merged/etc; ls -A . security; cat other");
+    check_line(&job, "plain");
+    check_no_text(&job, "shadow+");
+    check_no_text(&job, "shadow-");
+    check_no_text(&job, "nshadow");
+    check_no_text(&job, "opasswd");
+    driver_job_done(&job);
 }
 
 /* Several processes find what one finds, and leave the same. */
@@ -223,6 +251,7 @@ int main(int count, char **arguments)
 {
     const struct CMUnitTest tests[] = {
             SMALL(test_masks),
+            SMALL(test_names_to_come),
             SMALL(test_crew),
             SMALL(test_configured),
             SMALL(test_prefix),
@@ -230,10 +259,5 @@ int main(int count, char **arguments)
             SMALL(test_owners),
             SMALL(test_file_system),
     };
-    int r = check_open(count, arguments);
-    if (r != 0)
-        return r;
-    int failed = cmocka_run_group_tests(tests, check_set_up_all, check_tear_down_all);
-    driver_close(&check_driver);
-    return failed;
+    return check_tests(count, arguments, "init/builder_masks", tests, ELEMENTS(tests));
 }

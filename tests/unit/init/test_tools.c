@@ -210,10 +210,5 @@ int main(int count, char **arguments)
             SMALL(test_plan_lies),
             SMALL(test_used_disk),
     };
-    int r = check_open(count, arguments);
-    if (r != 0)
-        return r;
-    int failed = cmocka_run_group_tests(tests, check_set_up_all, check_tear_down_all);
-    driver_close(&check_driver);
-    return failed;
+    return check_tests(count, arguments, "init/tools", tests, ELEMENTS(tests));
 }
