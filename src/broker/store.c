@@ -19,14 +19,18 @@ bool store_id_equal(const struct store_id *one, const struct store_id *other)
     return one->inode != 0 && one->inode == other->inode && one->device == other->device;
 }
 
-int store_open(struct store *store, int prefix_fd, uint32_t owner, struct error *error)
+int store_open(struct store *store, int prefix_fd, uint32_t owner, gid_t reader, struct error *error)
 {
     /* A prefix of an earlier version has none yet. */
-    if (mkdirat(prefix_fd, "runtimes", 0755) < 0 && errno != EEXIST)
+    if (mkdirat(prefix_fd, "runtimes", 0750) < 0 && errno != EEXIST)
         return error_errno(error, errno, "make 'runtimes' below the prefix");
     store->fd = openat(prefix_fd, "runtimes", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (store->fd < 0)
         return error_errno(error, errno, "open 'runtimes' below the prefix");
+    /* A build decides the modes in its runtime: what it makes writable for all must not be in reach of the host's
+     * users, who could change by it what jobs run. */
+    if (fchown(store->fd, 0, reader) < 0 || fchmod(store->fd, 0750) < 0)
+        return error_errno(error, errno, "close 'runtimes' below the prefix to others");
     store->owner = owner;
     return 0;
 }

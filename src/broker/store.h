@@ -35,8 +35,8 @@ struct store {
     size_t verified_count;
 };
 
-/* Opens PREFIX/runtimes, made when it is not there. 0 or -errno with @error. */
-int store_open(struct store *store, int prefix_fd, uint32_t owner, struct error *error);
+/* Opens PREFIX/runtimes, made when it is not there, for root and the group @reader alone. 0 or -errno with @error. */
+int store_open(struct store *store, int prefix_fd, uint32_t owner, gid_t reader, struct error *error);
 void store_done(struct store *store);
 
 /* Checks the operand: both empty or both names, and nothing behind them. 0 or -EINVAL with @error. */

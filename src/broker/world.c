@@ -148,7 +148,8 @@ static void size_build_disk(struct broker *broker)
 
 int world_open_store(struct broker *broker, struct error *error)
 {
-    int r = store_open(&broker->store, broker->prefix_fd, broker->config->disk_id_start, error);
+    int r = store_open(
+            &broker->store, broker->prefix_fd, broker->config->disk_id_start, broker->config->api_gid, error);
     if (r == 0)
         r = open_cache(broker, error);
     if (r < 0)

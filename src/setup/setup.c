@@ -222,7 +222,7 @@ static int make_directories(struct setup *setup)
         gid_t gid;
     } rows[] = {
             {"jobs", 0700, 0, 0},
-            {"runtimes", 0755, 0, 0},
+            {"runtimes", 0750, 0, config->api_gid},
             {"cache", 0755, 0, 0},
             {"cache/apt", 0755, config->disk_id_start, config->disk_id_start},
             {"volumes", 0700, 0, 0},

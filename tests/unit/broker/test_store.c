@@ -17,6 +17,7 @@
 #include "broker/store.h"
 
 #define OWNER 70000u
+#define READER 70001u
 
 static char prefix[] = "/var/tmp/joblet-store-XXXXXX";
 static int prefix_fd;
@@ -31,7 +32,7 @@ static int set_up(void **state)
     if (!mkdtemp(prefix))
         return -1;
     prefix_fd = open(prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return store_open(&store, prefix_fd, OWNER, &error);
+    return store_open(&store, prefix_fd, OWNER, READER, &error);
 }
 
 static int tear_down(void **state)
@@ -42,6 +43,22 @@ static int tear_down(void **state)
     (void)close(prefix_fd);
     (void)snprintf(command, sizeof(command), "rm -rf '%s'", prefix);
     return system(command);
+}
+
+/* What a build made writable for all is in reach of nobody on the host; also where an earlier version left it open. */
+static void test_closed_to_others(void **state)
+{
+    (void)state;
+    struct stat status;
+    struct error error = {0};
+    store_done(&store);
+    assert_int_equal(fchmodat(prefix_fd, "runtimes", 0755, 0), 0);
+    assert_int_equal(fchownat(prefix_fd, "runtimes", 0, 0, 0), 0);
+    assert_int_equal(store_open(&store, prefix_fd, OWNER, READER, &error), 0);
+    assert_int_equal(fstatat(prefix_fd, "runtimes", &status, AT_SYMLINK_NOFOLLOW), 0);
+    assert_int_equal(status.st_mode & 07777, 0750);
+    assert_int_equal(status.st_uid, 0);
+    assert_int_equal(status.st_gid, READER);
 }
 
 static struct store_id make_stage(const char *name)
@@ -200,6 +217,7 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
+            cmocka_unit_test_setup_teardown(test_closed_to_others, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_publish_and_remove, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_replace, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),

@@ -134,7 +134,7 @@ static void test_makes_everything(void **state)
     assert_status("config", 0700, 0, 0);
     assert_status("jobs", 0700, 0, 0);
     assert_status("volumes", 0700, 0, 0);
-    assert_status("runtimes", 0755, 0, 0);
+    assert_status("runtimes", 0750, 0, config->api_gid);
     assert_status("state", 0711, 0, 0);
     assert_status("state/db", 0700, config->api_uid, config->api_gid);
     assert_status("state/jobs", 0750, 0, config->api_gid);
