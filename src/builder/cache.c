@@ -1,6 +1,7 @@
-/* Keeps downloaded packages for later builds. Nothing in the cache is trusted: a build wrote it. apt holds each file
- * that it finds there against the index that the distribution signed, by size and digest, before it uses it, and
- * fetches it anew when they differ. So the worst that a build can do here is to waste space, and that is bounded. */
+/* Keeps downloaded packages for later builds. Nothing in the cache is trusted: a build wrote it. Each build holds those
+ * that it wants against the digests in the lists that the distribution signed, before anything of a client's runs in
+ * it, and takes all others out of its sight (runtime/packager.c). So the worst that a build can do here is to waste
+ * space, and that is bounded. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,8 @@
  *     select HINT PACKAGE...       prints those to install, one a line: what another of them replaces is left out.
  *                                  Those that there are not are named, and what HINT (a pattern of names) finds instead
  *     version PACKAGE WANTED       prints the version that would be installed; fails when it is not WANTED ("any")
- *     simulate PACKAGE...          fails when they cannot be installed together
+ *     simulate PACKAGE...          fails when they cannot be installed together; says what of them is in the cache of
+ *                                  downloads, and takes the others out of sight
  *     install PACKAGE...           installs what "select" prints */
 #pragma once
 
