@@ -11,17 +11,27 @@ struct digest {
     bool is_good;
 };
 
-struct digest *digest_new(void)
+static struct digest *new (const char *name)
 {
     struct digest *digest = calloc(1, sizeof(*digest));
     if (!digest)
         return NULL;
-    digest->type = EVP_MD_fetch(NULL, "SHA256", NULL);
+    digest->type = EVP_MD_fetch(NULL, name, NULL);
     digest->context = EVP_MD_CTX_new();
     if (digest->type && digest->context)
         return digest;
     digest_free(digest);
     return NULL;
+}
+
+struct digest *digest_new(void)
+{
+    return new ("SHA256");
+}
+
+struct digest *digest_new_sha512(void)
+{
+    return new ("SHA512");
 }
 
 void digest_free(struct digest *digest)
@@ -48,19 +58,24 @@ void digest_add(struct digest *digest, const void *data, size_t size)
     digest->is_good = digest->is_good && EVP_DigestUpdate(digest->context, data, size) == 1;
 }
 
-int digest_end(struct digest *digest, uint8_t ret_digest[DIGEST_SIZE])
+int digest_end(struct digest *digest, uint8_t *ret_digest)
 {
     return digest->is_good && EVP_DigestFinal_ex(digest->context, ret_digest, NULL) == 1 ? 0 : -EIO;
 }
 
-void digest_format(const uint8_t digest[DIGEST_SIZE], char ret_hex[DIGEST_HEX_MAX])
+void digest_format_bytes(const uint8_t *bytes, size_t size, char *ret_hex)
 {
     static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < DIGEST_SIZE; i++) {
-        ret_hex[2 * i] = digits[digest[i] >> 4];
-        ret_hex[2 * i + 1] = digits[digest[i] & 15];
+    for (size_t i = 0; i < size; i++) {
+        ret_hex[2 * i] = digits[bytes[i] >> 4];
+        ret_hex[2 * i + 1] = digits[bytes[i] & 15];
     }
-    ret_hex[2 * DIGEST_SIZE] = '\0';
+    ret_hex[2 * size] = '\0';
+}
+
+void digest_format(const uint8_t digest[DIGEST_SIZE], char ret_hex[DIGEST_HEX_MAX])
+{
+    digest_format_bytes(digest, DIGEST_SIZE, ret_hex);
 }
 
 static int digit(char c)

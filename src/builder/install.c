@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "builder/downloads.h"
 #include "builder/modes.h"
 #include "builder/run.h"
 #include "builder/say.h"
@@ -69,7 +70,13 @@ static int do_word(const struct word *word, struct environment *environment, str
             .environment = environment->texts,
             .is_query = word->kind == WORD_QUERY,
     };
-    return run_step(&step, error);
+    struct downloads downloads;
+    downloads_begin(&downloads, step.name);
+    int r = run_step(&step, error);
+    if (r == 0)
+        downloads_tell(&downloads);
+    downloads_done(&downloads);
+    return r;
 }
 
 /* The number of the first PID namespace, fixed in the kernel (PROC_PID_INIT_INO). */

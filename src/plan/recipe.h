@@ -93,6 +93,19 @@
  * that other steps installed (a hook that calls apt-get) belong to the runtime as those of "package" do. */
 #define RECIPE_STEP_PACKAGES "base"
 
+/* Downloads that later builds use: where a build finds those of earlier ones, all in one directory (apt's, because what
+ * lies there by the right name needs no copy), and where the steps of pip and npm leave theirs. The names tell what is
+ * in a file: NAME_VERSION_ARCHITECTURE.deb; "npm-" and the SHA-512, "pip-" and the BLAKE2b-256 of the content. */
+#define RECIPE_DOWNLOADS "/var/cache/apt/archives"
+#define RECIPE_DOWNLOADS_NPM "npm-"
+#define RECIPE_DOWNLOADS_PIP "pip-"
+#define RECIPE_NPM_CACHE "/tmp/npm-cache"
+#define RECIPE_PIP_CACHE "/tmp/pip-cache"
+#define RECIPE_PIP_FILES "/tmp/pip-files" /* named by their BLAKE2b-256 */
+/* Around the steps of these names joblet-builder lays downloads ready, and tells what was used of them. */
+#define RECIPE_STEP_PIP "pip"
+#define RECIPE_STEP_NPM "npm"
+
 /* Where joblet-builder finds what in a collect sandbox. */
 #define RECIPE_MERGED "/merged" /* the builder root as the build left it, read-only */
 #define RECIPE_UPPER "/upper"   /* one directory for each layer, by number: what the build wrote */

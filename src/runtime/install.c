@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "plan/recipe.h"
 #include "runtime/build.h"
 #include "runtime/packager.h"
+#include "runtime/pip.h"
 #include "runtime/words.h"
 
 #define RUNTIME_DIRECTORY_MAX 160U
@@ -62,8 +64,9 @@ static void add_environment(struct words *words, const struct runtime_build *bui
             {"PIP_ROOT_USER_ACTION", "ignore"},
             {"PIP_DISABLE_PIP_VERSION_CHECK", "1"},
             {"PIP_NO_INPUT", "1"},
-            /* In the home directory it would be told of as thrown away. */
-            {"npm_config_cache", "/tmp/npm-cache"},
+            /* In the home directory they would be told of as thrown away. */
+            {"PIP_CACHE_DIR", RECIPE_PIP_CACHE},
+            {"npm_config_cache", RECIPE_NPM_CACHE},
     };
     for (size_t i = 0; i < ELEMENTS(rows); i++)
         add_variable(words, rows[i].name, rows[i].value);
@@ -126,12 +129,13 @@ static void add_pip(struct words *words, const struct runtime_build *build)
     if (spec->pip.count == 0)
         return;
     words_say(words, "info", "installing %zu packages with pip", spec->pip.count);
-    begin_step(words, "run", "pip", build->timeout_ns, 7 + spec->pip_options.count + spec->pip.count);
+    begin_step(words, "run", RECIPE_STEP_PIP, build->timeout_ns, 8 + spec->pip_options.count + spec->pip.count);
     if (spec->language == RUNTIME_LANGUAGE_PYTHON)
         words_addf(words, "python%s", spec->language_version);
     else
         words_add(words, "python3");
-    words_add_all(words, "-m", "pip", "install", "--no-cache-dir", "--ignore-installed", NULL);
+    words_add_all(words, "-c", runtime_pip_launcher, RECIPE_DOWNLOADS, RECIPE_PIP_FILES, "install",
+            "--ignore-installed", NULL);
     words_add_list(words, &spec->pip_options);
     words_add(words, "--");
     words_add_list(words, &spec->pip);
@@ -143,7 +147,7 @@ static void add_npm(struct words *words, const struct runtime_build *build)
     if (spec->npm.count == 0)
         return;
     words_say(words, "info", "installing %zu packages with npm", spec->npm.count);
-    begin_step(words, "run", "npm", build->timeout_ns, 7 + spec->npm.count);
+    begin_step(words, "run", RECIPE_STEP_NPM, build->timeout_ns, 7 + spec->npm.count);
     words_add_all(words, "npm", "install", "--global", "--no-audit", "--no-fund", "--no-update-notifier", "--", NULL);
     words_add_list(words, &spec->npm);
 }
