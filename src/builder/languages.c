@@ -22,16 +22,16 @@ static void copy_text(char to[LANGUAGES_TEXT_MAX], const char *text, size_t size
 }
 
 /* "Name: value" lines up to the first empty one. */
-void languages_read_metadata(const char *text, char ret_name[LANGUAGES_TEXT_MAX], char ret_version[LANGUAGES_TEXT_MAX])
+void languages_read_metadata(const char *text, struct languages_package *ret_package)
 {
-    *ret_name = '\0';
-    *ret_version = '\0';
+    *ret_package = (struct languages_package){0};
+    licenses_read_metadata(text, ret_package->license);
     while (*text && *text != '\n' && *text != '\r') {
         size_t size = strcspn(text, "\r\n");
         if (strncmp(text, "Name: ", 6) == 0)
-            copy_text(ret_name, text + 6, size - 6);
+            copy_text(ret_package->name, text + 6, size - 6);
         else if (strncmp(text, "Version: ", 9) == 0)
-            copy_text(ret_version, text + 9, size - 9);
+            copy_text(ret_package->version, text + 9, size - 9);
         text += size;
         text += *text == '\r';
         text += *text == '\n';
@@ -61,15 +61,32 @@ static bool is_text(const char *text, size_t size, const char *expected)
     return strlen(expected) == size && memcmp(text, expected, size) == 0;
 }
 
+/* What of a package is told by the outermost object's key. */
+static char *member_of(struct languages_package *package, const char *key, size_t size)
+{
+    return is_text(key, size, "name")      ? package->name
+           : is_text(key, size, "version") ? package->version
+           : is_text(key, size, "license") ? package->license
+                                           : NULL;
+}
+
+static void set_member(struct languages_package *package, char *member, const char *text, size_t size)
+{
+    if (member != package->license) {
+        copy_text(member, text, size);
+        return;
+    }
+    *member = '\0';
+    licenses_add(member, text, size);
+}
+
 /* Keys of the outermost object alone; its nesting is counted, nothing is built. */
-void languages_read_package_json(
-        const char *text, size_t size, char ret_name[LANGUAGES_TEXT_MAX], char ret_version[LANGUAGES_TEXT_MAX])
+void languages_read_package_json(const char *text, size_t size, struct languages_package *ret_package)
 {
     struct scanner scanner = {text, text + size};
     uint64_t depth = 0;
     char *wanted = NULL;
-    *ret_name = '\0';
-    *ret_version = '\0';
+    *ret_package = (struct languages_package){0};
     bool is_key = false;
     while (scanner.at < scanner.end) {
         char c = *scanner.at;
@@ -87,10 +104,8 @@ void languages_read_package_json(
         if (!scan_text(&scanner, &found, &length))
             return;
         if (wanted)
-            copy_text(wanted, found, length);
-        wanted = NULL;
-        if (depth == 1 && is_key)
-            wanted = is_text(found, length, "name") ? ret_name : is_text(found, length, "version") ? ret_version : NULL;
+            set_member(ret_package, wanted, found, length);
+        wanted = depth == 1 && is_key ? member_of(ret_package, found, length) : NULL;
         is_key = false;
     }
 }
@@ -129,19 +144,23 @@ static const char *kind_of(const char *path)
 
 static void list_one(struct collect *collect, struct manifest_writer *writer, const char *path, const char *type)
 {
-    char name[LANGUAGES_TEXT_MAX];
-    char version[LANGUAGES_TEXT_MAX];
+    struct languages_package package;
     _cleanup_free_ char *text = NULL;
     size_t size;
     /* From the finished tree: what it has is what counts. */
     if (root_read_file(collect->root_fd, path, FILE_SIZE_MAX, &text, &size) < 0)
         return;
     if (strcmp(type, "pip") == 0)
-        languages_read_metadata(text, name, version);
+        languages_read_metadata(text, &package);
     else
-        languages_read_package_json(text, size, name, version);
-    if (*name && *version)
-        manifest_write_package(writer, type, name, version, "", "");
+        languages_read_package_json(text, size, &package);
+    if (*package.name && *package.version)
+        manifest_write_package(writer, &(struct manifest_package){.type = type,
+                                               .name = package.name,
+                                               .version = package.version,
+                                               .architecture = "",
+                                               .source = "",
+                                               .license = package.license});
 }
 
 int languages_list(struct collect *collect, struct manifest_writer *writer)

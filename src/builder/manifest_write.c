@@ -54,17 +54,18 @@ static void write_text(struct json *json, const char *key, const char *value)
     json_text(json, key, text);
 }
 
-void manifest_write_package(struct manifest_writer *writer, const char *type, const char *name, const char *version,
-        const char *architecture, const char *source)
+void manifest_write_package(struct manifest_writer *writer, const struct manifest_package *package)
 {
     json_begin(writer->json);
-    write_text(writer->json, "package", name);
-    write_text(writer->json, "version", version);
-    write_text(writer->json, "architecture", architecture);
-    write_text(writer->json, "source", source);
-    json_text(writer->json, "type", type);
+    write_text(writer->json, "package", package->name);
+    write_text(writer->json, "version", package->version);
+    write_text(writer->json, "architecture", package->architecture);
+    write_text(writer->json, "source", package->source);
+    if (*package->license)
+        json_text(writer->json, "license", package->license);
+    json_text(writer->json, "type", package->type);
     json_end(writer->json);
-    say_package(name, version, architecture);
+    say_package(package->name, package->version, package->architecture);
     writer->packages++;
 }
 
@@ -72,9 +73,17 @@ static void write_packages(struct manifest_writer *writer, const struct collect 
 {
     for (uint32_t i = 0; i < collect->dpkg.count; i++) {
         const struct dpkg_package *package = &collect->dpkg.packages[i];
-        if (package->in_closure)
-            manifest_write_package(
-                    writer, "apt", package->name, package->version, package->architecture, package->source);
+        char license[LICENSES_TEXT_MAX];
+        if (!package->in_closure)
+            continue;
+        /* From the build's root: documentation stays out of the runtime. */
+        licenses_of_debian(collect->merged_fd, package->name, license);
+        manifest_write_package(writer, &(struct manifest_package){.type = "apt",
+                                               .name = package->name,
+                                               .version = package->version,
+                                               .architecture = package->architecture,
+                                               .source = package->source,
+                                               .license = license});
     }
 }
 

@@ -76,7 +76,8 @@
  * origins.
  *
  * manifest: the first is {"manifest":1,"name":...,"version":...}; then one
- *   {"package":NAME,"version":V,"architecture":A,"source":S,"type":"apt|pip|npm"} for each package; one
+ *   {"package":NAME,"version":V,"architecture":A,"source":S,"license":L,"type":"apt|pip|npm"} for each
+ *   package (L: names, one a line; not there when not known); one
  *   {"file":NAME,"size":N,"sha256":HEX} for each file beside isolated/ but the manifest; one
  *   {"path":"/usr/bin/x","type":"file|link|directory","mode":"0755","uid":0,"gid":0,"size":N,"sha256":HEX,"target":T,
  *   "origin":O} for each entry of isolated/, itself ("/") included, sorted by the bytes of the path (size and sha256 of

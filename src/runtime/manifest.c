@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "runtime/license.h"
 
 #define PACKAGES_MAX 20000U
 
@@ -115,6 +116,24 @@ static char *package_address(const char *type, const char *family, const json_t 
     return text;
 }
 
+/* Of the lines of @text. A single one may be an expression, which CycloneDX has alone or not at all. */
+static json_t *new_licenses(const char *text)
+{
+    if (!strchr(text, '\n') && !license_find(text) && license_is_expression(text))
+        return json_pack("[{s:s}]", "expression", text);
+    json_t *licenses = json_array();
+    _cleanup_free_ char *lines = strdup(text);
+    char *next = lines;
+    while (next) {
+        const char *line = strsep(&next, "\n");
+        const char *id = license_find(line);
+        if (*line)
+            (void)json_array_append_new(
+                    licenses, json_pack("{s:{s:s}}", "license", id ? "id" : "name", id ? id : line));
+    }
+    return licenses;
+}
+
 static json_t *new_component(const struct runtime_description *description, const json_t *package)
 {
     char family[32];
@@ -128,7 +147,7 @@ static json_t *new_component(const struct runtime_description *description, cons
             text_of(package, "package"), "version", text_of(package, "version"), "purl", address);
     const char *license = text_of(package, "license");
     if (component && *license)
-        (void)json_object_set_new(component, "licenses", json_pack("[{s:{s:s}}]", "license", "name", license));
+        (void)json_object_set_new(component, "licenses", new_licenses(license));
     const char *source = text_of(package, "source");
     if (component && *source)
         (void)json_object_set_new(

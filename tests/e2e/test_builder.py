@@ -441,12 +441,24 @@ def test_a_gap_in_a_chain_of_libraries(make_root, tmp_path):
 
 
 def test_downloads_are_kept(make_root):
+    """And of those that are named by their content only what has it."""
     root = make_root(HOST).mount()
-    archives = "/var/cache/apt/archives/"
+    archives, pip, npm = "/var/cache/apt/archives/", "/tmp/pip-files/", "/tmp/npm-cache/_cacache/content-v2/sha512/"
+    right = {kind: "\x1f\x8b" + kind for kind in ("pip", "npm")}
+    bytes_of = {kind: text.encode("latin-1") for kind, text in right.items()}
+    digests = {"pip": hashlib.blake2b(bytes_of["pip"], digest_size=32).hexdigest(), "npm": hashlib.sha512(bytes_of["npm"]).hexdigest()}
     root.step("base", {archives + "a_1.0-1_amd64.deb": "new\n", archives + "partial/b_1_all.deb": "x", archives + "evil.deb": "x",
-                       archives + "c_1_all.deb": ("/etc/passwd",), archives + "-d_1_all.deb": "x", archives + "d_2%3a1_all.deb": "epoch\n"})
+                       archives + "c_1_all.deb": ("/etc/passwd",), archives + "-d_1_all.deb": "x", archives + "d_2%3a1_all.deb": "epoch\n",
+                       archives + "pip-" + digests["pip"]: "poisoned", archives + "npm-" + digests["npm"]: "poisoned",
+                       pip + "0" * 64: "poisoned", npm + "00/00/" + "0" * 124: "poisoned"},
+              shell=f"mkdir -p .{npm}{digests['npm'][:2]}/{digests['npm'][2:4]}; printf '\\037\\213pip' >.{pip}{digests['pip']}; "
+                    f"printf '\\037\\213npm' >.{npm}{digests['npm'][:2]}/{digests['npm'][2:4]}/{digests['npm'][4:]}")
     assert root.collect("cache", "1000000").last == "@done"
-    assert sorted(os.listdir(root.space.path(root.tool, "cache"))) == ["a_1.0-1_amd64.deb", "d_2%3a1_all.deb"]
+    cache = root.space.path(root.tool, "cache")
+    assert sorted(os.listdir(cache)) == ["a_1.0-1_amd64.deb", "d_2%3a1_all.deb", "npm-" + digests["npm"], "pip-" + digests["pip"]]
+    for kind in ("pip", "npm"):
+        with open(f"{cache}/{kind}-{digests[kind]}", "rb") as file:
+            assert file.read() == bytes_of[kind]
 
 
 BLOCK = 4096  # what a small file takes
@@ -458,9 +470,10 @@ BLOCK = 4096  # what a small file takes
     (BLOCK - 1, ""),
     (BLOCK, "new1_1_all.deb"),
     (2 * BLOCK, "new1_1_all.deb new2_1_all.deb"),
-    (4 * BLOCK, "new1_1_all.deb new2_1_all.deb old3_1_all.deb"),  # and not old1, which is smaller and older than "same"
-    (6 * BLOCK, "new1_1_all.deb new2_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
-    (7 * BLOCK, "new1_1_all.deb new2_1_all.deb old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
+    (4 * BLOCK, "new1_1_all.deb new2_1_all.deb same_1_all.deb"),
+    (6 * BLOCK, "new1_1_all.deb new2_1_all.deb old3_1_all.deb same_1_all.deb"),  # and not old1, which is smaller and older
+    (8 * BLOCK, "new1_1_all.deb new2_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
+    (9 * BLOCK, "new1_1_all.deb new2_1_all.deb old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
     (20 * BLOCK, "large_1_all.deb new1_1_all.deb new2_1_all.deb old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
 ])
 def test_the_newest_downloads_are_kept(make_root, limit, left):
@@ -485,6 +498,8 @@ def test_the_newest_downloads_are_kept(make_root, limit, left):
     assert files == left.split()
     for name in set(files) & {"new2_1_all.deb"}:
         assert os.path.getsize(f"{cache}/{name}") == len("another size")
+    if limit and "same_1_all.deb" in files:  # of the same size, but fetched anew: the cached one was another
+        assert open(f"{cache}/same_1_all.deb", encoding="utf-8").read(1) == "y"
 
 
 def test_a_limit_of_downloads_is_a_number(make_root):

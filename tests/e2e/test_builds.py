@@ -422,6 +422,9 @@ def test_bill_of_materials(builder):
     assert {"python3.11", "libc6", "numpy", "requests"} <= names
     versions = {part["name"]: part.get("versionInfo", part.get("version")) for part in parts}
     assert versions["numpy"] == "1.26.4"
+    licenses = {part["name"]: part.get("licenses") for part in parts}
+    assert licenses["requests"] == [{"license": {"id": "Apache-2.0"}}]
+    assert [part for part in parts if part["purl"].startswith("pkg:deb/") and "GPL-2.0-or-later" in str(part.get("licenses"))]
 
 
 # --- the store
@@ -434,6 +437,40 @@ def test_unchanged_specification_is_not_built_again(builder):
     result = builder.build(os.path.join(EXAMPLES, "python"), "-v")
     assert result.returncode == 0 and time.monotonic() - started < 20, result.out[-2000:]
     assert any(re.search(r"\bHIT\b", line) for line in log_lines(result)), result.out[-2000:]
+
+
+def test_downloads_of_earlier_builds(builder, jobs):
+    """What an earlier build has fetched is not fetched again, and nothing is used that is not what it should be."""
+    for building in builder.building.values():
+        building.result()  # nothing is kept while another build reads
+    told = []
+    for version in ("1.0.0", "1.0.1"):
+        path = builder.write("again", version, "node", "any", pip=["six==1.16.0", "idna==3.6"], npm=["left-pad@1.3.0", "is-number@7.0.0"])
+        result = builder.build(path, "-v")
+        assert result.returncode == 0, result.out[-4000:]
+        told.append(dict(line.split(": ", 1) for line in log_lines(result) if re.match("(apt|pip|npm): ", line)))
+        if version == "1.0.0":
+            spoil_downloads(os.path.join(builder.server.prefix, "cache/apt"))
+    assert told[0]["pip"] == told[0]["npm"] == "HIT 0 of 2 files (0.0 MB), MISS 2: not in the cache"
+    for step in ("pip", "npm"):
+        assert re.fullmatch(r"HIT 1 of 2 files \(0\.\d MB\), MISS 1: not what they should be", told[1][step])
+    assert re.fullmatch(r"nothing is to be fetched|HIT 0 of (\d+) packages \(0\.0 MB\), MISS \1: not what the package sources say",
+                        told[1]["apt"])
+    text = run(jobs, "again@1.0.1", "python3 -c 'import idna, six; print(six.__version__, idna.__version__)'; "
+               "node -p 'require(\"/usr/local/lib/node_modules/is-number\")(5)'", max_memory=1024, max_processes=200)
+    assert text == "1.16.0 3.6\ntrue\n"
+
+
+def spoil_downloads(cache):
+    """One byte of each package, and of one file of pip and of npm: what a build could plant that our collector let through."""
+    kept = {kind: sorted(glob.glob(os.path.join(cache, kind)), key=os.path.getsize) for kind in ("*.deb", "pip-*", "npm-*")}
+    assert len(kept["pip-*"]) >= 2 and len(kept["npm-*"]) >= 2, os.listdir(cache)
+    for path in kept["*.deb"] + kept["pip-*"][:1] + kept["npm-*"][:1]:
+        with open(path, "r+b") as file:
+            file.seek(os.path.getsize(path) // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 255]))
 
 
 def test_a_version_that_is_there_is_not_replaced(builder):

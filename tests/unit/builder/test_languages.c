@@ -25,18 +25,16 @@ static void test_metadata(void **state)
             {"Name:x\nName: \nVersion", "", ""},
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
-        char name[LANGUAGES_TEXT_MAX];
-        char version[LANGUAGES_TEXT_MAX];
-        languages_read_metadata(cases[i].text, name, version);
-        assert_string_equal(name, cases[i].name);
-        assert_string_equal(version, cases[i].version);
+        struct languages_package package;
+        languages_read_metadata(cases[i].text, &package);
+        assert_string_equal(package.name, cases[i].name);
+        assert_string_equal(package.version, cases[i].version);
     }
     char text[1000] = "Name: ";
-    char name[LANGUAGES_TEXT_MAX];
-    char version[LANGUAGES_TEXT_MAX];
+    struct languages_package package;
     memset(text + 6, 'x', 900);
-    languages_read_metadata(text, name, version);
-    assert_int_equal(strlen(name), LANGUAGES_TEXT_MAX - 1);
+    languages_read_metadata(text, &package);
+    assert_int_equal(strlen(package.name), LANGUAGES_TEXT_MAX - 1);
 }
 
 static void test_package_json(void **state)
@@ -61,11 +59,10 @@ static void test_package_json(void **state)
             {"}}}}{\"name\":\"x\"", "x", ""},
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
-        char name[LANGUAGES_TEXT_MAX];
-        char version[LANGUAGES_TEXT_MAX];
-        languages_read_package_json(cases[i].text, strlen(cases[i].text), name, version);
-        assert_string_equal(name, cases[i].name);
-        assert_string_equal(version, cases[i].version);
+        struct languages_package package;
+        languages_read_package_json(cases[i].text, strlen(cases[i].text), &package);
+        assert_string_equal(package.name, cases[i].name);
+        assert_string_equal(package.version, cases[i].version);
     }
 }
 

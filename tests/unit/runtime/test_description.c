@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <cmocka.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 
 #include "base/fd.h"
 #include "runtime/description.h"
+#include "runtime/license.h"
 #include "runtime/manifest.h"
 
 static void add(struct runtime_list *list, const char *text)
@@ -186,13 +188,37 @@ static const char *text_at(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+static void test_licenses(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < license_id_count; i++)
+        assert_ptr_equal(license_find(license_ids[i]), license_ids[i]);
+    for (size_t i = 1; i < license_exception_count; i++)
+        assert_true(strcasecmp(license_exceptions[i - 1], license_exceptions[i]) < 0);
+    assert_string_equal(license_find("bsd-3-clause"), "BSD-3-Clause");
+    assert_string_equal(license_find("LGPL-2.1+"), "LGPL-2.1-or-later");
+    static const char *const unknown[] = {"", "Artistic", "BSD License", "GPL", "public-domain", "MITx", "MI"};
+    for (size_t i = 0; i < ELEMENTS(unknown); i++)
+        assert_null(license_find(unknown[i]));
+    static const char *const right[] = {"MIT", "MIT OR Apache-2.0", "(MIT)", "((MIT OR ISC) AND Zlib)",
+            "GPL-2.0+ WITH Classpath-exception-2.0", "GPL-2.0-only WITH Classpath-exception-2.0 OR (MIT)"};
+    for (size_t i = 0; i < ELEMENTS(right); i++)
+        assert_true(license_is_expression(right[i]));
+    static const char *const wrong[] = {"", " ", "MIT OR", "OR MIT", "(MIT", "MIT)", "()", "MIT ISC", "MIT or ISC",
+            "MIT WITH ISC", "MIT OR nonsense", "(MIT) (ISC)", "MIT WITH", "+", "SEE LICENSE IN file",
+            "((((((((((((((((((MIT))))))))))))))))))"};
+    for (size_t i = 0; i < ELEMENTS(wrong); i++)
+        assert_false(license_is_expression(wrong[i]));
+}
+
 static void test_sbom(void **state)
 {
     (void)state;
     static const char manifest[] =
             MANIFEST_HEAD "{\"package\":\"libstdc++6\",\"version\":\"1:12.2+deb\",\"architecture\":\"amd64\","
-                          "\"source\":\"gcc-12\",\"license\":\"GPL-3\"}\n"
-                          "{\"package\":\"numpy\",\"version\":\"1.26.4\",\"type\":\"pip\"}\n"
+                          "\"source\":\"gcc-12\",\"license\":\"GPL-3+\\u000aGPL-3 and more\\u000aexpat\"}\n"
+                          "{\"package\":\"numpy\",\"version\":\"1.26.4\",\"license\":\"MIT AND (Zlib OR 0BSD)\","
+                          "\"type\":\"pip\"}\n"
                           "{\"package\":\"@types/node\",\"version\":\"18.0.0\",\"type\":\"npm\"}\n"
                           "{\"path\":\"/usr\",\"type\":\"directory\"}\n{\"package\":\"late\",\"version\":\"1\"}\n";
     static const char *const addresses[] = {"pkg:deb/debian/libstdc%2B%2B6@1%3A12.2%2Bdeb?arch=amd64",
@@ -217,7 +243,14 @@ static void test_sbom(void **state)
         assert_true(*text_at(one, "name") && *text_at(one, "version"));
     }
     const json_t *licenses = json_object_get(json_array_get(components, 0), "licenses");
-    assert_string_equal(text_at(json_object_get(json_array_get(licenses, 0), "license"), "name"), "GPL-3");
+    assert_int_equal(json_array_size(licenses), 3);
+    assert_string_equal(text_at(json_object_get(json_array_get(licenses, 0), "license"), "id"), "GPL-3.0-or-later");
+    assert_string_equal(text_at(json_object_get(json_array_get(licenses, 1), "license"), "name"), "GPL-3 and more");
+    assert_string_equal(text_at(json_object_get(json_array_get(licenses, 2), "license"), "id"), "MIT");
+    licenses = json_object_get(json_array_get(components, 1), "licenses");
+    assert_int_equal(json_array_size(licenses), 1);
+    assert_string_equal(text_at(json_array_get(licenses, 0), "expression"), "MIT AND (Zlib OR 0BSD)");
+    assert_null(json_object_get(json_array_get(components, 2), "licenses"));
     json_decref(bill);
     static const char *const wrong[] = {"", "x\n", "{}\n", "{\"manifest\":2}\n", MANIFEST_HEAD "{\"package\":\n",
             MANIFEST_HEAD "nonsense\n", "{\"manifest\":1}"};
@@ -237,6 +270,7 @@ int main(void)
             cmocka_unit_test(test_least_and_more),
             cmocka_unit_test(test_hostile),
             cmocka_unit_test(test_totals),
+            cmocka_unit_test(test_licenses),
             cmocka_unit_test(test_sbom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
