@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "builder/collect.h"
 #include "plan/recipe.h"
+
+#define NS_PER_S 1000000000LL
 
 /* Removes the oldest until at most @max_bytes and @max_files are left. */
 static void remove_oldest(int cache_fd, struct cache_files *cached, uint64_t max_bytes, size_t max_files)
@@ -23,6 +26,16 @@ static void remove_oldest(int cache_fd, struct cache_files *cached, uint64_t max
     }
 }
 
+/* What pip and npm fetched in a hook, perhaps with a hook's credentials, is not for other builds, which could read it.
+ * Of apt's packages a build sees only those whose digests its own lists have. */
+static bool is_for_others(const struct collect *collect, const struct cache_file *file)
+{
+    const char *step = cache_kind_of(file->name) == CACHE_PIP ? RECIPE_STEP_PIP : RECIPE_STEP_NPM;
+    size_t number = collect_find_step(collect, file->changed.tv_sec * NS_PER_S + file->changed.tv_nsec);
+    return cache_kind_of(file->name) == CACHE_APT ||
+           (number < collect->step_count && strcmp(collect->steps[number].name, step) == 0);
+}
+
 /* Makes room first: the cache is never larger than it may be. What is replaced counts until then. */
 static void fill(const struct collect *collect, int cache_fd, uint64_t max_bytes, struct cache_files *cached,
         const struct cache_files *fresh)
@@ -31,7 +44,7 @@ static void fill(const struct collect *collect, int cache_fd, uint64_t max_bytes
     uint64_t bytes = 0;
     _cleanup_free_ bool *fits = calloc(fresh->count + 1, sizeof(*fits));
     for (size_t i = 0; fits && i < fresh->count; i++) {
-        fits[i] = fresh->items[i].bytes <= max_bytes - bytes;
+        fits[i] = fresh->items[i].bytes <= max_bytes - bytes && is_for_others(collect, &fresh->items[i]);
         bytes += fits[i] ? fresh->items[i].bytes : 0;
         count += fits[i];
     }

@@ -20,6 +20,7 @@ struct cache_file {
     char *path;     /* in the builder root; NULL of what is in the cache */
     uint64_t bytes; /* that it takes on the disk, at most */
     struct timespec time;
+    struct timespec changed; /* which a build cannot choose */
 };
 
 /* Zeroed = empty. */

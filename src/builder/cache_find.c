@@ -79,7 +79,8 @@ static int add(struct cache_files *files, const char *name, const char *path, co
     const struct cache_file file = {.name = strdup(name),
             .path = path ? strdup(path) : NULL,
             .bytes = ((uint64_t)status->st_size + BLOCK - 1) / BLOCK * BLOCK,
-            .time = status->st_mtim};
+            .time = status->st_mtim,
+            .changed = status->st_ctim};
     items[files->count++] = file;
     files->bytes += file.bytes;
     return file.name && (file.path || !path) ? 0 : -ENOMEM;

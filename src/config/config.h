@@ -62,7 +62,7 @@ struct config {
     uint64_t build_disk_bytes;   /* buildDiskSize, in the file MiB, 16384: all that a build writes */
     uint64_t runtime_bytes;      /* runtimeSize, in the file MiB, 8192: the largest finished runtime */
     uint32_t max_builds;         /* maxBuilds, 4: at the same time */
-    uint64_t cache_bytes;        /* cacheSize, in the file MiB, 4096: packages kept for later builds; 0 = none */
+    uint64_t cache_bytes;        /* cacheSize, in the file MiB, 4096: downloads kept for later builds; 0 = none */
     uint64_t cache_age_ns;       /* cacheAge, 720h: for "joblet gc"; 0 = any age */
     char *build_environment;     /* environment: lines NAME=VALUE, each ended by a line break; a secret */
     char *build_hidden;          /* hide: lines, each an absolute path of at most CONFIG_PATH_MAX */

@@ -496,7 +496,7 @@ const struct config_field config_fields[] = {
                 "The largest finished runtime, MiB."},
         {"runtime", "maxBuilds", &kind_u32, AT(max_builds), 1, 64, "4", "At the same time."},
         {"runtime", "cacheSize", &kind_mib, AT(cache_bytes), 0, MIB_MAX, "4096",
-                "Downloaded packages kept for later builds, MiB, 0 = none."},
+                "What apt, pip and npm download, kept for later builds, MiB, 0 = nothing."},
         {"runtime", "cacheAge", &kind_duration, AT(cache_age_ns), 0, 3650 * DAY, "720h",
                 "'joblet gc' removes older ones, 0 = of any age."},
         {"runtime", "environment", &kind_environment, AT(build_environment), 0, 0, "",

@@ -1,5 +1,5 @@
-/* PREFIX/cache/apt: packages that earlier builds fetched. A flat directory of regular files, written by joblet-builder
- * alone; anything else that lies there is listed and left. */
+/* PREFIX/cache/apt: what earlier builds fetched with apt, pip and npm. A flat directory of regular files, written by
+ * joblet-builder alone; anything else that lies there is listed and left. */
 #pragma once
 
 #include <stdbool.h>

@@ -441,7 +441,7 @@ def test_a_gap_in_a_chain_of_libraries(make_root, tmp_path):
 
 
 def test_downloads_are_kept(make_root):
-    """And of those that are named by their content only what has it."""
+    """And of those that are named by their content only what has it, and was fetched by the steps of pip and npm."""
     root = make_root(HOST).mount()
     archives, pip, npm = "/var/cache/apt/archives/", "/tmp/pip-files/", "/tmp/npm-cache/_cacache/content-v2/sha512/"
     right = {kind: "\x1f\x8b" + kind for kind in ("pip", "npm")}
@@ -450,9 +450,11 @@ def test_downloads_are_kept(make_root):
     root.step("base", {archives + "a_1.0-1_amd64.deb": "new\n", archives + "partial/b_1_all.deb": "x", archives + "evil.deb": "x",
                        archives + "c_1_all.deb": ("/etc/passwd",), archives + "-d_1_all.deb": "x", archives + "d_2%3a1_all.deb": "epoch\n",
                        archives + "pip-" + digests["pip"]: "poisoned", archives + "npm-" + digests["npm"]: "poisoned",
-                       pip + "0" * 64: "poisoned", npm + "00/00/" + "0" * 124: "poisoned"},
-              shell=f"mkdir -p .{npm}{digests['npm'][:2]}/{digests['npm'][2:4]}; printf '\\037\\213pip' >.{pip}{digests['pip']}; "
-                    f"printf '\\037\\213npm' >.{npm}{digests['npm'][:2]}/{digests['npm'][2:4]}/{digests['npm'][4:]}")
+                       pip + hashlib.blake2b(b"hook", digest_size=32).hexdigest(): "hook"})
+    root.step("pip", {pip + "0" * 64: "poisoned"}, shell=f"printf '\\037\\213pip' >.{pip}{digests['pip']}")
+    directory = f".{npm}{digests['npm'][:2]}/{digests['npm'][2:4]}"
+    root.step("npm", {npm + "00/00/" + "0" * 124: "poisoned"},
+              shell=f"mkdir -p {directory}; printf '\\037\\213npm' >{directory}/{digests['npm'][4:]}")
     assert root.collect("cache", "1000000").last == "@done"
     cache = root.space.path(root.tool, "cache")
     assert sorted(os.listdir(cache)) == ["a_1.0-1_amd64.deb", "d_2%3a1_all.deb", "npm-" + digests["npm"], "pip-" + digests["pip"]]
