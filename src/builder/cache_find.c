@@ -182,7 +182,7 @@ int cache_find(int root_fd, int cache_fd, struct cache_files *files)
     for (size_t i = 0; r != -ENOMEM && i < ELEMENTS(places); i++) {
         struct finding finding = {
                 .cache_fd = cache_fd, .files = files, .place = strlen(places[i].path), .prefix = places[i].prefix};
-        r = root_walk(root_fd, places[i].path, /* one_device= */ 1, visit, &finding);
+        r = root_walk(root_fd, places[i].path, /* one_device= */ 0, visit, &finding);
     }
     sort(files);
     return r == -ENOMEM ? r : 0; /* what is not there, or not to be read, is not kept */

@@ -189,7 +189,7 @@ void downloads_tell(struct downloads *downloads)
         return;
     }
     if (map_init(&counting.used, CACHE_FILES_MAX) == 0) {
-        (void)root_walk(root_fd, downloads->kind->fresh, /* one_device= */ 1, add_fresh, &counting);
+        (void)root_walk(root_fd, downloads->kind->fresh, /* one_device= */ 0, add_fresh, &counting);
         if (downloads->watch_fd >= 0)
             read_watch(&counting, downloads->watch_fd);
         tell(&counting);
