@@ -89,6 +89,8 @@ class Server:
         try:
             self.script("start")
         except BaseException:
+            with contextlib.suppress(AssertionError):  # nothing to stop
+                self.script("stop")
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
         for line in read(os.path.join(self.directory, "env")).decode().splitlines():
@@ -108,6 +110,9 @@ class Server:
         log = self.service_log
         try:
             self.script("stop")
+        except KeyboardInterrupt:
+            self.script("stop")
+            raise
         except BaseException:
             print(log[-3000:])
             raise
@@ -314,8 +319,9 @@ def host(stubs):
     """The host as it was before the first server; compared when the last one is gone."""
     before = host_snapshot.take()
     yield before
-    found = host_snapshot.compare_wait(before, seconds(5))
-    assert not found, "the host is not as it was:\n" + "\n".join(found[:30])
+    found = host_snapshot.compare_wait(before, seconds(30))
+    # The first ones on the first line, which is the reason that a summary shows.
+    assert not found, f"the host is not as it was, {len(found)} differences: " + "; ".join(found[:3]) + "\n" + "\n".join(found[:100])
 
 
 @pytest.fixture(scope="session")
@@ -342,7 +348,13 @@ def own_server(stubs, host):
 # --- what scripts/check.sh and scripts/vm-leg.sh read
 
 
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
 def pytest_configure(config):
+    # Who is told to end takes the servers along.
+    signal.signal(signal.SIGTERM, interrupt)
     config.addinivalue_line("markers", "vm: runs in the virtual machine too (given to all that are not host_only)")
     config.addinivalue_line("markers", "host_only: not in the virtual machine, with the reason")
 
