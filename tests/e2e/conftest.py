@@ -12,8 +12,12 @@ alone, when it kills or stops something). Server has what a test needs:
     server.rnx("job", "list", role="developer")       subprocess.CompletedProcess, text
     server.attempt("NAME")                            runs attempts of the hostile program in a job
 
-Waits have an end: write server.seconds(n), which is longer where the machine is emulated. No test sleeps to let something
-happen; use eventually(). Each test ends with its jobs gone: the fixture sees to it, and fails when something stays."""
+Waits have an end, which is for what hangs: write server.seconds(n), which is several times as long, because the machine may have
+much else to do. No test sleeps to let something happen; use eventually(). Each test ends with its jobs gone: the fixture sees to
+it, and fails when something stays.
+
+Marks: host_only(reason) is not run in the virtual machine, ANY_KERNEL is the most frequent reason; full is run with FULL=1 alone:
+another one of its kind is run always."""
 
 import collections
 import contextlib
@@ -35,7 +39,10 @@ import host_snapshot
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 IN_VM = os.environ.get("JOBLET_IN_VM") == "1"
+FULL = os.environ.get("FULL") == "1"
+# What takes a second takes so many in the machine; and how much longer is waited, which may have the processor seldom.
 SLOWER = 12 if IN_VM else 1
+PATIENCE = 40 if IN_VM else 6
 FINAL = {"COMPLETED", "FAILED", "STOPPED", "CANCELED", "TIMEOUT"}
 ROLES = ("admin", "maintainer", "developer", "reader")
 BUILD = os.environ.get("JOBLET_BUILD", os.path.join(ROOT, "build"))
@@ -44,7 +51,10 @@ Outcome = collections.namedtuple("Outcome", "status text uuid")
 
 
 def seconds(number):
-    return number * SLOWER
+    return number * PATIENCE
+
+
+ANY_KERNEL = pytest.mark.host_only("no kernel answers differently")
 
 
 def eventually(check, within=5, what=""):
@@ -84,7 +94,7 @@ class Server:
         # On a disk: file systems in memory cannot be mounted with other owners by the kernels that we support.
         self.directory = tempfile.mkdtemp(prefix="joblet-e2e-", dir="/var/tmp")
         os.chmod(self.directory, 0o755)  # joblet-api, which is not root, has to get through
-        self.channels = {}
+        self.channels, self.idle_channels = {}, []
         self.seconds = seconds
         try:
             self.script("start")
@@ -192,9 +202,9 @@ class Server:
         self.launch()
 
     def close_channels(self):
-        for channel in self.channels.values():
+        for channel in [*self.idle_channels, *(channel for channel, _ in self.channels.values())]:
             channel.close()
-        self.channels = {}
+        self.channels, self.idle_channels = {}, []
 
     # --- clients
 
@@ -208,9 +218,15 @@ class Server:
             ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500), *options])
 
     def channel(self, role="admin"):
-        if role not in self.channels:
-            self.channels[role] = self.connect(self.credentials(role))
-        return self.channels[role]
+        """A new one when the last was not asked for some time: grpcio answers no ping while nobody calls, and the server closes it.
+        Streams that still run keep theirs."""
+        channel, used = self.channels.get(role, (None, 0))
+        if time.monotonic() - used > 8:
+            if channel:
+                self.idle_channels.append(channel)
+            channel = self.connect(self.credentials(role))
+        self.channels[role] = channel, time.monotonic()
+        return channel
 
     def jobs(self, role="admin"):
         return self.stubs.JobServiceStub(self.channel(role))
@@ -357,12 +373,16 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, interrupt)
     config.addinivalue_line("markers", "vm: runs in the virtual machine too (given to all that are not host_only)")
     config.addinivalue_line("markers", "host_only: not in the virtual machine, with the reason")
+    config.addinivalue_line("markers", "full: with FULL=1 alone")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
         if not item.get_closest_marker("host_only"):
             item.add_marker("vm")
+    left_out = [item for item in items if item.get_closest_marker("full") and not FULL]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter):

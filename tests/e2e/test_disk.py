@@ -11,7 +11,7 @@ import time
 import grpc
 import pytest
 
-from conftest import IN_VM, Server, eventually, read, seconds
+from conftest import ANY_KERNEL, IN_VM, Server, eventually, read, seconds
 
 MIB = 1 << 20
 SIZE = 16  # MiB, of the server of this file
@@ -84,6 +84,7 @@ def test_its_bytes(small):
     assert small.shell("stat -f -c '%a %S' /work").text == f"{SIZE * MIB // 4096} 4096\n"
 
 
+@ANY_KERNEL
 def test_its_inodes(small):
     ended = small.shell("""cd /work; i=0
         while [ $i -lt 20 ]; do touch $(seq -f "$i-%g" 1000) 2>&1 | tail -n 1; i=$((i+1)); done
@@ -110,6 +111,7 @@ def test_nothing_of_an_earlier_job(small):
     assert len(texts) == 1 and texts.pop().startswith("0\n0\n")
 
 
+@ANY_KERNEL
 def test_two_jobs_do_not_see_each_other(small):
     jobs = [small.run("sh", "-c", f"echo {name} >/work/{name}; ls /work; sleep 600") for name in ("one", "two")]
     for name, job in zip(("one", "two"), jobs):
@@ -128,8 +130,8 @@ def test_a_bomb_is_alone(small, bomb):
     sequence = f"/sys/block/{device}/diskseq"  # another one for each file that the device ever has
     before = read(sequence)
     eventually(lambda: small.shell("echo x >/work/x && cat /work/x").text == "x\n")
-    beside = min(timed(small.shell, "true") for _ in range(3))
-    assert beside < 5 * usual + 0.05, (beside, usual)
+    # The host may have something else to do for a moment.
+    eventually(lambda: timed(small.shell, "true") < 5 * usual + 0.05, what=f"in five times of {usual} s")
     began = time.monotonic()
     small.stop_job(job)
     eventually(lambda: not os.path.exists(f"/proc/{init}"), 1, "the bomb is gone")

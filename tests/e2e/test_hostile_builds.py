@@ -15,6 +15,7 @@ import grpc
 import pytest
 
 from conftest import FINAL, HERE, Server, eventually, pem_blocks, read, seconds
+from test_builds import NO_APT
 
 pytestmark = pytest.mark.host_only("builds install from the distribution's package sources")
 HOOK = os.path.join(HERE, "hostile_hook.sh")
@@ -227,7 +228,7 @@ printf '/../../../etc/shadow\n/etc/../../proc/1/environ\nrelative\n/dev/null\n' 
 
 @pytest.fixture(scope="module")
 def planted(builder):
-    built = build(builder, specification("planted", post_install=PLANT))
+    built = build(builder, specification("planted", pre_install=NO_APT.format(""), post_install=PLANT))
     assert built.result.success, (built.result.message, built.text[-3000:])
     return built
 
@@ -272,14 +273,14 @@ def test_it_is_removed_whole(planted, builder):
 
 
 def test_a_runtime_that_is_too_large_is_not_published(builder):
-    built = build(builder, specification("huge", post_install="truncate -s 1T /usr/local/huge"))
+    built = build(builder, specification("huge", pre_install=NO_APT.format(""), post_install="truncate -s 1T /usr/local/huge"))
     assert not built.result.success and "larger" in built.result.message, built.result.message
     nothing_left(builder, "huge")
 
 
 def test_a_runtime_that_is_too_deep_is_not_published(builder):
     script = """perl -e 'chdir "/usr/local"; for (1 .. 3000) { mkdir "d" or die; chdir "d" or die }'"""
-    built = build(builder, specification("deep", post_install=script))
+    built = build(builder, specification("deep", pre_install=NO_APT.format(""), post_install=script))
     assert not built.result.success and "nested" in built.result.message, built.result.message
     nothing_left(builder, "deep")
 

@@ -13,7 +13,7 @@ import subprocess
 import grpc
 import pytest
 
-from conftest import BUILD, SLOWER, eventually, read, seconds
+from conftest import ANY_KERNEL, BUILD, SLOWER, eventually, read, seconds
 
 IDS = 65536
 
@@ -52,6 +52,7 @@ def status_fields(pid):
 
 # --- P1
 
+@ANY_KERNEL
 @pytest.mark.parametrize("name", ["JOB_TYPE", "JOBLET_TYPE", "JOBLET_MODE", "JOBLET_CHROOT", "JOB_ID", "JOBLET_RUNTIME_BUILD"])
 @pytest.mark.parametrize("kind", ["environment", "secret_environment"])
 def test_p1_no_variable_chooses_the_isolation(server, name, kind):
@@ -60,6 +61,7 @@ def test_p1_no_variable_chooses_the_isolation(server, name, kind):
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT and name in refused.value.details()
 
 
+@ANY_KERNEL
 @pytest.mark.parametrize("role", ["admin", "maintainer", "developer"])
 def test_p1_every_role_gets_the_same_isolation(server, role):
     job = server.run("sh", "-c", "echo $JOB_TYPE; id -u; grep CapBnd /proc/self/status; cat /proc/1/comm", role=role)
@@ -118,6 +120,7 @@ def test_p2_a_crash_runs_no_program_of_the_host(server):
 
 # --- P3
 
+@ANY_KERNEL
 def test_p3_files_of_the_host_cannot_be_found(server):
     marker = "joblet-marker-" + os.urandom(6).hex()
     places = [place for place in ("/tmp", "/var/tmp", "/root", "/home", "/srv", "/opt", "/run", "/dev/shm", "/var/lib",
@@ -433,6 +436,7 @@ def test_p7_nothing_outlives_its_job(server, end, script, fields):
     assert job not in mounts and "/work" not in [line.split()[4] for line in mounts.splitlines()]
 
 
+@ANY_KERNEL
 def test_p7_a_job_that_stops_itself_is_stopped(server):
     """SIGSTOP in all of its processes keeps nobody from ending it."""
     job = server.run("sh", "-c", "sleep 600 & echo ready; kill -STOP $! $$")
@@ -444,11 +448,13 @@ def test_p7_a_job_that_stops_itself_is_stopped(server):
 
 # --- P8
 
+@ANY_KERNEL
 def test_p8_file_systems_of_a_job_have_a_size(server):
     ended = server.shell("for d in /work /tmp /dev/shm; do head -c 400M /dev/zero >$d/big 2>/dev/null && echo endless $d; rm -f $d/big; done; echo full")
     assert ended.text == "full\n"
 
 
+@ANY_KERNEL
 def test_p8_file_systems_of_a_job_have_a_number_of_files(server):
     """Empty files take no block, but memory of the kernel."""
     ended = server.shell("""cd /tmp

@@ -6,7 +6,7 @@ import os
 import grpc
 import pytest
 
-from conftest import ROOT, seconds
+from conftest import ANY_KERNEL, ROOT, seconds
 
 EXAMPLES = os.path.join(ROOT, "examples")
 LEAST = "schema_version: '1.0'\nname: a\nversion: 1.0.0\ndescription: d\nbase: {language: python, version: '3.11'}\n"
@@ -37,6 +37,7 @@ def test_examples_are_valid(server):
     assert len({info["digest"] for info in found.values()}) == len(names)
 
 
+@ANY_KERNEL
 def test_roles(server):
     for role in ("reader", "developer"):
         with pytest.raises(grpc.RpcError) as error:
@@ -47,6 +48,7 @@ def test_roles(server):
     assert is_right(validate(server, LEAST, "maintainer"))
 
 
+@ANY_KERNEL
 def test_every_problem_is_said(server, tmp_path):
     (tmp_path / "runtime.yaml").write_text(LEAST.replace("1.0.0", "one") + "pip:\n- -r/etc/shadow\nhook: {}\n")
     result = server.rnx("runtime", "validate", str(tmp_path), check=False)
@@ -73,6 +75,7 @@ HOSTILE = {
 }
 
 
+@ANY_KERNEL
 def test_hostile_specifications(server):
     """Each is refused with its reasons, the secret in an address is not repeated, and the same process goes on."""
     api = server.children("joblet-api")
