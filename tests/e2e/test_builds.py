@@ -23,12 +23,13 @@ import time
 
 import pytest
 
-from conftest import ROOT, Server, eventually, read, seconds
+from conftest import FULL, ROOT, Server, eventually, read, seconds
 
 pytestmark = pytest.mark.host_only("needs package sources, and is long in an emulated machine")
 
 EXAMPLES = os.path.join(ROOT, "examples")
-NAMES = ["python", "java", "go", "python-hooks", "rust", "node", "node-hooks"]
+# One with hooks is enough; the other is large.
+NAMES = ["python", "java", "go", *(["python-hooks"] if FULL else []), "rust", "node", "node-hooks"]
 PHASES = ["Parse & Validate", "Detect Platform", "Check Disk Space", "Validate Packages", "Prepare Directories",
           "Pre-install Hook", "Install Base", "Install Packages", "Post-install Hook", "Copy Binaries", "Copy Libraries",
           "Copy Configuration", "Generate Config", "Validate Build"]
@@ -267,6 +268,7 @@ def test_python(builder, jobs, certificate):
     assert "Runtime: python-3.11" in jobs.rnx("job", "status", job).stdout
 
 
+@pytest.mark.full
 def test_python_hooks(builder, jobs):
     lines = log_lines(builder.runtime("python-hooks"))
     assert any(line.startswith("building python-3.11-data 1.0.0 for debian on ") for line in lines)
