@@ -194,7 +194,12 @@ step_fuzz() {
     [ "$good" -gt 0 ] && [ "$bad" = 0 ]
 }
 
-step_e2e() { pytest_tests /usr/bin/python3 -B -m pytest -p no:cacheprovider -q --tb=short tests/e2e; }
+pytest=(/usr/bin/python3 -B -m pytest -p no:cacheprovider -q --tb=short)
+
+step_e2e() { pytest_tests "${pytest[@]}" --ignore=tests/e2e/test_power.py tests/e2e; }
+
+# The test of it that needs no server on this host, but a machine of its own.
+step_power() { pytest_tests "${pytest[@]}" tests/e2e/test_power.py; }
 
 # Before anything looks at the host's package manager, which it asks.
 step_image() { scripts/vm-image.sh; }
@@ -227,6 +232,7 @@ steps=(
     'e2e|front|end to end on this host'
     'demo|front|the demo, twice'
     'vm|beside|end to end on kernel 6.1 with control groups version 2, in a virtual machine'
+    'power|beside|told ends of jobs survive a loss of power, in a virtual machine'
     'sanitize|beside|tests with address and undefined behaviour sanitizers'
     'clang|idle|build with clang, warnings are errors'
     'instruments|idle|build with sanitizers'
