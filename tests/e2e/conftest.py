@@ -73,6 +73,13 @@ def read(path):
         return file.read()
 
 
+def differences(before, after):
+    """What is not the same in two dictionaries, as texts; of many the first ones. For what must not have changed on the host."""
+    found = [f"{name}: {before.get(name, 'not there')!r} -> {after.get(name, 'gone')!r}" for name in {**before, **after}
+             if before.get(name) != after.get(name)]
+    return found[:20]
+
+
 def pem_blocks(path):
     """The first node's cert, key and ca of an rnx configuration."""
     found = {}

@@ -22,7 +22,7 @@ import time
 
 import pytest
 
-from conftest import FULL, ROOT, Server, eventually, read, seconds
+from conftest import FULL, ROOT, Server, differences, eventually, read, seconds
 
 pytestmark = pytest.mark.host_only("needs package sources, and is long in an emulated machine")
 
@@ -173,23 +173,21 @@ def jobs(builder):
 
 def package_state():
     """Of the host's package manager: its database, lists, marks and downloads, by content."""
-    digest = hashlib.sha256()
+    found = {}
     for tree in ("/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/var/cache/debconf", "/etc/apt"):
-        for directory, names, files in sorted(os.walk(tree)):
-            names.sort()
-            for name in sorted(files):
-                path = os.path.join(directory, name)
-                digest.update(path.encode())
+        for directory, _, files in os.walk(tree):
+            for path in (os.path.join(directory, name) for name in files):
                 with contextlib.suppress(OSError):
-                    digest.update(read(path))
-    return digest.hexdigest()
+                    found[path] = hashlib.sha256(read(path)).hexdigest()
+    return found
 
 
 @contextlib.contextmanager
 def unchanged_packages():
     before = package_state()
     yield
-    assert package_state() == before, "the host's package database is not as it was"
+    changed = differences(before, package_state())
+    assert not changed, f"the host's package database is not as it was: {changed}"
 
 
 # --- the languages

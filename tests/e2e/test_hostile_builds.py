@@ -14,7 +14,7 @@ import time
 import grpc
 import pytest
 
-from conftest import FINAL, HERE, Server, eventually, pem_blocks, read, seconds
+from conftest import FINAL, HERE, Server, differences, eventually, pem_blocks, read, seconds
 from test_builds import NO_APT
 
 pytestmark = pytest.mark.host_only("builds install from the distribution's package sources")
@@ -76,18 +76,19 @@ def builder(stubs, host):
 
 def packages():
     """What the host's package manager knows and what its own files are."""
-    digest = hashlib.sha256(read("/var/lib/dpkg/status"))
-    for path in ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ld.so.cache", "/etc/hosts"):
+    found = {}
+    for path in ("/var/lib/dpkg/status", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ld.so.cache", "/etc/hosts"):
         with contextlib.suppress(OSError):
-            digest.update(read(path))
-    return digest.hexdigest()
+            found[path] = hashlib.sha256(read(path)).hexdigest()
+    return found
 
 
 @pytest.fixture(autouse=True)
 def unchanged():
     before = packages()
     yield
-    assert packages() == before, "the host's accounts or its package database changed"
+    changed = differences(before, packages())
+    assert not changed, f"the host's accounts or its package database changed: {changed}"
 
 
 def nothing_left(server, name="hostile"):

@@ -80,7 +80,7 @@ def test_joblet_killed_and_started_again(restarted):
     long = server.run("sh", "-c", COUNTING % (400, "sleep 0.01;"))
     stopped = server.run("sleep", "600")
     killed_alone = server.run("sleep", "600")
-    limited = server.run("sleep", "600", timeout="4s")
+    limited = server.run("sleep", "600", timeout="24s" if IN_VM else "6s")
     short = server.run("sh", "-c", "echo before; sleep 0.5; echo after; exit 7")
     server.wait_for_output(short, "before\n")
     inits = {job: server.init_pid(job) for job in (long, stopped, killed_alone, limited)}
