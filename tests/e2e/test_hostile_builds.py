@@ -60,12 +60,14 @@ def build(server, text, within=400, **fields):
 
 @pytest.fixture(scope="module")
 def builder(stubs, host):
-    """A server of this file's own: builds leave caches, its prefix is looked at from outside, and its disks are soon full."""
+    """A server of this file's own: builds leave caches, its prefix is looked at from outside, and what it has is soon used up."""
     server = Server(*stubs)
     try:
         path = os.path.join(server.prefix, "config/joblet-config.yml")
-        text, count = re.subn(r"(?m)^( *buildDiskSize:) *\d+", r"\1 3072", read(path).decode())
-        assert count == 1, "the configuration has no size of a build's disk"
+        text = read(path).decode()
+        for key, value in (("buildDiskSize", 2048), ("buildMemoryLimit", 1024), ("buildProcessLimit", 500)):
+            text, count = re.subn(rf"(?m)^( *{key}:) *\d+", rf"\1 {value}", text)
+            assert count == 1, f"the configuration has no {key}"
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         server.restart()
