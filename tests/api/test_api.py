@@ -795,7 +795,7 @@ class Builds(Case):
         builds = []
         for text in texts:
             builds.append(pool.submit(self.build, text))
-            time.sleep(0.1)
+            time.sleep(0.5)
         self.wait_for(lambda: len(self.joblet.jobs) == 2)
         time.sleep(0.2)
         self.assertEqual([job.runtime[0] for job in self.joblet.jobs.values()], ["a", "b"])
