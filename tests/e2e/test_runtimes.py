@@ -6,7 +6,7 @@ import os
 import grpc
 import pytest
 
-from conftest import ANY_KERNEL, ROOT, seconds
+from conftest import ANY_KERNEL, FULL, ROOT, seconds
 
 EXAMPLES = os.path.join(ROOT, "examples")
 LEAST = "schema_version: '1.0'\nname: a\nversion: 1.0.0\ndescription: d\nbase: {language: python, version: '3.11'}\n"
@@ -27,12 +27,14 @@ def test_examples_are_valid(server):
     names = sorted(os.listdir(EXAMPLES))
     assert names == ["go", "java", "node", "node-hooks", "python", "python-hooks", "rust"]
     found = {}
+    # The others are validated when test_builds.py builds them.
+    names = names if FULL else ["go", "node-hooks", "python-hooks"]
     for name in names:
         answer = json.loads(server.rnx("runtime", "validate", "--json", os.path.join(EXAMPLES, name)).stdout)
         assert answer["valid"] and not answer["errors"], (name, answer)
         assert not [text for text in answer["warnings"] or [] if "not checked" in text], (name, answer)
         found[name] = answer["spec_info"]
-    assert {info["language"] for info in found.values()} == {"python", "java", "node", "go", "rust"}
+    assert {name: info["language"] for name, info in found.items()} == {name: name.split("-")[0] for name in names}
     assert sorted(name for name, info in found.items() if info["has_hooks"]) == ["node-hooks", "python-hooks"]
     assert len({info["digest"] for info in found.values()}) == len(names)
 
