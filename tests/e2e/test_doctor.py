@@ -25,6 +25,7 @@ def test_where_jobs_run_the_doctor_says_so(server):
     assert server.shell("echo well").text == "well\n"
 
 
+@ANY_KERNEL
 def test_the_table_has_every_row(server):
     rows = json.loads(doctor(server, "--json").stdout)["rows"]
     table = doctor(server)

@@ -14,10 +14,9 @@ import time
 import grpc
 import pytest
 
-from conftest import BUILD, IN_VM, ROOT, differences, eventually, read
+from conftest import ANY_KERNEL, BUILD, IN_VM, ROOT, differences, eventually, read
 
 ONE_KERNEL_PER_TEST = pytest.mark.skipif(not IN_VM, reason="sets what the whole kernel runs: in the virtual machine only")
-ANY_KERNEL = pytest.mark.host_only("what a client sends is looked at before the kernel is asked")
 PROGRAM = os.path.join(BUILD, "tests/e2e/hostile/hostile")
 
 
@@ -143,6 +142,7 @@ def host_facts():
     return facts
 
 
+@pytest.mark.host_only("the attempts one by one are in test_hostile.py, and long in an emulated machine")
 def test_h04_hostile_jobs_at_once(server):
     """All attempts twice at the same time, beside a job that only counts: it loses nothing, and the host is as before."""
     server.attempt("x32")  # it puts the program into the root

@@ -207,7 +207,7 @@ HOST = pytest.mark.host_only("long in an emulated machine, and of one kind with 
 
 
 @pytest.mark.parametrize("name", [
-    name if name in ("fork", "memory", "file", "stubborn") else pytest.param(name, marks=HOST) for name in BOMBS])
+    name if name in ("fork", "memory") else pytest.param(name, marks=HOST) for name in BOMBS])
 def test_bomb(server, name):
     """Beside it a second job starts in under five times its usual time, and it is gone within a second of its stop. One core
     for each bomb: what is tested is that nothing else of the host runs out."""
