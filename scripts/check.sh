@@ -20,6 +20,8 @@ check=${CHECK_DIR:-$ROOT/build-check}
 logs=$check/log
 mkdir -p "$logs"
 export JOBLET_CACHE=${JOBLET_CACHE:-$ROOT/build-cache}
+# What Python compiles would be found by the tests that look at the whole host.
+export PYTHONDONTWRITEBYTECODE=1
 # Tests that run beside others: what looks at the whole host looks past the programs in there, and past files of this name.
 export JOBLET_BESIDE=$check/sanitize
 beside=$(mktemp -d "${TMPDIR:-/tmp}/joblet-check-XXXXXX")

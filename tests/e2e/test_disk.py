@@ -206,7 +206,7 @@ def test_nothing_is_left_when_the_service_ends(small):
     stop_service(small)
     # Other services of this host keep theirs.
     assert mine and not mine & used_devices()
-    assert not {os.path.basename(path) for path in glob.glob("/dev/loop1????")} - used_devices()
+    eventually(lambda: not {os.path.basename(path) for path in glob.glob("/dev/loop1????")} - used_devices(), what="the others are removed")
     small.close_channels()
     small.launch()
 
