@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# The whole check: installs what it needs, then the cheap looks first: format, include law, words, shell scripts; gcc, clang and
-# analysers; unit tests, sanitizers, fuzzing; end to end on this host and in a virtual machine with another kernel; the demo;
-# at last the host is compared with before. The last line says how many passed and failed.
+# The whole check: installs what it needs, then the cheap looks first: format, include law, words, shell scripts; then gcc. What
+# starts servers and waits for them (unit tests, end to end on this host, the demo) runs in one lane; beside it, with the processors
+# that are left over, the tests in a virtual machine with another kernel and those with sanitizers, and behind these what only
+# computes: other compilers, analysers, fuzzing. At last the host is compared with before. The last lines name the tests that
+# failed and say how many passed and failed.
 #
 #   check.sh           everything
 #   check.sh STEP...   only these steps (the names are in the table at the end)
 #
 # What it builds is in CHECK_DIR (build-check/ in the checkout otherwise), with the log of each step. FUZZ_SECONDS: for each
-# fuzz target, 2 otherwise.
+# fuzz target, 2 otherwise. FULL=1: every variant of every test, and clang-tidy without a bound (docs/HACKING.md); takes long.
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT" || exit 1
@@ -15,19 +17,26 @@ exec </dev/null
 need_root
 
 check=${CHECK_DIR:-$ROOT/build-check}
-mkdir -p "$check/log"
+logs=$check/log
+mkdir -p "$logs"
 export JOBLET_CACHE=${JOBLET_CACHE:-$ROOT/build-cache}
-passed=0 failed=0 skipped=0
-failures=()
+# What Python compiles would be found by the tests that look at the whole host.
+export PYTHONDONTWRITEBYTECODE=1
+# Tests that run beside others: what looks at the whole host looks past the programs in there, and past files of this name.
+export JOBLET_BESIDE=$check/sanitize
+beside=$(mktemp -d "${TMPDIR:-/tmp}/joblet-check-XXXXXX")
+chmod 755 "$beside"
+trap 'rm -rf "$beside"' EXIT
+chosen=" $* "
+
+# --- a step
 
 # A step is a function. It fails by its exit status; one that ran tests leaves "PASSED FAILED SKIPPED" in $counts, else it
-# counts as one.
+# counts as one, and may leave a line for each failed test in $failed. What it came to is in NAME.result.
 run_step() {
     local name=$1 text=$2 start=$SECONDS status=0 p=0 f=0 s=0
-    local log=$check/log/$name.log
-    counts=$check/log/$name.counts
-    rm -f "$counts"
-    printf '%-14s %s ... ' "$name" "$text"
+    log=$logs/$name.log counts=$logs/$name.counts failed=$logs/$name.failed
+    rm -f "$counts" "$failed"
     (set -e; "step_$name") >"$log" 2>&1
     status=$?
     if [ -s "$counts" ]; then
@@ -38,10 +47,21 @@ run_step() {
     else
         f=1
     fi
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    [ "$f" = 0 ] || [ -s "$failed" ] || tail -n 1 "$log" | cut -c 1-300 >"$failed"
+    # Lanes write one after the other.
+    {
+        flock 9
+        report
+    } 9>"$logs/print.lock"
+    echo "$p $f $s" >"$logs/$name.result"
+}
+
+report() {
+    printf '%-14s %s ... ' "$name" "$text"
     if [ "$f" -gt 0 ]; then
-        failures+=("$name")
         printf '%sFAILED%s (%s passed, %s failed, %s s)\n' "$RED" "$PLAIN" "$p" "$f" $((SECONDS - start))
+        sed 's/^/    /' "$failed"
+        echo "    --- the end of $log:"
         tail -n 80 "$log" | sed 's/^/    /'
     else
         printf '%sok%s (%s, %s s)\n' "$GREEN" "$PLAIN" "$p$([ "$s" -gt 0 ] && echo ", $s skipped")" $((SECONDS - start))
@@ -55,21 +75,28 @@ meson_tests() {
     shift
     for suite in "$@"; do suites+=(--suite "$suite"); done
     rm -f "$directory/meson-logs/testlog.json"
-    meson test -C "$directory" --no-rebuild --print-errorlogs --timeout-multiplier 4 "${suites[@]}" || status=$?
-    /usr/bin/python3 - "$directory/meson-logs/testlog.json" >"$counts" <<'PY'
-import json, sys
-results = [json.loads(line)["result"] for line in open(sys.argv[1], encoding="utf-8")]
-good, skipped = results.count("OK") + results.count("EXPECTEDFAIL"), results.count("SKIP")
-print(good, len(results) - good - skipped, skipped)
-PY
+    meson test -C "$directory" --no-rebuild --timeout-multiplier 4 "${suites[@]}" || status=$?
+    scripts/failed-tests.py meson "$directory/meson-logs/testlog.json" "$failed.new" >"$counts.new"
+    cat "$failed.new" >>"$failed"
+    add_counts "$counts.new"
+    rm "$failed.new" "$counts.new"
     return "$status"
 }
 
+# To those of the step that are there.
 add_counts() {
-    local p f s q g t
-    read -r p f s <"$counts"
+    local p=0 f=0 s=0 q g t
+    [ ! -s "$counts" ] || read -r p f s <"$counts"
     read -r q g t <"$1"
     echo $((p + q)) $((f + g)) $((s + t)) >"$counts"
+}
+
+# pytest_tests COMMAND...: something that runs pytest and writes its counts.
+pytest_tests() {
+    local status=0
+    JOBLET_BUILD=$check/gcc JOBLET_TEST_COUNTS=$counts COLUMNS=160 "$@" -rfEs || status=$?
+    scripts/failed-tests.py pytest "$log" "$failed"
+    return "$status"
 }
 
 step_format() { scripts/format.sh --check; }
@@ -96,7 +123,7 @@ step_unit() { meson_tests "$check/gcc" unit fuzz; }
 
 # As the README installs it: other optimisations find other mistakes. Into an empty place, to see that all of it goes there.
 step_release() {
-    CC=gcc build_tree "$check/release" --buildtype=release
+    TARGETS='^src/' CC=gcc build_tree "$check/release" --buildtype=release
     rm -rf "$check/installed"
     DESTDIR=$check/installed meson install -C "$check/release" --no-rebuild --quiet
     find "$check/installed" -type f | sort
@@ -104,11 +131,15 @@ step_release() {
     rm -rf "$check/installed"
 }
 
-step_clang() { CC=clang build_tree "$check/clang" -Dbuildtype=debugoptimized; }
+# The tests are built by it with the sanitizers.
+step_clang() { TARGETS='^src/' CC=clang build_tree "$check/clang" -Dbuildtype=debugoptimized; }
 
 step_tidy() {
+    local bound=()
+    # So many steps of the analyser in each function: a third of the time, and all but the largest functions are done to the end.
+    [ "${FULL:-}" = 1 ] || bound=(--extra-arg={-Xclang,-analyzer-config,-Xclang,max-nodes=20000})
     # One process for each core; the compilation database is clang's.
-    git ls-files 'src/*.c' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$check/clang" 2>/dev/null
+    git ls-files 'src/*.c' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$check/clang" "${bound[@]}" 2>/dev/null
 }
 
 step_cppcheck() {
@@ -116,16 +147,18 @@ step_cppcheck() {
         --std=c11 -j "$(nproc)" -I src -D_GNU_SOURCE -D__x86_64__ src
 }
 
+# Ahead of the tests, which wait for it.
+step_instruments() { CC=clang build_tree "$check/sanitize" -Db_sanitize=address,undefined -Db_lundef=false; }
+
 # Leaks count too; what the dynamic loader of a sandboxed process cannot do does not matter here, only unit tests run.
 step_sanitize() {
-    CC=clang build_tree "$check/sanitize" -Db_sanitize=address,undefined -Db_lundef=false
-    ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-        meson_tests "$check/sanitize" unit fuzz
-    cp "$counts" "$counts.unit"
+    local status=0
+    step_instruments
+    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 meson_tests "$check/sanitize" unit fuzz || status=1
     # The filter of joblet-api does not let LeakSanitizer trace.
-    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 meson_tests "$check/sanitize" api
-    add_counts "$counts.unit"
-    rm -f "$counts.unit"
+    ASAN_OPTIONS=detect_leaks=0 meson_tests "$check/sanitize" api || status=1
+    return "$status"
 }
 
 # joblet-api, rnx and the gRPC layer alone, with stand-ins and clients that are not ours.
@@ -134,73 +167,163 @@ step_api() { meson_tests "$check/gcc" api; }
 # joblet, joblet-init and setup alone, as root: the sandbox, each two of its steps swapped, each left out.
 step_root() { meson_tests "$check/gcc" root; }
 
+# Limits are for what hangs: the lane may have the processor seldom.
+fuzz_one() {
+    local target=$1 name=${1##*/fuzz_}
+    mkdir -p "$check/fuzz/found/$name" "$ROOT/tests/fuzz/corpus/$name"
+    timeout 900 "$target" -max_total_time="${FUZZ_SECONDS:-2}" -rss_limit_mb=2048 -timeout=100 -print_final_stats=1 \
+        -artifact_prefix="$check/fuzz/found/$name." "$check/fuzz/found/$name" "tests/fuzz/corpus/$name" \
+        >"$logs/fuzz-$name.log" 2>&1 && return
+    tail -n 40 "$logs/fuzz-$name.log"
+    echo "fuzz target $name failed" | tee -a "$failed"
+    return 1
+}
+
 step_fuzz() {
-    local target name status=0 good=0 bad=0
-    CC=clang build_tree "$check/fuzz" -Dfuzzer=true -Db_sanitize=address,undefined -Db_lundef=false
+    local target running=0 good=0 bad=0
+    TARGETS='^tests/fuzz/.*/fuzz_[^.]*$' CC=clang build_tree "$check/fuzz" -Dfuzzer=true -Db_sanitize=address,undefined -Db_lundef=false
     while read -r target; do
-        name=${target##*/fuzz_}
-        mkdir -p "$check/fuzz/found/$name" "$ROOT/tests/fuzz/corpus/$name"
-        if timeout 120 "$target" -max_total_time="${FUZZ_SECONDS:-2}" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
-            -artifact_prefix="$check/fuzz/found/$name." "$check/fuzz/found/$name" "tests/fuzz/corpus/$name"; then
-            good=$((good + 1))
-        else
-            echo "fuzz target $name failed"
-            bad=$((bad + 1)) status=1
+        if [ "$running" = "$(nproc)" ]; then
+            if wait -n; then good=$((good + 1)); else bad=$((bad + 1)); fi
+            running=$((running - 1))
         fi
+        fuzz_one "$target" &
+        running=$((running + 1))
     done < <(find "$check/fuzz/tests/fuzz" -type f -name 'fuzz_*' -executable | sort)
-    [ "$good" -gt 0 ] || { echo "no fuzz target"; status=1; }
+    for (( ; running > 0; running--)); do
+        if wait -n; then good=$((good + 1)); else bad=$((bad + 1)); fi
+    done
     echo "$good $bad 0" >"$counts"
-    return "$status"
+    [ "$good" -gt 0 ] && [ "$bad" = 0 ]
 }
 
-step_e2e() {
-    JOBLET_BUILD=$check/gcc JOBLET_TEST_COUNTS=$counts /usr/bin/python3 -B -m pytest -p no:cacheprovider -q -rs --tb=short tests/e2e
-}
+pytest=(/usr/bin/python3 -B -m pytest -p no:cacheprovider -q --tb=short)
 
-step_vm() { JOBLET_BUILD=$check/gcc JOBLET_TEST_COUNTS=$counts scripts/vm-leg.sh -rs; }
+step_e2e() { pytest_tests "${pytest[@]}" --ignore=tests/e2e/test_power.py tests/e2e; }
 
-# The first command of the README, twice: the second run finds what the first one left, which is nothing.
-step_demo() {
-    JOBLET_BUILD=$check/gcc scripts/demo.sh
-    JOBLET_BUILD=$check/gcc scripts/demo.sh >/dev/null
-}
+# The test of it that needs no server on this host, but a machine of its own.
+step_power() { pytest_tests "${pytest[@]}" tests/e2e/test_power.py; }
+
+# Before anything looks at the host's package manager, which it asks.
+step_image() { scripts/vm-image.sh; }
+
+step_vm() { pytest_tests scripts/vm-leg.sh; }
+
+# The first command of the README.
+step_demo() { JOBLET_BUILD=$check/gcc scripts/demo.sh; }
 
 step_host() {
-    /usr/bin/python3 -B tests/e2e/host_snapshot.py compare "$check/host.json" 15
+    /usr/bin/python3 -B tests/e2e/host_snapshot.py compare "$check/host.json" 60
 }
 
+# --- lanes
+
+# NAME|LANE|TEXT. The lanes: first, alone; then front, beside and idle at the same time; at the end last.
 steps=(
-    'format|one format, by clang-format'
-    'includes|folders include only what they may'
-    'words|no path of a machine, nothing left undone'
-    'shell|scripts, by shellcheck'
-    'gcc|build with gcc, warnings are errors'
-    'unit|unit tests, corpora of the fuzz targets'
-    'api|joblet-api, rnx and gRPC with stand-ins, driven by grpcio'
-    'root|the sandbox and the privileged side alone'
-    'e2e|end to end on this host'
-    'release|build for release, install into an empty place'
-    'clang|build with clang, warnings are errors'
-    'tidy|clang-tidy'
-    'cppcheck|cppcheck'
-    'sanitize|tests with address and undefined behaviour sanitizers'
-    'fuzz|fuzzing, briefly'
-    'vm|end to end on kernel 6.1 with control groups version 2, in a virtual machine'
-    'demo|the demo, twice'
-    'host|the host is as it was before'
+    'format|first|one format, by clang-format'
+    'includes|first|folders include only what they may'
+    'words|first|no path of a machine, nothing left undone'
+    'shell|first|scripts, by shellcheck'
+    'gcc|first|build with gcc, warnings are errors'
+    'image|first|kernel and root of the virtual machine'
+    'unit|front|unit tests, corpora of the fuzz targets'
+    'api|front|joblet-api, rnx and gRPC with stand-ins, driven by grpcio'
+    'root|front|the sandbox and the privileged side alone'
+    'e2e|front|end to end on this host'
+    'demo|front|the demo'
+    'vm|beside|end to end on kernel 6.1 with control groups version 2, in a virtual machine'
+    'power|beside|told ends of jobs survive a loss of power, in a virtual machine'
+    'sanitize|beside|tests with address and undefined behaviour sanitizers'
+    'clang|idle|build with clang, warnings are errors'
+    'instruments|idle|build with sanitizers'
+    'release|idle|build for release, install into an empty place'
+    'tidy|idle|clang-tidy'
+    'cppcheck|idle|cppcheck'
+    'fuzz|idle|fuzzing, briefly'
+    'host|last|the host is as it was before'
 )
 
+is_chosen() { [[ "$chosen" == "  " || "$chosen" == *" $1 "* ]]; }
+
+# What a lane leaves to the others of the processor. What is in the idle lane has no clock.
+yield_to_others() {
+    case $1 in
+    beside) renice -n 5 -p "$BASHPID" ;;
+    idle)
+        renice -n 19 -p "$BASHPID"
+        chrt -i -p 0 "$BASHPID"
+        ionice -c 3 -p "$BASHPID"
+        ;;
+    esac >/dev/null 2>&1
+    [ "$1" = front ] || export TMPDIR=$beside
+}
+
+run_lane() {
+    local step name lane text
+    trap - INT TERM EXIT
+    set +m
+    yield_to_others "$1"
+    for step in "${steps[@]}"; do
+        IFS='|' read -r name lane text <<<"$step"
+        if [ "$lane" = "$1" ] && is_chosen "$name"; then run_step "$name" "$text"; fi
+    done
+}
+
+lanes=()
+# At the same time, each in a process group of its own.
+run_lanes() {
+    local lane
+    set -m
+    for lane in "$@"; do
+        run_lane "$lane" &
+        lanes+=($!)
+    done
+    set +m
+    wait "${lanes[@]}"
+    lanes=()
+}
+
+# TERM for all of a lane; the tests take their servers with them, which takes a while.
+end_lanes() {
+    local lane tries=600
+    trap '' INT TERM
+    for lane in "${lanes[@]}"; do kill -TERM -- "-$lane" 2>/dev/null; done
+    for lane in "${lanes[@]}"; do
+        while [ "$tries" -gt 0 ] && kill -0 -- "-$lane" 2>/dev/null; do
+            sleep 0.2
+            tries=$((tries - 1))
+        done
+        kill -KILL -- "-$lane" 2>/dev/null
+    done
+    echo "interrupted" >&2
+    exit 130 # and the trap of EXIT
+}
+trap end_lanes INT TERM
+
+# --- all of it
+
+sum_up() {
+    local step name lane text p f s passed=0 failed=0 skipped=0
+    for step in "${steps[@]}"; do
+        IFS='|' read -r name lane text <<<"$step"
+        is_chosen "$name" || continue
+        if ! read -r p f s 2>/dev/null <"$logs/$name.result"; then
+            p=0 f=1 s=0
+            echo "did not end" >"$logs/$name.failed"
+        fi
+        passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+        [ "$f" = 0 ] || sed "s/^/${RED}failed:${PLAIN} $name: /" "$logs/$name.failed"
+    done
+    [ "$failed" = 0 ] || echo "logs are in $logs"
+    echo "after $SECONDS s:"
+    echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
+    [ "$failed" = 0 ]
+}
+
 scripts/deps.sh --tests || die "the packages that the check needs could not be installed"
+rm -f "$logs"/*.result "$logs"/*.failed
 /usr/bin/python3 -B tests/e2e/host_snapshot.py take "$check/host.json" || die "cannot look at the host"
-for step in "${steps[@]}"; do
-    name=${step%%|*}
-    [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
-    run_step "$name" "${step#*|}"
-done
-[ ${#failures[@]} -eq 0 ] || printf '%sfailed:%s %s; logs are in %s\n' "$RED" "$PLAIN" "${failures[*]}" "$check/log"
-if [ "$skipped" -gt 0 ]; then
-    echo "$passed passed, $failed failed, $skipped skipped"
-else
-    echo "$passed passed, $failed failed"
-fi
-[ "$failed" -eq 0 ]
+run_lanes first
+run_lanes front beside idle
+run_lanes last
+sum_up

@@ -13,7 +13,8 @@ set -euo pipefail
 
 [ $# -eq 2 ] || die "usage: dev-server.sh start|launch|stop DIR"
 need_root
-tries=${JOBLET_IN_VM:+1200}
+# Of 50 ms each: an end for what hangs.
+tries=${JOBLET_IN_VM:+12000}
 
 free_port() {
     /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null ||
@@ -29,7 +30,7 @@ is_alive() {
 }
 
 rnx() {
-    timeout 10 "$BUILD/src/rnx/rnx" --config "$prefix/config/rnx-config.yml" "$@"
+    timeout 60 "$BUILD/src/rnx/rnx" --config "$prefix/config/rnx-config.yml" "$@"
 }
 
 # A service that distributes control groups needs one of its own to start from. Where systemd runs the machine it gives one;
@@ -47,9 +48,9 @@ launch() {
         done
         exec setsid "${delegate[@]}" "$program" --prefix "$prefix" serve </dev/null >>"$dir/joblet.log" 2>&1
     ) &
-    for _ in $(seq "${tries:-400}"); do
+    for _ in $(seq "${tries:-2400}"); do
         pid=$(service_pid)
-        if is_alive "$pid" && timeout 5 "$BUILD/src/rnx/rnx" --config "$prefix/config/rnx-config.yml" job list >/dev/null 2>&1; then
+        if is_alive "$pid" && timeout 60 "$BUILD/src/rnx/rnx" --config "$prefix/config/rnx-config.yml" job list >/dev/null 2>&1; then
             return 0
         fi
         sleep 0.05
@@ -67,8 +68,8 @@ start() {
     port=$(free_port)
     "$BUILD/src/joblet/joblet" --prefix "$prefix" setup --address "127.0.0.1:$port" --listen 127.0.0.1 >"$dir/setup.log" 2>&1 ||
         { cat "$dir/setup.log" >&2; rm -rf "$prefix"; die "setup failed"; }
-    # An emulated machine is slow to answer a ping.
-    [ -z "${JOBLET_IN_VM:-}" ] || sed -i 's/^\( *keepAliveTimeout:\).*/\1 60s/' "$prefix/config/joblet-config.yml"
+    # A client on a busy or emulated machine is slow to answer a ping.
+    sed -i 's/^\( *keepAliveTimeout:\).*/\1 60s/' "$prefix/config/joblet-config.yml"
     cat >"$dir/env" <<END_ENV
 RNX=$BUILD/src/rnx/rnx
 RNX_CONFIG=$prefix/config/rnx-config.yml
@@ -95,7 +96,7 @@ leftover_inits() {
 }
 
 wait_until_gone() {
-    local count=${tries:-400}
+    local count=${tries:-2400}
     while [ "$count" -gt 0 ] && is_alive "$1"; do
         sleep 0.05
         count=$((count - 1))

@@ -21,14 +21,20 @@ else
 fi
 export BOLD DIM GREEN RED PLAIN
 
-# build_tree DIR [meson options...]: configures once, builds. Quiet unless it fails.
+# build_tree DIR [meson options...]: configures once, builds; with TARGETS only the targets whose names fit this pattern. Quiet unless
+# it fails. Who comes second waits.
 build_tree() {
-    local directory=$1 log
+    mkdir -p "$1"
+    (flock 8 && build_locked "$@") 8>"$1/.lock"
+}
+
+build_locked() {
+    local directory=$1 log=$1/build.log targets=()
     shift
-    mkdir -p "$directory"
-    log=$directory/build.log
     if [ ! -f "$directory/build.ninja" ]; then
         meson setup "$directory" "$ROOT" "$@" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
     fi
-    ninja -C "$directory" >"$log" 2>&1 || { tail -n 60 "$log" >&2; return 1; }
+    [ -z "${TARGETS:-}" ] ||
+        mapfile -t targets < <(ninja -C "$directory" -t targets all | sed -n 's/: .*//p' | grep -E "$TARGETS")
+    ninja -C "$directory" "${targets[@]}" >"$log" 2>&1 || { tail -n 60 "$log" >&2; return 1; }
 }

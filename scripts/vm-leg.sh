@@ -3,13 +3,13 @@
 # under software emulation, and runs there, as root, the end-to-end tests marked `vm` with the binaries of the build
 # directory (JOBLET_BUILD, build/ otherwise). What the machine's console said is in BUILD/vm-leg.log.
 #
-# Arguments are handed to pytest. VM_COMMAND runs a shell command there instead. VM_TIMEOUT: seconds, 1500 otherwise.
+# Arguments are handed to pytest. VM_COMMAND runs a shell command there instead. VM_TIMEOUT: seconds, 2400 otherwise.
 # VM_DISK: a file with the disk of tests and binaries that is written to and kept; made when it is not there, with the
 # directory VM_TREE added. VM_LOG: for the console's words.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 need_root
-timeout=${VM_TIMEOUT:-1500}
+timeout=${VM_TIMEOUT:-2400}
 [ -x "$BUILD/src/joblet/joblet" ] || [ -n "${VM_COMMAND:-}" ] || build_tree "$BUILD"
 cache=$("$ROOT/scripts/vm-image.sh")
 work=$(mktemp -d "${TMPDIR:-/tmp}/joblet-vm.XXXXXX")

@@ -291,7 +291,7 @@ class Joblet:
             default_processes=512, max_processes=4096, default_open_files=1024, max_open_files=65536,
             max_io_bps=1 << 30, work_bytes=256 << 20, tmp_bytes=64 << 20, log_bytes=1 << 30, cpus=(0xff,), max_receive_bytes=128 << 20, max_send_bytes=128 << 20,
             max_header_bytes=65536, max_concurrent_streams=1000, keepalive_ns=10 * 10**9,
-            keepalive_timeout_ns=3 * 10**9, connection_timeout_ns=10 * 10**9, chunk_bytes=1 << 20, log_level=1,
+            keepalive_timeout_ns=60 * 10**9, connection_timeout_ns=10 * 10**9, chunk_bytes=1 << 20, log_level=1,
             build_memory_bytes=2 << 30, build_timeout_ns=3600 * 10**9, build_disk_bytes=8 << 30, runtime_bytes=4 << 30, cache_bytes=3 << 30,
             build_processes=1024, max_builds=2, runtimes_path=self.runtimes.encode())
         self.build_environment = settings.pop("build_environment", [])
@@ -363,7 +363,7 @@ class Joblet:
         self.thread = threading.Thread(target=self.serve, args=(ours,), daemon=True)
         self.thread.start()
         if expect_serving:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while self.log_text().count(": serving") <= self.starts:
                 assert self.process.poll() is None, self.log_text()
                 assert time.monotonic() < deadline, self.log_text()
@@ -386,12 +386,12 @@ class Joblet:
         self.process.wait()
         self.channel.close()
 
-    def hang_up(self, timeout=10):
+    def hang_up(self, timeout=60):
         """joblet is gone: the API has to end by itself."""
         self.channel.shutdown(socket.SHUT_RDWR)
         return self.process.wait(timeout)
 
-    def shutdown(self, timeout=10):
+    def shutdown(self, timeout=60):
         self.event_shutdown()
         return self.process.wait(timeout)
 

@@ -12,8 +12,12 @@ alone, when it kills or stops something). Server has what a test needs:
     server.rnx("job", "list", role="developer")       subprocess.CompletedProcess, text
     server.attempt("NAME")                            runs attempts of the hostile program in a job
 
-Waits have an end: write server.seconds(n), which is longer where the machine is emulated. No test sleeps to let something
-happen; use eventually(). Each test ends with its jobs gone: the fixture sees to it, and fails when something stays."""
+Waits have an end, which is for what hangs: write server.seconds(n), which is several times as long, because the machine may have
+much else to do. No test sleeps to let something happen; use eventually(). Each test ends with its jobs gone: the fixture sees to
+it, and fails when something stays.
+
+Marks: host_only(reason) is not run in the virtual machine, ANY_KERNEL is the most frequent reason; full is run with FULL=1 alone:
+another one of its kind is run always."""
 
 import collections
 import contextlib
@@ -35,7 +39,10 @@ import host_snapshot
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 IN_VM = os.environ.get("JOBLET_IN_VM") == "1"
+FULL = os.environ.get("FULL") == "1"
+# What takes a second takes so many in the machine; and how much longer is waited, which may have the processor seldom.
 SLOWER = 12 if IN_VM else 1
+PATIENCE = 40 if IN_VM else 6
 FINAL = {"COMPLETED", "FAILED", "STOPPED", "CANCELED", "TIMEOUT"}
 ROLES = ("admin", "maintainer", "developer", "reader")
 BUILD = os.environ.get("JOBLET_BUILD", os.path.join(ROOT, "build"))
@@ -44,7 +51,10 @@ Outcome = collections.namedtuple("Outcome", "status text uuid")
 
 
 def seconds(number):
-    return number * SLOWER
+    return number * PATIENCE
+
+
+ANY_KERNEL = pytest.mark.host_only("no kernel answers differently")
 
 
 def eventually(check, within=5, what=""):
@@ -61,6 +71,13 @@ def eventually(check, within=5, what=""):
 def read(path):
     with open(path, "rb") as file:
         return file.read()
+
+
+def differences(before, after):
+    """What is not the same in two dictionaries, as texts; of many the first ones. For what must not have changed on the host."""
+    found = [f"{name}: {before.get(name, 'not there')!r} -> {after.get(name, 'gone')!r}" for name in {**before, **after}
+             if before.get(name) != after.get(name)]
+    return found[:20]
 
 
 def pem_blocks(path):
@@ -84,11 +101,13 @@ class Server:
         # On a disk: file systems in memory cannot be mounted with other owners by the kernels that we support.
         self.directory = tempfile.mkdtemp(prefix="joblet-e2e-", dir="/var/tmp")
         os.chmod(self.directory, 0o755)  # joblet-api, which is not root, has to get through
-        self.channels = {}
+        self.channels, self.idle_channels = {}, []
         self.seconds = seconds
         try:
             self.script("start")
         except BaseException:
+            with contextlib.suppress(AssertionError):  # nothing to stop
+                self.script("stop")
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
         for line in read(os.path.join(self.directory, "env")).decode().splitlines():
@@ -108,6 +127,9 @@ class Server:
         log = self.service_log
         try:
             self.script("stop")
+        except KeyboardInterrupt:
+            self.script("stop")
+            raise
         except BaseException:
             print(log[-3000:])
             raise
@@ -187,9 +209,9 @@ class Server:
         self.launch()
 
     def close_channels(self):
-        for channel in self.channels.values():
+        for channel in [*self.idle_channels, *(channel for channel, _ in self.channels.values())]:
             channel.close()
-        self.channels = {}
+        self.channels, self.idle_channels = {}, []
 
     # --- clients
 
@@ -203,9 +225,15 @@ class Server:
             ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500), *options])
 
     def channel(self, role="admin"):
-        if role not in self.channels:
-            self.channels[role] = self.connect(self.credentials(role))
-        return self.channels[role]
+        """A new one when the last was not asked for some time: grpcio answers no ping while nobody calls, and the server closes it.
+        Streams that still run keep theirs."""
+        channel, used = self.channels.get(role, (None, 0))
+        if time.monotonic() - used > 8:
+            if channel:
+                self.idle_channels.append(channel)
+            channel = self.connect(self.credentials(role))
+        self.channels[role] = channel, time.monotonic()
+        return channel
 
     def jobs(self, role="admin"):
         return self.stubs.JobServiceStub(self.channel(role))
@@ -314,8 +342,9 @@ def host(stubs):
     """The host as it was before the first server; compared when the last one is gone."""
     before = host_snapshot.take()
     yield before
-    found = host_snapshot.compare_wait(before, seconds(5))
-    assert not found, "the host is not as it was:\n" + "\n".join(found[:30])
+    found = host_snapshot.compare_wait(before, seconds(30))
+    # The first ones on the first line, which is the reason that a summary shows.
+    assert not found, f"the host is not as it was, {len(found)} differences: " + "; ".join(found[:3]) + "\n" + "\n".join(found[:100])
 
 
 @pytest.fixture(scope="session")
@@ -342,15 +371,25 @@ def own_server(stubs, host):
 # --- what scripts/check.sh and scripts/vm-leg.sh read
 
 
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
 def pytest_configure(config):
+    # Who is told to end takes the servers along.
+    signal.signal(signal.SIGTERM, interrupt)
     config.addinivalue_line("markers", "vm: runs in the virtual machine too (given to all that are not host_only)")
     config.addinivalue_line("markers", "host_only: not in the virtual machine, with the reason")
+    config.addinivalue_line("markers", "full: with FULL=1 alone")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
         if not item.get_closest_marker("host_only"):
             item.add_marker("vm")
+    left_out = [item for item in items if item.get_closest_marker("full") and not FULL]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -6,7 +6,8 @@ files. The tests take it before and after and compare: Joblet must leave the hos
     host_snapshot.py compare FILE [SECONDS]    prints each difference, exit status 1 if there is one; waits up to SECONDS
                                                for what the kernel tears down in the background
 
-A host has a life of its own. So only such processes and cgroups count that can be ours: by program, by id, by name."""
+A host has a life of its own. So only such processes and cgroups count that can be ours: by program, by id, by name.
+JOBLET_BESIDE: a directory; processes of programs in it are those of other tests at the same time."""
 
 import json
 import os
@@ -42,6 +43,13 @@ def read(path):
         return ""
 
 
+def is_beside(pid):
+    try:
+        return "JOBLET_BESIDE" in os.environ and os.readlink(f"/proc/{pid}/exe").startswith(os.environ["JOBLET_BESIDE"] + "/")
+    except OSError:
+        return False
+
+
 def processes():
     found, spaces = {}, {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -51,7 +59,7 @@ def processes():
             continue
         name = stat[stat.index("(") + 1:stat.rindex(")")]
         identity = f"{pid} {name} started {stat[stat.rindex(')') + 2:].split()[19]}"
-        ours = name in PROGRAMS or int(uid[1]) in IDS
+        ours = (name in PROGRAMS or int(uid[1]) in IDS) and not is_beside(pid)
         if ours:
             found[identity] = f"uid {uid[1]}"
         for kind in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts"):

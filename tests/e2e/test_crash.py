@@ -17,7 +17,7 @@ import time
 import grpc
 import pytest
 
-from conftest import BUILD, FINAL, IN_VM, Server, eventually, seconds
+from conftest import BUILD, FINAL, IN_VM, SLOWER, Server, eventually, seconds
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", 6 if IN_VM else 150))
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(1 << 31)))
@@ -50,7 +50,7 @@ class Killer:
 
     def answer(self, within):
         """killed, ended or passed, and how many steps were taken."""
-        timer = threading.Timer(seconds(within), self.process.terminate)
+        timer = threading.Timer(within * SLOWER, self.process.terminate)
         timer.start()
         words = self.process.stdout.readline().split()
         timer.cancel()

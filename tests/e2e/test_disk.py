@@ -11,7 +11,7 @@ import time
 import grpc
 import pytest
 
-from conftest import IN_VM, Server, eventually, read, seconds
+from conftest import ANY_KERNEL, IN_VM, Server, eventually, read, seconds
 
 MIB = 1 << 20
 SIZE = 16  # MiB, of the server of this file
@@ -84,6 +84,7 @@ def test_its_bytes(small):
     assert small.shell("stat -f -c '%a %S' /work").text == f"{SIZE * MIB // 4096} 4096\n"
 
 
+@ANY_KERNEL
 def test_its_inodes(small):
     ended = small.shell("""cd /work; i=0
         while [ $i -lt 20 ]; do touch $(seq -f "$i-%g" 1000) 2>&1 | tail -n 1; i=$((i+1)); done
@@ -106,10 +107,11 @@ def test_nothing_of_an_earlier_job(small):
         small.shell(write + end)
     look = """ls -A /work | wc -l; fallocate -l 12M /work/all 2>/dev/null || truncate -s 12M /work/all
         grep -c marker /work/all; stat -f -c %d /work"""
-    texts = {small.shell(look).text for _ in range(5 if IN_VM else 30)}
+    texts = {small.shell(look).text for _ in range(2 if IN_VM else 30)}
     assert len(texts) == 1 and texts.pop().startswith("0\n0\n")
 
 
+@ANY_KERNEL
 def test_two_jobs_do_not_see_each_other(small):
     jobs = [small.run("sh", "-c", f"echo {name} >/work/{name}; ls /work; sleep 600") for name in ("one", "two")]
     for name, job in zip(("one", "two"), jobs):
@@ -128,8 +130,8 @@ def test_a_bomb_is_alone(small, bomb):
     sequence = f"/sys/block/{device}/diskseq"  # another one for each file that the device ever has
     before = read(sequence)
     eventually(lambda: small.shell("echo x >/work/x && cat /work/x").text == "x\n")
-    beside = min(timed(small.shell, "true") for _ in range(3))
-    assert beside < 5 * usual + 0.05, (beside, usual)
+    # The host may have something else to do for a moment.
+    eventually(lambda: timed(small.shell, "true") < 5 * usual + 0.05, what=f"in five times of {usual} s")
     began = time.monotonic()
     small.stop_job(job)
     eventually(lambda: not os.path.exists(f"/proc/{init}"), 1, "the bomb is gone")
@@ -143,11 +145,12 @@ def timed(function, *arguments):
     return time.monotonic() - began
 
 
+@ANY_KERNEL
 def test_the_keeper_is_killed(small):
     job = small.run("sh", "-c", "i=0; while [ $i -lt 200 ]; do echo x >>/work/x; sleep 0.01; i=$((i+1)); done; wc -l </work/x")
     eventually(lambda: small.init_pid(job), what="it runs")
     device = device_of(small, job)
-    for _ in range(1 if IN_VM else 2):
+    for _ in range(2):
         old = keeper(small)
         os.kill(old, signal.SIGKILL)
         eventually(lambda: keeper(small) != old, what="the next one")
@@ -185,6 +188,7 @@ def test_joblet_is_killed(small):
 @LONG
 def test_many_at_once(small):
     count = 20 if IN_VM else 100
+    before = set(glob.glob("/dev/loop1????"))
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         jobs = list(pool.map(lambda i: small.run("sh", "-c", f"echo {i} >/work/mine; ls /work | wc -l; sleep 600"),
                              range(count)))
@@ -192,7 +196,8 @@ def test_many_at_once(small):
     for job in jobs:
         assert small.wait_for_output(job, "\n") == b"1\n"
     small.clear()
-    eventually(lambda: len(glob.glob("/dev/loop1????")) <= 48 + 64, 20, "what is too much is removed")
+    # Those that were there may be of other services.
+    eventually(lambda: len(set(glob.glob("/dev/loop1????")) - before) <= 64 + 16, what="what is too much is removed")
 
 
 def test_nothing_is_left_when_the_service_ends(small):
@@ -201,7 +206,7 @@ def test_nothing_is_left_when_the_service_ends(small):
     stop_service(small)
     # Other services of this host keep theirs.
     assert mine and not mine & used_devices()
-    assert not {os.path.basename(path) for path in glob.glob("/dev/loop1????")} - used_devices()
+    eventually(lambda: not {os.path.basename(path) for path in glob.glob("/dev/loop1????")} - used_devices(), what="the others are removed")
     small.close_channels()
     small.launch()
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from conftest import eventually, seconds
+from conftest import ANY_KERNEL, eventually, seconds
 
 
 def doctor(server, *arguments, prefix=None):
@@ -25,6 +25,7 @@ def test_where_jobs_run_the_doctor_says_so(server):
     assert server.shell("echo well").text == "well\n"
 
 
+@ANY_KERNEL
 def test_the_table_has_every_row(server):
     rows = json.loads(doctor(server, "--json").stdout)["rows"]
     table = doctor(server)
@@ -36,12 +37,14 @@ def test_the_table_has_every_row(server):
     assert "Jobs can run on this host." in table.stdout
 
 
+@ANY_KERNEL
 def test_before_setup(server, tmp_path):
     result = doctor(server, prefix=str(tmp_path / "nowhere"))
     assert result.returncode == 1 and "joblet setup" in result.stdout and "Jobs cannot run" in result.stdout
     assert not (tmp_path / "nowhere").exists()
 
 
+@ANY_KERNEL
 def test_figures_of_the_host(server):
     stub = server.stubs.MonitoringServiceStub(server.channel("reader"))
     status = stub.GetSystemStatus(server.pb.EmptyRequest(), timeout=server.seconds(10))

@@ -14,7 +14,8 @@ import time
 import grpc
 import pytest
 
-from conftest import FINAL, HERE, Server, eventually, pem_blocks, read, seconds
+from conftest import FINAL, HERE, Server, differences, eventually, pem_blocks, read, seconds
+from test_builds import NO_APT
 
 pytestmark = pytest.mark.host_only("builds install from the distribution's package sources")
 HOOK = os.path.join(HERE, "hostile_hook.sh")
@@ -59,12 +60,14 @@ def build(server, text, within=400, **fields):
 
 @pytest.fixture(scope="module")
 def builder(stubs, host):
-    """A server of this file's own: builds leave caches, its prefix is looked at from outside, and its disks are soon full."""
+    """A server of this file's own: builds leave caches, its prefix is looked at from outside, and what it has is soon used up."""
     server = Server(*stubs)
     try:
         path = os.path.join(server.prefix, "config/joblet-config.yml")
-        text, count = re.subn(r"(?m)^( *buildDiskSize:) *\d+", r"\1 3072", read(path).decode())
-        assert count == 1, "the configuration has no size of a build's disk"
+        text = read(path).decode()
+        for key, value in (("buildDiskSize", 2048), ("buildMemoryLimit", 1024), ("buildProcessLimit", 500)):
+            text, count = re.subn(rf"(?m)^( *{key}:) *\d+", rf"\1 {value}", text)
+            assert count == 1, f"the configuration has no {key}"
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         server.restart()
@@ -75,18 +78,19 @@ def builder(stubs, host):
 
 def packages():
     """What the host's package manager knows and what its own files are."""
-    digest = hashlib.sha256(read("/var/lib/dpkg/status"))
-    for path in ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ld.so.cache", "/etc/hosts"):
+    found = {}
+    for path in ("/var/lib/dpkg/status", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ld.so.cache", "/etc/hosts"):
         with contextlib.suppress(OSError):
-            digest.update(read(path))
-    return digest.hexdigest()
+            found[path] = hashlib.sha256(read(path)).hexdigest()
+    return found
 
 
 @pytest.fixture(autouse=True)
 def unchanged():
     before = packages()
     yield
-    assert packages() == before, "the host's accounts or its package database changed"
+    changed = differences(before, packages())
+    assert not changed, f"the host's accounts or its package database changed: {changed}"
 
 
 def nothing_left(server, name="hostile"):
@@ -227,7 +231,7 @@ printf '/../../../etc/shadow\n/etc/../../proc/1/environ\nrelative\n/dev/null\n' 
 
 @pytest.fixture(scope="module")
 def planted(builder):
-    built = build(builder, specification("planted", post_install=PLANT))
+    built = build(builder, specification("planted", pre_install=NO_APT.format(""), post_install=PLANT))
     assert built.result.success, (built.result.message, built.text[-3000:])
     return built
 
@@ -272,14 +276,14 @@ def test_it_is_removed_whole(planted, builder):
 
 
 def test_a_runtime_that_is_too_large_is_not_published(builder):
-    built = build(builder, specification("huge", post_install="truncate -s 1T /usr/local/huge"))
+    built = build(builder, specification("huge", pre_install=NO_APT.format(""), post_install="truncate -s 1T /usr/local/huge"))
     assert not built.result.success and "larger" in built.result.message, built.result.message
     nothing_left(builder, "huge")
 
 
 def test_a_runtime_that_is_too_deep_is_not_published(builder):
     script = """perl -e 'chdir "/usr/local"; for (1 .. 3000) { mkdir "d" or die; chdir "d" or die }'"""
-    built = build(builder, specification("deep", post_install=script))
+    built = build(builder, specification("deep", pre_install=NO_APT.format(""), post_install=script))
     assert not built.result.success and "nested" in built.result.message, built.result.message
     nothing_left(builder, "deep")
 

@@ -7,9 +7,10 @@ import time
 import grpc
 import pytest
 
-from conftest import eventually, read
+from conftest import ANY_KERNEL, eventually, read
 
 
+@ANY_KERNEL
 def test_arguments_arrive_byte_for_byte(server):
     words = ["", " ", "two words", "$HOME", "`id`", "*", "ümläut 漢字 \U0001f600", "line\nbreak", "--flag", "'\"\\"]
     job = server.run("sh", "-c", 'for word in "$@"; do printf "[%s]" "$word"; done', "sh", *words)
@@ -17,6 +18,7 @@ def test_arguments_arrive_byte_for_byte(server):
     assert server.logs(job).decode() == "".join(f"[{word}]" for word in words)
 
 
+@ANY_KERNEL
 def test_environment(server):
     ended = server.shell("env", environment={"GREETING": "hello world", "EMPTY": "", "PATH": "/usr/bin:/bin"})
     seen = dict(line.split("=", 1) for line in ended.text.splitlines())
@@ -29,6 +31,7 @@ def test_environment(server):
     assert set(seen) <= known
 
 
+@ANY_KERNEL
 def test_secrets_reach_the_job_and_nothing_else(server):
     secret = "s3cr3t-" + os.urandom(8).hex()
     job = server.run("sh", "-c", "echo ${#API_KEY}", secret_environment={"API_KEY": secret})
@@ -45,6 +48,7 @@ def test_secrets_reach_the_job_and_nothing_else(server):
             assert secret.encode() not in read(os.path.join(directory, name)), name
 
 
+@ANY_KERNEL
 def test_looks_like_a_secret_is_masked(server):
     ended = server.shell('echo "$DB_PASSWORD"', environment={"DB_PASSWORD": "hunter2", "PLAIN": "seen"})
     assert ended.text == "hunter2\n"
@@ -63,6 +67,7 @@ def test_how_it_ended(server, script, code, signal, reason, state):
     assert (status.status, status.exit_code, status.end_signal, status.end_reason) == (state, code, signal, reason)
 
 
+@ANY_KERNEL
 def test_command_that_is_not_there(server):
     job = server.run("no-such-command-anywhere")
     status = server.wait(job)
@@ -70,17 +75,20 @@ def test_command_that_is_not_there(server):
     assert "no-such-command-anywhere" in server.logs(job).decode()
 
 
+@ANY_KERNEL
 def test_command_that_cannot_be_executed(server):
     job = server.run("/etc/hosts")
     status = server.wait(job)
     assert (status.status, status.exit_code) == ("FAILED", 126)
 
 
+@ANY_KERNEL
 def test_path_is_the_jobs(server):
     assert server.wait(server.run("true", environment={"PATH": "/nowhere"})).exit_code == 127
     assert server.wait(server.run("/bin/true", environment={"PATH": "/nowhere"})).exit_code == 0
 
 
+@ANY_KERNEL
 def test_work_dir(server):
     assert server.shell("pwd").text == "/work\n"
     ended = server.shell("pwd", work_dir="/tmp")
@@ -117,6 +125,7 @@ def test_identity(server):
     assert os.uname().nodename not in ended.text.split()
 
 
+@ANY_KERNEL
 def test_output_is_complete_and_told_apart(server):
     job = server.run("sh", "-c", "i=0; while [ $i -lt 2000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done")
     server.wait(job, 60)
@@ -124,6 +133,7 @@ def test_output_is_complete_and_told_apart(server):
     assert server.logs(job, stream=2).decode().split("\n")[:-1] == [f"err {i}" for i in range(2000)]
 
 
+@ANY_KERNEL
 def test_binary_output(server):
     job = server.run("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' '\\377'; printf '\\0\\1\\2'")
     server.wait(job, 60)
@@ -194,6 +204,7 @@ def test_stop_ends_the_whole_tree(server):
     assert status.end_time
 
 
+@ANY_KERNEL
 def test_stop_lets_a_job_clean_up(server):
     job = server.run("sh", "-c", "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.01; done")
     server.wait_for_output(job, "ready\n")
@@ -201,6 +212,7 @@ def test_stop_lets_a_job_clean_up(server):
     assert server.logs(job).count(b"cleaned\n") == 1
 
 
+@ANY_KERNEL
 def test_many_at_once(server):
     count = 30
     jobs = [server.run("sh", "-c", f"echo {i}; sleep 0.3; exit {i % 7}") for i in range(count)]
@@ -209,8 +221,9 @@ def test_many_at_once(server):
         assert server.logs(job) == f"{i}\n".encode()
 
 
+@ANY_KERNEL
 def test_five_hundred_short_ones_leave_nothing(server):
-    count = 500 if not os.environ.get("JOBLET_IN_VM") else 40
+    count = 500
     channel, pb = server.jobs(), server.pb
     calls, jobs = [], []
     for _ in range(count):
@@ -223,6 +236,7 @@ def test_five_hundred_short_ones_leave_nothing(server):
         assert server.wait(job, 60).status == "COMPLETED"
 
 
+@ANY_KERNEL
 @pytest.mark.parametrize("fields,text", [
     ({"runtime": "../python"}, "runtime"),
     ({"network": "bridge"}, "network"),
@@ -248,6 +262,7 @@ def test_refused_and_named(server, fields, text):
     assert len(server.list()) == before
 
 
+@ANY_KERNEL
 def test_empty_command(server):
     with pytest.raises(grpc.RpcError) as refused:
         server.run("")

@@ -36,7 +36,7 @@ class Machine:
     def __init__(self, directory, number):
         self.disk, self.log = f"{directory}/disk.img", f"{directory}/console-{number}"
         environment = {**os.environ, "VM_DISK": self.disk, "VM_LOG": self.log, "VM_TREE": f"{directory}/power",
-                       "VM_COMMAND": f"tests/e2e/crash/power.sh {GUEST}", "VM_TIMEOUT": "300", "JOBLET_BUILD": BUILD}
+                       "VM_COMMAND": f"tests/e2e/crash/power.sh {GUEST}", "VM_TIMEOUT": "1200", "JOBLET_BUILD": BUILD}
         self.script = subprocess.Popen([f"{ROOT}/scripts/vm-leg.sh"], env=environment, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -82,7 +82,7 @@ def test_told_ends_survive_a_loss_of_power(stubs, tmp_path):
         machine.kill()
         told = [line.split(" ", 3) for line in machine.lines("TOLD")]
         machine = Machine(directory, 2)
-        machine.script.wait(280)
+        machine.script.wait(1200)
         seen = dict(line.split(" ", 2)[1:] for line in machine.lines("SEEN"))
         print(f"{len(told)} ends told before the power went, {len(seen)} jobs there after, {time.monotonic() - began:.0f} s")
         console = read(machine.log).decode(errors="replace")[-3000:]

@@ -2,7 +2,6 @@
 kernel cannot, or says that it did and did not. (What a job sees from inside is in test_hostile.py.)"""
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -13,7 +12,7 @@ import subprocess
 import grpc
 import pytest
 
-from conftest import BUILD, SLOWER, eventually, read, seconds
+from conftest import ANY_KERNEL, BUILD, IN_VM, SLOWER, differences, eventually, read, seconds
 
 IDS = 65536
 
@@ -52,6 +51,7 @@ def status_fields(pid):
 
 # --- P1
 
+@ANY_KERNEL
 @pytest.mark.parametrize("name", ["JOB_TYPE", "JOBLET_TYPE", "JOBLET_MODE", "JOBLET_CHROOT", "JOB_ID", "JOBLET_RUNTIME_BUILD"])
 @pytest.mark.parametrize("kind", ["environment", "secret_environment"])
 def test_p1_no_variable_chooses_the_isolation(server, name, kind):
@@ -60,6 +60,7 @@ def test_p1_no_variable_chooses_the_isolation(server, name, kind):
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT and name in refused.value.details()
 
 
+@ANY_KERNEL
 @pytest.mark.parametrize("role", ["admin", "maintainer", "developer"])
 def test_p1_every_role_gets_the_same_isolation(server, role):
     job = server.run("sh", "-c", "echo $JOB_TYPE; id -u; grep CapBnd /proc/self/status; cat /proc/1/comm", role=role)
@@ -91,22 +92,18 @@ def host_facts():
     # Modules are used more and less; which there are is the host's.
     facts["/proc/modules"] = sorted(line.split()[0] for line in facts.get("/proc/modules", b"").splitlines())
     for directory in ("/etc", "/usr/bin", "/usr/sbin", "/usr/lib", "/var/lib/dpkg"):
-        digest = hashlib.sha256()
-        for where, names, files in os.walk(directory):
-            names.sort()
-            for name in sorted(files):
+        for where, _, files in os.walk(directory):
+            for path in (os.path.join(where, name) for name in files):
                 with contextlib.suppress(OSError):
-                    status = os.lstat(os.path.join(where, name))
-                    digest.update(f"{where}/{name} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_mode} "
-                                  f"{status.st_uid}\n".encode())
-        facts[directory] = digest.hexdigest()
+                    status = os.lstat(path)
+                    facts[path] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid)
     return facts
 
 
 def test_p2_the_host_is_the_same_after_a_hostile_job(server):
     before = host_facts()
     assert server.attempt().status.exit_code == 0
-    assert host_facts() == before
+    assert not differences(before, host_facts())
 
 
 def test_p2_a_crash_runs_no_program_of_the_host(server):
@@ -118,6 +115,7 @@ def test_p2_a_crash_runs_no_program_of_the_host(server):
 
 # --- P3
 
+@ANY_KERNEL
 def test_p3_files_of_the_host_cannot_be_found(server):
     marker = "joblet-marker-" + os.urandom(6).hex()
     places = [place for place in ("/tmp", "/var/tmp", "/root", "/home", "/srv", "/opt", "/run", "/dev/shm", "/var/lib",
@@ -413,7 +411,7 @@ def end_by_killing_init(server, job):
 @pytest.mark.parametrize("end,script,fields", [
     (end_by_itself, "sleep 1; exit 3", {}),
     (end_by_stop, "sleep 600", {}),
-    (end_by_itself, "sleep 600", {"timeout": f"{2 * SLOWER}s"}),
+    (end_by_itself, "sleep 600", {"timeout": "24s" if IN_VM else "5s"}),
     (end_by_killing_init, "sleep 600", {}),
     pytest.param(end_by_itself, "sleep 1; tail -c 500M /dev/zero", {"max_memory": 64},
                  marks=pytest.mark.host_only("takes minutes under emulation, now and then; test_jobs.py has one that does not")),
@@ -433,6 +431,7 @@ def test_p7_nothing_outlives_its_job(server, end, script, fields):
     assert job not in mounts and "/work" not in [line.split()[4] for line in mounts.splitlines()]
 
 
+@ANY_KERNEL
 def test_p7_a_job_that_stops_itself_is_stopped(server):
     """SIGSTOP in all of its processes keeps nobody from ending it."""
     job = server.run("sh", "-c", "sleep 600 & echo ready; kill -STOP $! $$")
@@ -444,11 +443,13 @@ def test_p7_a_job_that_stops_itself_is_stopped(server):
 
 # --- P8
 
+@ANY_KERNEL
 def test_p8_file_systems_of_a_job_have_a_size(server):
     ended = server.shell("for d in /work /tmp /dev/shm; do head -c 400M /dev/zero >$d/big 2>/dev/null && echo endless $d; rm -f $d/big; done; echo full")
     assert ended.text == "full\n"
 
 
+@ANY_KERNEL
 def test_p8_file_systems_of_a_job_have_a_number_of_files(server):
     """Empty files take no block, but memory of the kernel."""
     ended = server.shell("""cd /tmp

@@ -6,7 +6,7 @@ import os
 import grpc
 import pytest
 
-from conftest import ROOT, seconds
+from conftest import ANY_KERNEL, FULL, ROOT, seconds
 
 EXAMPLES = os.path.join(ROOT, "examples")
 LEAST = "schema_version: '1.0'\nname: a\nversion: 1.0.0\ndescription: d\nbase: {language: python, version: '3.11'}\n"
@@ -27,16 +27,19 @@ def test_examples_are_valid(server):
     names = sorted(os.listdir(EXAMPLES))
     assert names == ["go", "java", "node", "node-hooks", "python", "python-hooks", "rust"]
     found = {}
+    # The others are validated when test_builds.py builds them.
+    names = names if FULL else ["go", "node-hooks", "python-hooks"]
     for name in names:
         answer = json.loads(server.rnx("runtime", "validate", "--json", os.path.join(EXAMPLES, name)).stdout)
         assert answer["valid"] and not answer["errors"], (name, answer)
         assert not [text for text in answer["warnings"] or [] if "not checked" in text], (name, answer)
         found[name] = answer["spec_info"]
-    assert {info["language"] for info in found.values()} == {"python", "java", "node", "go", "rust"}
+    assert {name: info["language"] for name, info in found.items()} == {name: name.split("-")[0] for name in names}
     assert sorted(name for name, info in found.items() if info["has_hooks"]) == ["node-hooks", "python-hooks"]
     assert len({info["digest"] for info in found.values()}) == len(names)
 
 
+@ANY_KERNEL
 def test_roles(server):
     for role in ("reader", "developer"):
         with pytest.raises(grpc.RpcError) as error:
@@ -47,6 +50,7 @@ def test_roles(server):
     assert is_right(validate(server, LEAST, "maintainer"))
 
 
+@ANY_KERNEL
 def test_every_problem_is_said(server, tmp_path):
     (tmp_path / "runtime.yaml").write_text(LEAST.replace("1.0.0", "one") + "pip:\n- -r/etc/shadow\nhook: {}\n")
     result = server.rnx("runtime", "validate", str(tmp_path), check=False)
@@ -73,6 +77,7 @@ HOSTILE = {
 }
 
 
+@ANY_KERNEL
 def test_hostile_specifications(server):
     """Each is refused with its reasons, the secret in an address is not repeated, and the same process goes on."""
     api = server.children("joblet-api")

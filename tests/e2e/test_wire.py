@@ -11,7 +11,7 @@ import tempfile
 import grpc
 import pytest
 
-from conftest import eventually, pem_blocks, seconds
+from conftest import SLOWER, eventually, pem_blocks, seconds
 
 METHODS = {  # all of the contract, with the lowest role that may call each
     "JobService": {"RunJob": "developer", "GetJobStatus": "reader", "StopJob": "developer", "CancelJob": "developer",
@@ -282,7 +282,7 @@ def test_compression_is_refused(server):
 def test_deadline_ends_a_stream(server):
     job = server.run("sleep", "60")
     with pytest.raises(grpc.RpcError) as error:
-        for _ in server.jobs().GetJobLogs(server.pb.GetJobLogsRequest(uuid=job), timeout=seconds(1)):
+        for _ in server.jobs().GetJobLogs(server.pb.GetJobLogsRequest(uuid=job), timeout=SLOWER):
             pass
     assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert server.status(job).status == "RUNNING"

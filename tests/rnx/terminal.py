@@ -116,7 +116,7 @@ class Program:
         self.open = bool(data)
         self.screen.feed(data)
 
-    def until(self, check, within=10):
+    def until(self, check, within=60):
         """Reads until check(screen) is true."""
         end = time.monotonic() + within
         while not check(self.screen):
@@ -129,7 +129,7 @@ class Program:
     def attributes(self):
         return termios.tcgetattr(self.leader)
 
-    def end(self, within=10):
+    def end(self, within=60):
         """Reads to the end. Returns the exit status."""
         end = time.monotonic() + within
         while self.open:

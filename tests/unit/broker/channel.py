@@ -73,7 +73,7 @@ class HostState:
         self.distribution, self.like, self.version, self.architecture = (t.split(b"\0")[0].decode() for t in texts)
 
 
-def wait_for(what, seconds=20.0):
+def wait_for(what, seconds=120.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = what()
@@ -123,7 +123,7 @@ class Joblet:
         self.listener.bind(path)
         os.chmod(path, 0o777)
         self.listener.listen(4)
-        self.listener.settimeout(20)
+        self.listener.settimeout(120)
         with open(f"{self.prefix}/log", "a") as log:
             self.process = subprocess.Popen(self.command + [self.prefix + "/programs/joblet", "--prefix", self.prefix, "serve"],
                                             stdin=subprocess.DEVNULL, stderr=log)
@@ -135,7 +135,7 @@ class Joblet:
             self.socket, _ = self.listener.accept()
         except TimeoutError:
             raise AssertionError("no joblet-api: " + self.log()) from None
-        self.socket.settimeout(60)
+        self.socket.settimeout(120)
         self.ends = {}
         if greet:
             assert not self.request(HELLO, struct.pack("=II", 1, 0))[16:20].strip(b"\0")

@@ -441,7 +441,7 @@ static void break_rules(uint16_t operation, uint16_t header_size, size_t size, i
     (void)fd_replace_file_at(SETTINGS_FD_DATABASE, "broken", "", 0, 0644);
     if (sendmsg(SETTINGS_FD_CHANNEL, &head, 0) < 0)
         say("sendmsg: %s\n", strerror(errno));
-    (void)poll(NULL, 0, 5000);
+    (void)poll(NULL, 0, 60000);
     say("still alive\n");
 }
 

@@ -33,7 +33,7 @@
 #include "plan/spec.h"
 
 /* The longest that joblet may be silent while something is asked of it. */
-#define SILENCE_MAX_NS (3 * SECOND_NS)
+#define SILENCE_MAX_NS (10 * SECOND_NS) /* less than LINGER_SECONDS */
 #define LINGER_SECONDS 15
 
 static uint32_t sequence;
@@ -140,7 +140,7 @@ static void send_message(void *message, uint16_t operation, size_t size, int fd)
 static bool receive(struct channel_received *message)
 {
     int64_t from = text_now_monotonic_ns();
-    if (!wait_until(POLLIN, 10 * SECOND_NS))
+    if (!wait_until(POLLIN, 60 * SECOND_NS))
         return false;
     int64_t silence_ns = text_now_monotonic_ns() - from;
     if (silence_ns > longest_silence_ns && !only_starts)
@@ -706,7 +706,7 @@ static void play_closing(unsigned first, unsigned count)
     play_case(&cases[at]);
     /* A case may take its time to play. */
     int64_t played_ns = text_now_monotonic_ns();
-    (void)poll(NULL, 0, 5000);
+    (void)poll(NULL, 0, 60000);
     progress.wrong++;
     progress.ended_ns = played_ns;
     save("progress", (const char *)&progress, sizeof(progress));

@@ -35,7 +35,7 @@ def find_groups(name):
     return found
 
 
-def wait_for(what, seconds=20.0):
+def wait_for(what, seconds=120.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = what()
@@ -203,7 +203,7 @@ class Broker(unittest.TestCase):
         self.start("job")
         self.result()
         other = subprocess.run([self.beside(INIT) + "/joblet", "serve", "--prefix", self.prefix + "/."],
-                               capture_output=True, text=True, timeout=20)
+                               capture_output=True, text=True, timeout=120)
         self.assertEqual(other.returncode, 1)
         self.assertIn("another joblet serves the prefix", other.stderr)
         self.stop()

@@ -23,7 +23,7 @@ import channel
 from channel import wait_for
 
 JOBLET, INIT, RELAY, BUILDER = sys.argv[1:5]
-KILLS = int(os.environ.get("BUILD_KILLS", 8))
+KILLS = int(os.environ.get("BUILD_KILLS", 4))
 SEED = int(os.environ.get("BUILD_SEED", random.randrange(1 << 31)))
 SCRATCH = os.path.join(os.path.dirname(JOBLET), "joblet-scratch")
 

@@ -17,9 +17,9 @@ import test_broker  # noqa: E402 (reads the arguments)
 
 RNX = sys.argv[5]
 SEED = int(os.environ.get("HOSTILE_SEED", random.randrange(1 << 31)))
-MESSAGES = int(os.environ.get("HOSTILE_MESSAGES", 100000))
+MESSAGES = int(os.environ.get("HOSTILE_MESSAGES", 30000))
 CASES_A_LIFE = 5  # more of them, and joblet waits longer and longer before it starts the next joblet-api
-SILENCE_MAX_MS = 3000
+SILENCE_MAX_MS = 10000
 
 
 class HostileApi(test_broker.Broker):
@@ -55,7 +55,7 @@ class HostileApi(test_broker.Broker):
 
     def result(self):
         """As of test_broker, for what takes longer."""
-        return test_broker.wait_for(self.read_result, 90)
+        return test_broker.wait_for(self.read_result, 300)
 
     def read_result(self):
         try:
@@ -155,7 +155,7 @@ class HostileApi(test_broker.Broker):
             file.write(re.sub(r"127\.0\.0\.1:\d+", address, text))
 
         def ask(*words):
-            return subprocess.run([RNX, "--config", config, *words], capture_output=True, text=True, timeout=30, check=False)
+            return subprocess.run([RNX, "--config", config, *words], capture_output=True, text=True, timeout=120, check=False)
         test_broker.wait_for(lambda: ask("job", "list").returncode == 0)
         said = ask("job", "run", "--follow", "echo", "alive")
         self.assertIn("alive", said.stdout, said.stderr)

@@ -13,7 +13,7 @@
 /* Owner, on disk, of what belongs to the job's id 0. */
 #define DRIVER_DISK_BASE 4000000000U
 #define DRIVER_LOG_MAX (8U << 20)
-#define DRIVER_DEFAULT_TIMEOUT_MS 10000
+#define DRIVER_DEFAULT_TIMEOUT_MS 60000
 
 struct driver {
     int init_fd; /* O_PATH of joblet-init */
