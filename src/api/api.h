@@ -36,6 +36,8 @@ struct api {
     struct store *store;
     struct runtime_list build_environment; /* what the configuration gives to builds: holds secrets */
     uint32_t looks;                        /* look.h: on their way */
+    uint32_t audit_waiting;                /* audit.h: records on their way */
+    uint64_t audit_calls;                  /* numbered since the start */
     bool serving;                          /* calls are answered */
     bool shutting_down;
     void (*drained)(struct api *api); /* called when jobs_live becomes 0, if set */

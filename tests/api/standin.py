@@ -20,7 +20,7 @@ SEALS = 0x1 | 0x2 | 0x4 | 0x8
 F_ADD_SEALS = 1033
 
 HELLO, LIST, START, SIGNAL, RELEASE, REMOVE, LOOK = 1, 2, 3, 4, 5, 6, 7
-BUILD_START, TOOL_START, PUBLISH, RUNTIME_REMOVE, HOST_STATE = 8, 9, 10, 11, 12
+BUILD_START, TOOL_START, PUBLISH, RUNTIME_REMOVE, HOST_STATE, AUDIT_APPEND, AUDIT_OPEN = 8, 9, 10, 11, 12, 13, 14
 STANDARD, BUILD, COLLECT, VERIFY = 1, 2, 3, 4
 EKEYREJECTED = 129
 EVENT_ENDED, EVENT_SHUTDOWN, EVENT_VIEW = 64, 65, 66
@@ -201,7 +201,7 @@ class Settings(ctypes.Structure):
 
 MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId, LOOK: JobId,
             BUILD_START: BuildStart, TOOL_START: ToolStart, PUBLISH: BuildPublish, RUNTIME_REMOVE: RuntimeRemove,
-            HOST_STATE: Header}
+            HOST_STATE: Header, AUDIT_APPEND: Header, AUDIT_OPEN: Header}
 
 
 def uuid_text(raw):
@@ -327,6 +327,8 @@ class Joblet:
         self.refuse_signals = 0
         self.test_steps = []  # of a job that is none of steps
         self.published = []
+        self.audit = []  # records as dictionaries, in the order of their coming
+        self.fail_audit = None  # (errno, text), or a function of the record that returns one or None
         self.closing = False
 
     # ---- the process ----
@@ -552,6 +554,20 @@ class Joblet:
         reply = HostReply(**{name: value for name, value in self.host.items() if name != "fingerprint"})
         reply.fingerprint[:] = list(self.host["fingerprint"])
         return reply
+
+    def on_13(self, message, fds, channel):
+        size = os.fstat(fds[0]).st_size
+        texts = os.pread(fds[0], size, 0).split(b"\0")
+        assert fcntl.fcntl(fds[0], 1034) == SEALS and 0 < size <= 65536 and texts[-1] == b"" and len(texts) % 2 == 1
+        os.close(fds[0])
+        record = {}
+        for name, value in zip(texts[:-1:2], texts[1::2]):
+            name = name.decode()
+            record[name] = record[name] + "," + value.decode() if name in record else value.decode()
+        fail = self.fail_audit(record) if callable(self.fail_audit) else self.fail_audit
+        if not fail:
+            self.audit.append(record)
+        return Reply(error=Error(*fail)) if fail else Reply()
 
     def on_4(self, message, fds, channel):
         job = self.jobs.get(uuid_text(message.job_id))
