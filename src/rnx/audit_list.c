@@ -88,9 +88,8 @@ static void row_fill(struct row *row, const Joblet__Ext__AuditRecord *record)
     text_format_time(record->time, when);
     output_format_time(when, /* zone= */ false, "", row->when);
     (void)snprintf(row->sequence, sizeof(row->sequence), "%" PRId64, record->sequence);
-    const char *job = audit_field(record, "job");
     const char *const cells[COLUMN_COUNT] = {row->sequence, row->when, audit_field(record, "action"),
-            audit_field(record, "result"), audit_field(record, "user"), *job ? job : audit_field(record, "runtime")};
+            audit_field(record, "result"), audit_field(record, "user"), audit_field(record, "job")};
     for (size_t i = 0; i < COLUMN_COUNT; i++)
         row->cells[i] = *cells[i] ? cells[i] : "-";
 }
@@ -118,11 +117,11 @@ static void print_row(const int widths[COLUMN_COUNT], const char *const cells[CO
 /* Why it failed, or what was run. */
 static const char *row_detail(const Joblet__Ext__AuditRecord *record)
 {
-    static const char *const names[] = {"error", "arguments", "specification"};
+    static const char *const names[] = {"error", "command", "runtime"};
     const char *value = "";
     for (size_t i = 0; i < ELEMENTS(names) && !*value; i++)
         value = audit_field(record, names[i]);
-    return value;
+    return *value ? value : "-";
 }
 
 static void print_table(const Joblet__Ext__ListRecordsResponse *answer)
