@@ -14,6 +14,7 @@ struct build;
 struct durable;
 struct monitor;
 struct store;
+struct strangers;
 struct task;
 struct verification;
 
@@ -34,6 +35,7 @@ struct api {
     struct build *builds;                    /* builds.h: all, the oldest first */
     struct verification *verifications;      /* verify.h: all */
     struct store *store;
+    struct strangers *strangers;
     struct runtime_list build_environment; /* what the configuration gives to builds: holds secrets */
     uint32_t looks;                        /* look.h: on their way */
     uint32_t audit_waiting;                /* audit.h: records on their way */

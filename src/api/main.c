@@ -22,6 +22,7 @@
 #include "api/reconcile.h"
 #include "api/service.h"
 #include "api/store.h"
+#include "api/strangers.h"
 #include "api/world.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -138,6 +139,7 @@ static int open_server(struct error *error)
             .keepalive_timeout_ns = settings->keepalive_timeout_ns,
             .connection_timeout_ns = settings->connection_timeout_ns,
             .authorize = service_authorize,
+            .stranger = strangers_tell,
     };
     int r = grpc_server_new(&options, &api.server, error);
     world_forget_pems(&world);
@@ -202,6 +204,8 @@ static int start_loop(uv_poll_t *state_poll, uv_signal_t signals[2], struct erro
     r = logs_new(&api.loop, api.jobs_fd, api.settings.chunk_bytes, &api.logs, error);
     if (r == 0)
         r = durable_new(&api.loop, api.jobs_fd, &api.durable, error);
+    if (r == 0)
+        r = strangers_new(&api, &api.strangers, error);
     if (r == 0)
         r = link_new(&api.loop, SETTINGS_FD_CHANNEL, &link_events, NULL, &api.link, error);
     return r;

@@ -94,6 +94,7 @@ static int info_fill(struct info *info, const struct store_runtime *runtime, boo
     info->build.built_at = from->built_at;
     info->build.built_with = from->built_with;
     info->build.platform = from->platform;
+    info->build.build_id = from->build_id;
     info->message.build_info = &info->build;
     if (whole)
         info->message.original_yaml = from->original_yaml;

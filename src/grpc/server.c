@@ -460,6 +460,20 @@ static int connection_begin(struct connection *connection)
     return 0;
 }
 
+/* Only what is about the certificate: whoever merely knocks is not refused. */
+static void tell_stranger(const struct connection *connection)
+{
+    const struct grpc_server_options *options = &connection->server->options;
+    int reason = ERR_GET_REASON(ERR_peek_error());
+    long verified = SSL_get_verify_result(connection->ssl);
+    if (!options->stranger ||
+            (reason != SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE && reason != SSL_R_CERTIFICATE_VERIFY_FAILED))
+        return;
+    _cleanup_free_ char *address = address_text(&connection->address);
+    options->stranger(address ? address : "",
+            verified == X509_V_OK ? "no certificate" : X509_verify_cert_error_string(verified), options->user);
+}
+
 static void connection_shake_hands(struct connection *connection)
 {
     ERR_clear_error();
@@ -472,8 +486,10 @@ static void connection_shake_hands(struct connection *connection)
     int reason = SSL_get_error(connection->ssl, ok);
     if (reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE)
         watch(connection, reason == SSL_ERROR_WANT_WRITE);
-    else
+    else {
+        tell_stranger(connection);
         connection_close(connection);
+    }
 }
 
 /* From here on keepalive looks after the connection. */

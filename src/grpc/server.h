@@ -49,6 +49,9 @@ struct grpc_server_options {
      * with (@ret_message, a buffer of 256, filled). NULL = all. Called on the headers, so that who may not call
      * cannot make us buffer 128 MiB. */
     int (*authorize)(struct grpc_call *call, const char *path, char *ret_message, void *user);
+    /* A peer at @address showed no certificate, or none that our authority vouches for; @why is OpenSSL's word. NULL =
+     * nobody wants to know. */
+    void (*stranger)(const char *address, const char *why, void *user);
 };
 
 /* 0, or -errno with @error (a certificate that does not parse, a key that does not match). */

@@ -920,6 +920,7 @@ class Store(Builds):
                                                      "PYTHONDONTWRITEBYTECODE": "1"})
         self.assertEqual((list(runtime.requirements.architectures), runtime.requirements.gpu), (["amd64"], False))
         self.assertEqual((runtime.build_info.built_with, runtime.build_info.platform), ("joblet-builder", "debian-amd64"))
+        self.assertIn(runtime.build_info.build_id, self.joblet.jobs)
         self.assertRegex(runtime.build_info.built_at, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertEqual(runtime.original_yaml, self.PYTHON.replace("1.0.0", "1.9.0"))
         self.assertEqual(self.info("a").runtime.version, "1.10.0")
