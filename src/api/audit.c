@@ -240,32 +240,19 @@ static void unref(struct watched *watched)
         watched_free(watched);
 }
 
-static const char *result_name(enum grpc_status status)
+/* @intended: it was begun, so it cannot be refused any more; what does not fit then is the client's own fault. */
+static const char *result_name(enum grpc_status status, bool intended)
 {
-    switch (status) {
-    case GRPC_OK:
+    static const enum grpc_status refusals[] = {GRPC_INVALID_ARGUMENT, GRPC_NOT_FOUND, GRPC_ALREADY_EXISTS,
+            GRPC_RESOURCE_EXHAUSTED, GRPC_FAILED_PRECONDITION, GRPC_OUT_OF_RANGE};
+    if (status == GRPC_OK)
         return "ok";
-    case GRPC_CANCELLED:
-    case GRPC_DEADLINE_EXCEEDED:
+    if (status == GRPC_CANCELLED || status == GRPC_DEADLINE_EXCEEDED)
         return "cancelled";
-    case GRPC_INVALID_ARGUMENT:
-    case GRPC_NOT_FOUND:
-    case GRPC_ALREADY_EXISTS:
-    case GRPC_PERMISSION_DENIED:
-    case GRPC_RESOURCE_EXHAUSTED:
-    case GRPC_FAILED_PRECONDITION:
-    case GRPC_OUT_OF_RANGE:
-    case GRPC_UNIMPLEMENTED:
-    case GRPC_UNAUTHENTICATED:
-        return "refused";
-    case GRPC_UNKNOWN:
-    case GRPC_ABORTED:
-    case GRPC_INTERNAL:
-    case GRPC_UNAVAILABLE:
-    case GRPC_DATA_LOSS:
-        return "failed";
-    }
-    return "failed";
+    for (size_t i = 0; i < ELEMENTS(refusals); i++)
+        if (refusals[i] == status)
+            return "refused";
+    return intended ? "failed" : "refused";
 }
 
 /* One record: the subject, @result, the details. */
@@ -322,7 +309,7 @@ static void on_finished(struct grpc_call *call, enum grpc_status status, const c
         return;
     }
     bool told = status == GRPC_OK && watched->failure;
-    const char *result = !told ? result_name(status) : watched->intended ? "failed" : "refused";
+    const char *result = result_name(told ? GRPC_UNKNOWN : status, watched->intended);
     const char *failure = told ? watched->failure : message;
     if (append(watched, result, grpc_status_name((int)status), failure, on_result, watched, &error) == 0)
         watched->waits++;

@@ -66,24 +66,24 @@ static void add_list(struct audit_facts *facts, const char *name, const struct b
     free(text);
 }
 
-/* "changed" is what the build changed, files of the host's directories seen through its layers. */
-static void add_counts(struct audit_facts *facts, const struct build_report *report)
-{
-    for (size_t i = 0; i < report->count_count; i++) {
-        char name[48];
-        if (strcmp(report->counts[i].name, "host-changed") == 0)
-            continue;
-        (void)snprintf(name, sizeof(name), "%s_count", report->counts[i].name);
-        audit_facts_addf(facts, name, "%" PRIu64, report->counts[i].number);
-    }
-}
-
 static bool has_count(const struct build_report *report, const char *name)
 {
     for (size_t i = 0; i < report->count_count; i++)
         if (strcmp(report->counts[i].name, name) == 0)
             return true;
     return false;
+}
+
+/* "changed" is what the build changed, files of the host's directories seen through its layers. */
+static void add_counts(struct audit_facts *facts, const struct build_report *report)
+{
+    static const char *const names[] = {"files", "bytes", "packages", "changed", "stray", "stripped"};
+    for (size_t i = 0; i < ELEMENTS(names); i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "%s_count", names[i]);
+        if (has_count(report, names[i]))
+            audit_facts_addf(facts, name, "%" PRIu64, build_report_count(report, names[i]));
+    }
 }
 
 static void add_host(struct audit_facts *facts, const struct build_report *report)

@@ -239,7 +239,7 @@ void live_end(struct live *live, const struct record *record, uint64_t cpu_ns, u
     live->log.uuid = live->job->uuid;
     live->log.done = on_log_on_disk;
     if (live->end.log_bytes > 0)
-        durable_sync(live->api->durable, &live->log);
+        durable_sync(live->api->work, live->api->jobs_fd, &live->log);
     else
         store_end(live);
 }

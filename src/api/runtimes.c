@@ -339,8 +339,11 @@ static void on_removal_intended(const struct error *error, void *user)
 static void intend_removal(struct removal *removal)
 {
     struct error error = {0};
-    for (size_t i = 0; i < removal->count; i++)
-        audit_add(removal->call, "version", removal->versions[i].version);
+    char versions[512] = "";
+    for (size_t i = 0, used = 0; i < removal->count && used < sizeof(versions); i++)
+        used += (size_t)snprintf(
+                versions + used, sizeof(versions) - used, "%s%s", i > 0 ? "," : "", removal->versions[i].version);
+    audit_add(removal->call, "versions", versions);
     if (audit_intend_apart(removal->call, on_removal_intended, removal, &error) < 0)
         on_removal_intended(&error, removal);
 }

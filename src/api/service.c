@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/audit.h"
+#include "api/audit_search.h"
 #include "api/builds.h"
 #include "api/deletion.h"
 #include "api/describe.h"
@@ -244,6 +245,8 @@ static const struct grpc_method methods[] = {
         {"/joblet.RuntimeService/TestRuntime", runtimes_test},
         {"/joblet.RuntimeService/RemoveRuntime", runtimes_remove},
         {"/joblet.RuntimeService/BuildRuntime", builds_handle},
+        {"/joblet.ext.AuditService/ListRecords", audit_search_list},
+        {"/joblet.ext.AuditService/GetRecord", audit_search_get},
         /* Known, so that a role is refused first, and not there yet. */
         {"/joblet.JobService/CancelJob", NULL},
         {"/joblet.JobService/StreamJobMetrics", NULL},

@@ -9,7 +9,7 @@
 #include "rnx/output.h"
 #include "rnx/rpc.h"
 
-#define LIMIT_MAX 10000
+#define LIMIT_MAX 1000
 
 static struct audit_list_options {
     const char *since;

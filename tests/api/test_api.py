@@ -21,7 +21,7 @@ API, PROTO = (os.path.abspath(path) for path in sys.argv[1:3])
 STUBS_DIRECTORY = tempfile.TemporaryDirectory(prefix="joblet-stubs-")
 STUBS = STUBS_DIRECTORY.name
 assert protoc.main(["protoc", "-I" + PROTO, "--python_out=" + STUBS, "--grpc_python_out=" + STUBS,
-                    os.path.join(PROTO, "joblet.proto")]) == 0
+                    os.path.join(PROTO, "joblet.proto"), os.path.join(PROTO, "joblet_ext.proto")]) == 0
 sys.path.insert(0, STUBS)
 import joblet_pb2 as pb  # noqa: E402
 import joblet_pb2_grpc as rpc  # noqa: E402

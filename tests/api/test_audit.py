@@ -1,7 +1,11 @@
 """What joblet-api says for the audit log, with a stand-in for joblet (standin.py) that keeps it. Run as root:
 test_audit.py JOBLET_API PROTO_DIRECTORY [unittest arguments]"""
 
+import concurrent.futures
+import contextlib
 import os
+import socket
+import ssl
 import sys
 import threading
 import time
@@ -11,6 +15,9 @@ import grpc
 
 import test_api
 from test_api import pb
+
+import joblet_ext_pb2 as ext
+import joblet_ext_pb2_grpc as ext_rpc
 
 CANARY = "geheim-canary-7"
 
@@ -165,6 +172,94 @@ class Jobs(Case):
         held.set()
         self.assertEqual(self.admin.wait(uuid).status, "STOPPED")
         self.assertEqual(self.results("job.stop"), ["intent", "cancelled"])
+
+
+class Search(Case):
+    """AuditService: what stands in the log."""
+
+    def setUp(self):
+        super().setUp()
+        self.audit = ext_rpc.AuditServiceStub(self.admin.channel)
+
+    def list(self, **fields):
+        return self.audit.ListRecords(ext.ListRecordsRequest(**fields), timeout=20)
+
+    def get(self, sequence):
+        return self.audit.GetRecord(ext.GetRecordRequest(sequence=sequence), timeout=20)
+
+    def test_list_and_get(self):
+        self.assertEqual(len(self.list().records), 0)
+        uuid = self.admin.run("out:ü\"\\", "exit:0").job_uuid
+        self.admin.run("exit:0")
+        self.refused(grpc.StatusCode.PERMISSION_DENIED, self.client("reader").run, "x")
+        answer = self.list()
+        self.assertEqual([one.sequence for one in answer.records], [1, 2, 3, 4, 5])
+        self.assertFalse(answer.truncated)
+        with open(os.path.join(self.joblet.audit_directory, "%020d.jsonl" % 1), encoding="utf-8") as file:
+            self.assertEqual([one.line + "\n" for one in answer.records], file.readlines())
+        first = {field.name: field.value for field in answer.records[0].fields}
+        self.assertEqual((first["seq"], first["command"], first["job"]), ("1", "steps 'out:ü\"\\' exit:0", uuid))
+        self.assertLess(abs(answer.records[0].time - time.time_ns()), 60 * 10**9)
+
+        def found(**fields):
+            return [one.sequence for one in self.list(**fields).records]
+
+        self.assertEqual(found(job=uuid[:8]), [1, 2])
+        self.assertEqual(found(user="reader-client"), [5])
+        self.assertEqual((found(result="ok"), found(action="job.*"), found(action="job.stop")), ([2, 4], [1, 2, 3, 4, 5], []))
+        self.assertEqual(found(since=answer.records[2].time), [3, 4, 5])
+        self.assertEqual(found(until=answer.records[2].time), [1, 2, 3])
+        newest = self.list(limit=2)
+        self.assertEqual(([one.sequence for one in newest.records], newest.truncated), ([4, 5], True))
+        self.assertEqual(self.get(3), answer.records[2])
+        self.assertIn("no record 6", self.refused(grpc.StatusCode.NOT_FOUND, self.get, 6))
+        # Reading leaves no trace, being refused does.
+        self.assertEqual(len(self.joblet.audit), 5)
+        for name in ("reader", "developer", "maintainer"):
+            stub = ext_rpc.AuditServiceStub(self.client(name).channel)
+            self.refused(grpc.StatusCode.PERMISSION_DENIED, stub.ListRecords, ext.ListRecordsRequest(), timeout=10)
+            self.refused(grpc.StatusCode.PERMISSION_DENIED, stub.GetRecord, ext.GetRecordRequest(sequence=1), timeout=10)
+        self.assertEqual([one["action"] for one in self.joblet.audit[5:]], ["audit.list", "audit.show"] * 3)
+        for fields in (dict(limit=-1), dict(limit=1001), dict(since=-1), dict(user="x" * 257)):
+            self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.list, **fields)
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.get, 0)
+        self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.get, -1)
+
+    def test_stays_below_what_clients_take(self):
+        for _ in range(400):
+            self.joblet.audit.append({})
+            self.joblet.write_audit({"action": "job.run", "command": "x" * 16000})
+        self.joblet.audit.clear()
+        answer = self.list(limit=1000)
+        self.assertTrue(answer.truncated)
+        self.assertEqual(answer.records[-1].sequence, 400)
+        self.assertGreater(len(answer.records), 100)
+        self.assertLess(answer.ByteSize(), 4 << 20)
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            sizes = {len(answer.records) for answer in pool.map(lambda _: self.list(limit=10), range(16))}
+        self.assertEqual(sizes, {10})
+        calls = [self.audit.ListRecords.future(ext.ListRecordsRequest(limit=1000)) for _ in range(8)]
+        for call in calls:
+            call.cancel()
+        self.assertEqual(len(self.list(limit=1).records), 1)
+
+
+class Strangers(Case):
+    def test_recorded(self):
+        """Without a certificate of ours; those that come fast are counted."""
+        for _ in range(20):
+            context = ssl.create_default_context(cafile=os.path.join(self.joblet.pems, "ca.crt"))
+            context.set_alpn_protocols(["h2"])
+            with socket.create_connection(("127.0.0.1", self.joblet.port)) as raw:
+                with contextlib.suppress(OSError):
+                    with context.wrap_socket(raw, server_hostname="joblet") as tls:
+                        tls.recv(1)
+        self.eventually(lambda: sum(1 + int(one.get("further", 0)) for one in self.joblet.audit) == 20)
+        for record in self.joblet.audit:
+            self.assertEqual((record["action"], record["result"], record["error"]),
+                             ("connection.refuse", "refused", "no certificate"))
+            self.assertRegex(record["address"], r"^127\.0\.0\.1:\d+$")
+        self.joblet.audit.clear()
 
 
 class Unwritable(Case):
@@ -324,7 +419,7 @@ class Builds(Case):
         self.admin.runtimes.RemoveRuntime(remove, timeout=10)
         removals = self.records(action="runtime.remove")
         self.assertEqual([one["result"] for one in removals], ["intent", "failed", "intent", "ok", "refused"])
-        self.assertEqual((removals[0]["version"], removals[1]["error"]), ("1.0.0", "the runtime is in use"))
+        self.assertEqual((removals[0]["versions"], removals[1]["error"]), ("1.0.0", "the runtime is in use"))
 
 
 if __name__ == "__main__":
