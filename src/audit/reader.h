@@ -34,8 +34,8 @@ struct audit_list {
 
 /* The newest @limit records below @dir_fd (PREFIX/state/audit) that match. 0 (to be ended with audit_list_done) or
  * -errno with @error. */
-int audit_find(int dir_fd, const struct audit_filter *filter, size_t limit, struct audit_list *ret_list,
-        struct error *error);
+int audit_find(
+        int dir_fd, const struct audit_filter *filter, size_t limit, struct audit_list *ret_list, struct error *error);
 void audit_list_done(struct audit_list *list);
 
 /* One fact or field of a line, as text. False: stop. */

@@ -45,7 +45,8 @@ void audit_format_time(int64_t unix_ns, char ret_text[AUDIT_TIME_MAX]);
 int audit_facts_check(const char *facts, size_t size, struct error *error);
 
 /* The line (ended by a line break and NUL, from malloc) that follows @position with checked @facts. Bytes that are no
- * UTF-8 are written as "\xNN" with a backslash of their own. @ret_position: where the chain stands then. 0 or -errno. */
+ * UTF-8 are written as "\xNN" with a backslash of their own. @ret_position: where the chain stands then. 0 or -errno.
+ */
 int audit_record_format(const struct audit_position *position, int64_t unix_ns, const char *source, const char *facts,
         size_t facts_size, char **ret_line, size_t *ret_size, struct audit_position *ret_position);
 
@@ -61,3 +62,5 @@ struct audit_record {
 /* Reads the frame of the line of @size bytes at @line, without its line break. Facts are not looked at. 0; -EINVAL with
  * @error for what audit_record_format does not write. */
 int audit_record_read(const char *line, size_t size, struct audit_record *ret_record, struct error *error);
+/* The same without the hashes, for whoever only looks for a record: they are left 0. 0 or -EINVAL. */
+int audit_record_peek(const char *line, size_t size, struct audit_record *ret_record);
