@@ -366,21 +366,26 @@ static char *fingerprint_text(const X509 *certificate)
     return strdup(text);
 }
 
+/* "ADDRESS:PORT"; an IPv4 address looks the same whatever socket it came to. */
 static char *address_text(const struct sockaddr_storage *address)
 {
     char host[INET6_ADDRSTRLEN] = "";
     char *text = NULL;
-    bool is_v6 = address->ss_family == AF_INET6;
     const struct sockaddr_in6 *v6 = (const void *)address;
     const struct sockaddr_in *v4 = (const void *)address;
+    bool is_v6 = address->ss_family == AF_INET6;
     if (!is_v6 && address->ss_family != AF_INET)
         return NULL;
-    const void *bytes = is_v6 ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr;
-    if (!inet_ntop(address->ss_family, bytes, host, sizeof(host)))
+    bool is_mapped = is_v6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
+    const void *bytes = !is_v6      ? (const void *)&v4->sin_addr
+                        : is_mapped ? (const void *)&v6->sin6_addr.s6_addr[12]
+                                    : (const void *)&v6->sin6_addr;
+    if (!inet_ntop(is_v6 && !is_mapped ? AF_INET6 : AF_INET, bytes, host, sizeof(host)))
         return NULL;
-    if (asprintf(&text, is_v6 ? "[%s]:%u" : "%s:%u", host, ntohs(is_v6 ? v6->sin6_port : v4->sin_port)) < 0)
-        return NULL;
-    return text;
+    const char *open = is_v6 && !is_mapped ? "[" : "";
+    const char *close = *open ? "]" : "";
+    return asprintf(&text, "%s%s%s:%u", open, host, close, ntohs(is_v6 ? v6->sin6_port : v4->sin_port)) < 0 ? NULL
+                                                                                                            : text;
 }
 
 static void read_peer(SSL *ssl, const struct sockaddr_storage *address, struct grpc_peer *peer)
