@@ -11,11 +11,13 @@
 #include "state/state.h"
 
 struct build;
-struct durable;
 struct monitor;
+struct search;
 struct store;
+struct strangers;
 struct task;
 struct verification;
+struct work;
 
 struct api {
     uv_loop_t loop;
@@ -23,7 +25,7 @@ struct api {
     struct state *state;
     struct link *link;
     struct logs *logs;
-    struct durable *durable;
+    struct work *work;
     struct grpc_server *server;
     struct monitor *monitor;
     int jobs_fd;                             /* PREFIX/state/jobs */
@@ -34,8 +36,12 @@ struct api {
     struct build *builds;                    /* builds.h: all, the oldest first */
     struct verification *verifications;      /* verify.h: all */
     struct store *store;
+    struct strangers *strangers;
     struct runtime_list build_environment; /* what the configuration gives to builds: holds secrets */
     uint32_t looks;                        /* look.h: on their way */
+    uint32_t audit_waiting;                /* audit.h: records on their way */
+    uint64_t audit_calls;                  /* numbered since the start */
+    struct search *searches;               /* audit_search.h: running and waiting */
     bool serving;                          /* calls are answered */
     bool shutting_down;
     void (*drained)(struct api *api); /* called when jobs_live becomes 0, if set */

@@ -72,6 +72,8 @@ void build_free(struct build *build)
     free(build->role);
     runtime_recipe_done(&build->recipe);
     build_report_done(&build->report);
+    audit_facts_done(&build->subject);
+    audit_facts_done(&build->details);
     uv_close((uv_handle_t *)&build->timer, on_timer_closed);
 }
 
@@ -89,6 +91,8 @@ static int fill(struct build *build, const struct build_request *request)
     build->force = request->force;
     build->begin_monotonic_ns = text_now_monotonic_ns();
     build->begin_unix_ns = text_now_unix_ns();
+    if (request->subject)
+        audit_facts_copy(&build->subject, request->subject);
     int r = text_new_uuid(build->id);
     text_format_uuid(build->id, build->uuid);
     return r < 0 ? r : runtime_build_digest(*request->spec_take, build->setup_script, build->digest);
@@ -118,6 +122,7 @@ int build_new(struct api *api, const struct build_request *request, const struct
         at = &(*at)->next;
     *at = build;
     *ret_build = build;
+    build_audit_begin(build);
     build_say_phase(build, 1, "%s@%s, %s %s", build->spec->name, build->spec->version,
             runtime_language_name(build->spec->language), build->spec->language_version);
     log_event(LOG_LEVEL_INFO, "build accepted", "build", build->uuid, "who", build->who, "role", build->role, "runtime",
@@ -208,6 +213,17 @@ static bool take_existing(struct build *build)
     return true;
 }
 
+/* Nothing is run before both are there: the record, and the intent in the audit log. */
+static void go_on_when_stored(struct build *build)
+{
+    if (--build->storing > 0)
+        return;
+    if (build->failed || build->cancelled)
+        build_release(build);
+    else
+        build_install(build);
+}
+
 static void on_first_stored(const struct error *error, const char *digest, void *user)
 {
     struct build *build = user;
@@ -216,10 +232,30 @@ static void on_first_stored(const struct error *error, const char *digest, void 
         build_fail(build, "the build could not be recorded: %s", error->text);
     else
         build->stored = true;
-    if (build->failed || build->cancelled)
-        build_release(build);
+    go_on_when_stored(build);
+}
+
+static void on_intended(const struct error *error, void *user)
+{
+    struct build *build = user;
+    if (error)
+        build_fail(build, AUDIT_UNAVAILABLE "%s", error->text);
     else
-        build_install(build);
+        build->intended = true;
+    go_on_when_stored(build);
+}
+
+static void store_first(struct build *build)
+{
+    struct error error = {0};
+    build->state = BUILD_STORING;
+    build->storing = 2;
+    if (build_audit_intend(build, on_intended, &error) < 0)
+        on_intended(&error, build);
+    if (build_store(build, on_first_stored) < 0) {
+        (void)error_text(&error, ENOMEM, "no memory");
+        on_first_stored(&error, NULL, build);
+    }
 }
 
 static void on_host(const struct channel_received *received, void *user)
@@ -242,11 +278,7 @@ static void on_host(const struct channel_received *received, void *user)
         build_release(build);
         return;
     }
-    build->state = BUILD_STORING;
-    if (build_store(build, on_first_stored) < 0) {
-        build_fail(build, "the build could not be recorded: no memory");
-        build_release(build);
-    }
+    store_first(build);
 }
 
 void build_begin(struct build *build)

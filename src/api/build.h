@@ -7,6 +7,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/audit.h"
 #include "api/build_report.h"
 #include "api/task.h"
 #include "runtime/description.h"
@@ -38,6 +39,7 @@ struct build_request {
     const char *setup_script; /* "" = none */
     const char *who;
     const char *role;
+    const struct audit_facts *subject; /* audit.h: of the call */
     bool dry_run;
     bool force;
 };
@@ -78,7 +80,12 @@ struct build {
     struct runtime_recipe recipe;
     bool expanded;
     bool waiting_told;
-    bool stored; /* the record is there */
+    bool stored;                /* the record is there */
+    struct audit_facts subject; /* for the audit log: who and what */
+    struct audit_facts details;
+    unsigned storing;                /* the record and the intent, on their way */
+    bool intended;                   /* the intent is in the audit log */
+    char unrecorded[ERROR_TEXT_MAX]; /* why the end is not in it; "" = it is */
 
     struct task *install;
     struct task *collect;

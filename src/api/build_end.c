@@ -13,7 +13,7 @@
 
 static void store_end(struct build *build);
 
-static const char *outcome(const struct build *build)
+const char *build_outcome(const struct build *build)
 {
     return build->published                  ? "success"
            : build->cancelled                ? "cancelled"
@@ -35,7 +35,7 @@ int build_store(struct build *build, state_build_done done)
             .role = build->role,
             .started_unix_ns = build->begin_unix_ns,
             .ended_unix_ns = ended ? text_now_unix_ns() : 0,
-            .outcome = outcome(build),
+            .outcome = build_outcome(build),
             .failure = build->failure,
             .manifest_digest = build->published ? build->report.digest : NULL,
             .details = details};
@@ -61,6 +61,13 @@ static void tell(struct build *build)
                 build->dry_run ? "the runtime can be built here: nothing was installed" : "the runtime was built");
     else
         text_copy_cut(message, sizeof(message), build->failure);
+    if (*build->unrecorded) {
+        char said[sizeof(message)];
+        (void)snprintf(
+                said, sizeof(said), "the audit log cannot be written: %.190s; %.700s", build->unrecorded, message);
+        text_copy_cut(message, sizeof(message), said);
+        success = false;
+    }
     struct build_result result = {.success = success,
             .cancelled = build->cancelled,
             .host_failed = build->host_failed,
@@ -76,8 +83,8 @@ static void finish(struct build *build)
 {
     struct api *api = build->api;
     log_event(build->failed ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "build ended", "build", build->uuid, "outcome",
-            outcome(build), "runtime", build->spec->name, "version", build->spec->version, "error", build->failure,
-            NULL);
+            build_outcome(build), "runtime", build->spec->name, "version", build->spec->version, "error",
+            build->failure, NULL);
     struct build **at = &api->builds;
     while (*at != build)
         at = &(*at)->next;
@@ -113,9 +120,19 @@ static void store_end(struct build *build)
 
 /* ---- nothing is left ---- */
 
+/* Whoever is told hears of it when the log does not have it; what was built is there. */
+static void on_end_recorded(const struct error *error, void *user)
+{
+    struct build *build = user;
+    if (error)
+        text_copy_cut(build->unrecorded, sizeof(build->unrecorded), error->text);
+    store_end(build);
+}
+
 static void release_next(void *user)
 {
     struct build *build = user;
+    struct error error = {0};
     struct task *task = TAKE_PTR(build->collect);
     if (!task)
         task = TAKE_PTR(build->install);
@@ -124,7 +141,8 @@ static void release_next(void *user)
         return;
     }
     build->state = BUILD_RECORDING;
-    store_end(build);
+    if (build_audit_end(build, on_end_recorded, &error) < 0)
+        on_end_recorded(&error, build);
 }
 
 void build_release(struct build *build)

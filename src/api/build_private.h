@@ -13,8 +13,17 @@ void build_say_phase(struct build *build, unsigned number, const char *format, .
         __attribute__((format(printf, 3, 4)));
 /* The first failure stays. */
 void build_fail(struct build *build, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "success", "cancelled", "failed", "unchanged"; "" while it goes on. Static. */
+const char *build_outcome(const struct build *build);
 /* Stores the record as it is now. 0 or -ENOMEM. */
 int build_store(struct build *build, state_build_done done);
+
+/* build_audit.c: what is said of it in the audit log. Once, when it is made: which build it is. */
+void build_audit_begin(struct build *build);
+/* The intent: 0 or -errno with @error. */
+int build_audit_intend(struct build *build, audit_done done, struct error *error);
+/* The end, in full. */
+int build_audit_end(struct build *build, audit_done done, struct error *error);
 
 /* The record is there: the sandbox of the install. */
 void build_install(struct build *build);

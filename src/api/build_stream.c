@@ -149,6 +149,7 @@ static void answer_invalid(struct stream *stream, const struct runtime_problems 
             used += (int)strlen(message + used);
         }
     }
+    audit_fail(stream->call, message);
     struct build_result result = {.message = message, .install_path = ""};
     send_result(stream->call, "", "", &result);
     free(stream);
@@ -163,14 +164,17 @@ static void begin(
             .setup_script = message->setup_script,
             .who = grpc_call_peer_name(call),
             .role = role_name(service_role(call)),
+            .subject = audit_subject(call),
             .dry_run = message->dry_run,
             .force = message->force_rebuild};
     grpc_call_set_user(call, stream);
     grpc_call_on_cancel(call, on_cancel);
     grpc_call_on_drained(call, on_drained);
     int r = builds_add(api, &request, &sink, stream, &stream->build);
-    if (r == 0)
+    if (r == 0) {
+        audit_leave(call);
         return;
+    }
     free(stream);
     if (r == -EAGAIN)
         grpc_call_finish(

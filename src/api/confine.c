@@ -88,7 +88,7 @@ static int rule_add_path(int ruleset, const char *path, uint64_t access, struct 
     return rule_add(ruleset, fd, access, path, error);
 }
 
-int confine_files(int database_fd, int jobs_fd, int runtimes_fd, struct error *error)
+int confine_files(int database_fd, int jobs_fd, int runtimes_fd, int audit_fd, struct error *error)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi < 1)
@@ -120,6 +120,8 @@ int confine_files(int database_fd, int jobs_fd, int runtimes_fd, struct error *e
         r = rule_add(ruleset, jobs_fd, ACCESS_READ, "the jobs", error);
     if (r == 0)
         r = rule_add(ruleset, runtimes_fd, ACCESS_READ, "the runtimes", error);
+    if (r == 0)
+        r = rule_add(ruleset, audit_fd, ACCESS_READ, "the audit log", error);
     static const char *const readable[] = {"/proc", "/sys/class/net", "/sys/block", "/sys/class/block", "/sys/devices"};
     for (size_t i = 0; r == 0 && i < ELEMENTS(readable); i++)
         r = rule_add_path(ruleset, readable[i], ACCESS_READ, error);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/audit.h"
 #include "api/live.h"
 #include "api/reply.h"
 #include "base/log.h"
@@ -15,6 +16,7 @@ struct deletion {
     struct api *api;
     struct grpc_call *call; /* NULL when the client went */
     bool all;
+    uint8_t job_id[16]; /* of the one */
     uint32_t pending;
     uint32_t deleted;
     uint32_t skipped;
@@ -49,6 +51,9 @@ static void deletion_reply(const struct deletion *deletion)
         response.message = message;
         response.deleted_count = (int32_t)deletion->deleted;
         response.skipped_count = (int32_t)(deletion->skipped + deletion->failed);
+        audit_add(deletion->call, "message", message);
+        if (deletion->failed)
+            audit_fail(deletion->call, message);
         reply_message(deletion->call, &response.base);
         return;
     }
@@ -161,6 +166,54 @@ static struct deletion *deletion_new(struct api *api, struct grpc_call *call, bo
     return deletion;
 }
 
+static void add_all(struct deletion *deletion)
+{
+    struct state_job *older;
+    for (struct state_job *job = state_newest(deletion->api->state); job; job = older) {
+        older = job->older;
+        if (job->deleting)
+            continue;
+        if (state_status_is_final(job->now.status))
+            deletion_add(deletion, job);
+        else
+            deletion->skipped++;
+    }
+}
+
+/* Somebody else's deletion may have been faster. */
+static void add_one(struct deletion *deletion)
+{
+    struct state_job *job = state_find(deletion->api->state, deletion->job_id);
+    if (job && !job->deleting) {
+        deletion_add(deletion, job);
+    } else if (deletion->call) {
+        grpc_call_finish(deletion->call, GRPC_NOT_FOUND, "job not found: %s", deletion->uuid);
+        deletion->call = NULL;
+    }
+}
+
+/* Without its client it goes on. */
+static void on_intended(const struct error *error, void *user)
+{
+    struct deletion *deletion = user;
+    if (error && deletion->call)
+        grpc_call_finish(deletion->call, GRPC_UNAVAILABLE, AUDIT_UNAVAILABLE "%s", error->text);
+    if (error)
+        deletion->call = NULL;
+    else if (deletion->all)
+        add_all(deletion);
+    else
+        add_one(deletion);
+    deletion_unref(deletion);
+}
+
+static void intend(struct deletion *deletion)
+{
+    struct error error = {0};
+    if (audit_intend_apart(deletion->call, on_intended, deletion, &error) < 0)
+        on_intended(&error, deletion);
+}
+
 void deletion_one(struct api *api, struct state_job *job, struct grpc_call *call)
 {
     if (!state_status_is_final(job->now.status)) {
@@ -172,24 +225,13 @@ void deletion_one(struct api *api, struct state_job *job, struct grpc_call *call
     if (!deletion)
         return;
     memcpy(deletion->uuid, job->uuid, sizeof(deletion->uuid));
-    deletion_add(deletion, job);
-    deletion_unref(deletion);
+    memcpy(deletion->job_id, job->id, sizeof(deletion->job_id));
+    intend(deletion);
 }
 
 void deletion_all(struct api *api, struct grpc_call *call)
 {
     struct deletion *deletion = deletion_new(api, call, /* all= */ true);
-    if (!deletion)
-        return;
-    struct state_job *older;
-    for (struct state_job *job = state_newest(api->state); job; job = older) {
-        older = job->older;
-        if (job->deleting)
-            continue;
-        if (state_status_is_final(job->now.status))
-            deletion_add(deletion, job);
-        else
-            deletion->skipped++;
-    }
-    deletion_unref(deletion);
+    if (deletion)
+        intend(deletion);
 }

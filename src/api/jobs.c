@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/audit.h"
 #include "api/live.h"
 #include "api/reply.h"
 #include "api/task.h"
@@ -167,6 +168,16 @@ static void ask_for_start(struct live *live)
     }
 }
 
+/* Row and intent are on disk, or the intent cannot be. */
+static void start_recorded(struct live *live)
+{
+    const struct error failure = live->failure;
+    if (live->unrecorded)
+        start_failed(live, &failure);
+    else
+        ask_for_start(live);
+}
+
 static void on_inserted(const struct error *error, struct state_job *job, void *user)
 {
     struct live *live = user;
@@ -182,7 +193,38 @@ static void on_inserted(const struct error *error, struct state_job *job, void *
     live->stored = true;
     if (live->stop_wanted)
         (void)live_stop(live);
-    ask_for_start(live);
+    if (!live->intent)
+        start_recorded(live);
+}
+
+static void on_run_intended(const struct error *error, void *user)
+{
+    struct intent *intent = user;
+    struct live *live = intent->live;
+    free(intent);
+    if (!live)
+        return;
+    live->intent = NULL;
+    live->unrecorded = error != NULL;
+    if (error)
+        (void)error_text(&live->failure, error->code, AUDIT_UNAVAILABLE "%.100s", error->text);
+    if (live->stored)
+        start_recorded(live);
+}
+
+/* The intent goes to the audit log while the row goes to the disk; the start waits for both. */
+static int intend_run(struct live *live, struct grpc_call *call, struct error *error)
+{
+    struct intent *intent = malloc(sizeof(*intent));
+    if (!intent)
+        return error_text(error, ENOMEM, "no memory");
+    intent->live = live;
+    int r = audit_intend_apart(call, on_run_intended, intent, error);
+    if (r < 0)
+        free(intent);
+    else
+        live->intent = intent;
+    return r;
 }
 
 void jobs_run(struct api *api, struct request *request, struct grpc_call *call)
@@ -203,6 +245,11 @@ void jobs_run(struct api *api, struct request *request, struct grpc_call *call)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "no memory");
         return;
     }
+    if (intend_run(live, call, &error) < 0) {
+        live_free(live);
+        grpc_call_finish(call, GRPC_UNAVAILABLE, AUDIT_UNAVAILABLE "%s", error.text);
+        return;
+    }
     int r = state_insert(api->state, job, on_inserted, live, &error);
     if (r < 0) {
         live_free(live);
@@ -219,19 +266,77 @@ void jobs_run(struct api *api, struct request *request, struct grpc_call *call)
             command ? command : "", NULL);
 }
 
-void jobs_stop(struct api *api, struct state_job *job, struct grpc_call *call)
+/* A StopJob until its intent is recorded. */
+struct stop {
+    struct api *api;
+    struct grpc_call *call; /* NULL when the client went: the job is stopped all the same */
+    uint8_t job_id[16];
+};
+
+static void stop_on_cancel(struct grpc_call *call)
 {
-    (void)api;
-    struct live *live = job->user;
-    if (!live || state_status_is_final(job->now.status)) {
+    struct stop *stop = grpc_call_user(call);
+    stop->call = NULL;
+}
+
+/* The job that can be stopped. NULL, and the call (NULL is fine) is answered. */
+static struct live *find_stoppable(const struct state_job *job, struct grpc_call *call)
+{
+    struct live *live = job ? job->user : NULL;
+    if (live && !state_status_is_final(job->now.status))
+        return live;
+    if (call && job)
         grpc_call_finish(call, GRPC_FAILED_PRECONDITION, "job is not running: %s (status: %s)", job->uuid,
                 state_status_name(job->now.status));
+    else if (call)
+        grpc_call_finish(call, GRPC_NOT_FOUND, "job not found");
+    return NULL;
+}
+
+static void on_stop_intended(const struct error *error, void *user)
+{
+    struct stop *stop = user;
+    struct grpc_call *call = stop->call;
+    const struct state_job *job = state_find(stop->api->state, stop->job_id);
+    free(stop);
+    if (call) {
+        grpc_call_on_cancel(call, NULL);
+        grpc_call_set_user(call, NULL);
+    }
+    if (error) {
+        if (call)
+            grpc_call_finish(call, GRPC_UNAVAILABLE, AUDIT_UNAVAILABLE "%s", error->text);
         return;
     }
-    if (live_stop(live) < 0)
+    struct live *live = find_stoppable(job, call);
+    if (!live)
+        return;
+    int r = live_stop(live);
+    if (call && r < 0)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "no memory");
-    else
+    else if (call)
         live_wait_stopped(live, call);
+}
+
+void jobs_stop(struct api *api, struct state_job *job, struct grpc_call *call)
+{
+    struct error error = {0};
+    if (!find_stoppable(job, call))
+        return;
+    struct stop *stop = malloc(sizeof(*stop));
+    if (!stop) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "no memory");
+        return;
+    }
+    *stop = (struct stop){.api = api, .call = call};
+    memcpy(stop->job_id, job->id, sizeof(stop->job_id));
+    if (audit_intend_apart(call, on_stop_intended, stop, &error) < 0) {
+        free(stop);
+        grpc_call_finish(call, GRPC_UNAVAILABLE, AUDIT_UNAVAILABLE "%s", error.text);
+        return;
+    }
+    grpc_call_set_user(call, stop);
+    grpc_call_on_cancel(call, stop_on_cancel);
 }
 
 void jobs_follow(struct api *api, struct state_job *job, struct grpc_call *call)

@@ -53,6 +53,8 @@ void live_free(struct live *live)
     struct api *api = live->api;
     api->jobs_live--;
     verify_forget(api, &live->verification);
+    if (live->intent)
+        live->intent->live = NULL;
     live->job->user = NULL;
     live->spec_fd = fd_close(live->spec_fd);
     free(live->view);
@@ -158,7 +160,9 @@ static void start_failed_finish(struct live *live)
         return;
     live->run_call = NULL;
     const struct error *failure = &live->failure;
-    if (failure->code == EAGAIN)
+    if (live->unrecorded)
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "job %s was not started: %s", live->job->uuid, failure->text);
+    else if (failure->code == EAGAIN)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "job %s was not started: %s", live->job->uuid, failure->text);
     else if (failure->code == EKEYREJECTED) /* a runtime that is not as it was built */
         grpc_call_finish(call, GRPC_FAILED_PRECONDITION, "job %s was not started: %s", live->job->uuid, failure->text);
@@ -235,7 +239,7 @@ void live_end(struct live *live, const struct record *record, uint64_t cpu_ns, u
     live->log.uuid = live->job->uuid;
     live->log.done = on_log_on_disk;
     if (live->end.log_bytes > 0)
-        durable_sync(live->api->durable, &live->log);
+        durable_sync(live->api->work, live->api->jobs_fd, &live->log);
     else
         store_end(live);
 }

@@ -11,16 +11,23 @@
 struct deleting;
 struct waiter;
 
+/* Outlives the job when that cannot be stored. */
+struct intent {
+    struct live *live; /* NULL: it is gone */
+};
+
 struct live {
     struct api *api;
     struct state_job *job;      /* job->user points back */
     int spec_fd;                /* until it is started */
+    struct intent *intent;      /* RunJob's, on its way to the audit log, or NULL */
     struct grpc_call *run_call; /* RunJob that waits, or NULL */
     struct waiter *stoppers;    /* StopJob calls that wait */
     struct deleting *deleting;  /* asked for between the end and the release, or NULL */
     struct logs_followed followed;
     uv_timer_t timer; /* grace period, or the next try to store */
     bool stored;      /* the row is on disk */
+    bool unrecorded;  /* the intent is not in the audit log, failure says why: it is not started */
     bool stop_wanted; /* asked for before it was */
     bool started;     /* joblet has it running: signals reach it */
     bool stopping;    /* TERM was sent */

@@ -17,11 +17,12 @@
 #include "api/api.h"
 #include "api/builds.h"
 #include "api/confine.h"
-#include "api/durable.h"
 #include "api/jobs.h"
 #include "api/reconcile.h"
 #include "api/service.h"
 #include "api/store.h"
+#include "api/strangers.h"
+#include "api/work.h"
 #include "api/world.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -138,6 +139,7 @@ static int open_server(struct error *error)
             .keepalive_timeout_ns = settings->keepalive_timeout_ns,
             .connection_timeout_ns = settings->connection_timeout_ns,
             .authorize = service_authorize,
+            .stranger = strangers_tell,
     };
     int r = grpc_server_new(&options, &api.server, error);
     world_forget_pems(&world);
@@ -201,7 +203,9 @@ static int start_loop(uv_poll_t *state_poll, uv_signal_t signals[2], struct erro
         return error_errno(error, -r, "event loop");
     r = logs_new(&api.loop, api.jobs_fd, api.settings.chunk_bytes, &api.logs, error);
     if (r == 0)
-        r = durable_new(&api.loop, api.jobs_fd, &api.durable, error);
+        r = work_new(&api.loop, &api.work, error);
+    if (r == 0)
+        r = strangers_new(&api, &api.strangers, error);
     if (r == 0)
         r = link_new(&api.loop, SETTINGS_FD_CHANNEL, &link_events, NULL, &api.link, error);
     return r;
@@ -222,7 +226,7 @@ static int serve(struct error *error)
     if (r == 0)
         r = prepare_process(error);
     if (r == 0)
-        r = confine_files(SETTINGS_FD_DATABASE, SETTINGS_FD_JOBS, SETTINGS_FD_RUNTIMES, error);
+        r = confine_files(SETTINGS_FD_DATABASE, SETTINGS_FD_JOBS, SETTINGS_FD_RUNTIMES, SETTINGS_FD_AUDIT, error);
     if (r == 0)
         r = state_open(api.settings.database_path, &api.state, error);
     if (r == 0)

@@ -1,11 +1,11 @@
 #include "api/request.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/mask.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "plan/plan.h"
@@ -14,19 +14,6 @@
 #define WORK_DIR_DEFAULT "/work"
 #define MIB (1ULL << 20)
 #define OPEN_FILES_MIN ((int32_t)PLAN_OPEN_FILES_MIN)
-
-/* Shown instead of a value. */
-#define MASK "***"
-
-static const char *const secret_patterns[] = {"SECRET_*", "*_TOKEN", "*_KEY", "*_PASSWORD", "*_SECRET"};
-
-static bool name_looks_secret(const char *name)
-{
-    for (size_t i = 0; i < ELEMENTS(secret_patterns); i++)
-        if (fnmatch(secret_patterns[i], name, 0) == 0)
-            return true;
-    return false;
-}
 
 /* They tell joblet-init and its like what to do, or tell the job what it is: never the client's to say (P1). */
 static bool name_is_reserved(const char *name)
@@ -169,7 +156,7 @@ static int store_variable(const struct variable *variable, struct request *reque
         r = state_texts_add(&job->secret_names, variable->name);
     else if (variable->rank == RANK_CLIENT)
         r = state_texts_add_pair(
-                &job->environment, variable->name, name_looks_secret(variable->name) ? MASK : variable->value);
+                &job->environment, variable->name, mask_name_is_secret(variable->name) ? MASK : variable->value);
     /* Its memory was reserved as a whole: a list that moves would leave secrets behind. */
     if (r == 0)
         r = state_texts_add_pair(&request->environment, variable->name, variable->value);

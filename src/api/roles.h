@@ -2,6 +2,7 @@
  * certificate; nothing else of a request has a say. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,8 @@ struct role_method {
     const char *path;
     const char *operation; /* named in refusals */
     enum role lowest;      /* who may call it: this role and those above it */
+    const char *action;    /* named in the audit log */
+    bool changes;          /* recorded always, not only when it is refused */
 };
 /* The row of @path, or NULL when it is no method of the contract. */
 const struct role_method *role_method_find(const char *path);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/audit.h"
+#include "api/describe.h"
 #include "api/reply.h"
 #include "api/request.h"
 #include "api/runtimes.h"
@@ -51,6 +53,8 @@ static void answer(struct grpc_call *call, bool success, const char *output, con
     response.output = (char *)(uintptr_t)output;
     response.error = (char *)(uintptr_t)error;
     response.exit_code = exit_code;
+    if (!success)
+        audit_fail(call, *error ? error : "the language does not run");
     reply_message(call, &response.base);
 }
 
@@ -115,8 +119,11 @@ static void run(struct test *test)
     text_copy_cut(message.runtime.version, sizeof(message.runtime.version), test->version);
     struct task_request request = {.message = &message};
     request.spec_fd = TAKE_FD(test->request.spec_fd);
-    if (task_start(test->api, &request, &events, test, &test->task, &error) == 0)
+    if (task_start(test->api, &request, &events, test, &test->task, &error) == 0) {
+        if (test->call)
+            audit_add(test->call, "job", test->task->uuid);
         return;
+    }
     fail(test, error.text);
     test_free(test);
 }
@@ -165,6 +172,20 @@ static int fill(struct test *test, const struct runtime_description *runtime, st
     return r < 0 ? r : request_seal(&test->request, error);
 }
 
+static void on_intended(struct grpc_call *call, void *user)
+{
+    struct test *test = user;
+    int r = call ? verify_runtime(test->api, test->name, test->version, &test->waiter) : 0;
+    if (call && r == 0) {
+        grpc_call_set_user(call, test);
+        grpc_call_on_cancel(call, on_cancel);
+        return;
+    }
+    if (call)
+        fail(test, "no memory");
+    test_free(test);
+}
+
 static void begin(struct api *api, struct grpc_call *call, const struct runtime_description *runtime)
 {
     struct error error = {0};
@@ -175,16 +196,12 @@ static void begin(struct api *api, struct grpc_call *call, const struct runtime_
     }
     *test = (struct test){.api = api, .call = call, .request = {.spec_fd = -EBADF}};
     test->waiter = (struct verify_waiter){.done = on_verified, .user = test};
-    int r = fill(test, runtime, &error);
-    if (r == 0 && (r = verify_runtime(api, test->name, test->version, &test->waiter)) < 0)
-        (void)error_text(&error, ENOMEM, "no memory");
-    if (r < 0) {
+    if (fill(test, runtime, &error) < 0) {
         fail(test, error.text);
         test_free(test);
         return;
     }
-    grpc_call_set_user(call, test);
-    grpc_call_on_cancel(call, on_cancel);
+    audit_intend(call, on_intended, test);
 }
 
 void runtimes_test(struct grpc_call *call, const uint8_t *bytes, size_t size, void *user)
@@ -194,15 +211,18 @@ void runtimes_test(struct grpc_call *call, const uint8_t *bytes, size_t size, vo
     struct runtime_reference reference;
     const struct store_runtime *runtime = NULL;
     ProtobufCMessage *message = wire_unpack(&joblet__test_runtime_request__descriptor, bytes, size, &error);
-    const char *text = message ? ((const Joblet__TestRuntimeRequest *)(const void *)message)->runtime : NULL;
-    if (!text)
+    const char *text = message ? ((const Joblet__TestRuntimeRequest *)(const void *)message)->runtime : "";
+    int r = message ? runtime_reference_parse(text, &reference, &error) : 0;
+    if (message && r == 0)
+        r = store_resolve(api->store, &reference, &runtime, &error);
+    describe_runtime(call, text, runtime ? runtime->description : NULL);
+    if (!message)
         grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "%s", error.text);
     else if (!*text)
         grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "runtime is required");
     else if (api->shutting_down)
         grpc_call_finish(call, GRPC_UNAVAILABLE, "the server is shutting down");
-    else if (runtime_reference_parse(text, &reference, &error) < 0 ||
-             store_resolve(api->store, &reference, &runtime, &error) < 0)
+    else if (r < 0)
         answer(call, false, "", error.text, 1);
     else if (!runtime)
         answer(call, false, "", "runtime not found", 1);

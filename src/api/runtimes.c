@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/audit.h"
 #include "api/reply.h"
 #include "api/store.h"
 #include "api/wire.h"
@@ -93,6 +94,7 @@ static int info_fill(struct info *info, const struct store_runtime *runtime, boo
     info->build.built_at = from->built_at;
     info->build.built_with = from->built_with;
     info->build.platform = from->platform;
+    info->build.build_id = from->build_id;
     info->message.build_info = &info->build;
     if (whole)
         info->message.original_yaml = from->original_yaml;
@@ -230,7 +232,15 @@ static void answer_removal(struct grpc_call *call, bool success, const char *tex
     response.success = success;
     response.message = (char *)(uintptr_t)text;
     response.freed_space_bytes = (int64_t)freed_bytes;
+    if (!success)
+        audit_fail(call, text);
     reply_message(call, &response.base);
+}
+
+static void removal_free(struct removal *removal)
+{
+    free(removal->versions);
+    free(removal);
 }
 
 static void removal_end(struct removal *removal)
@@ -248,8 +258,7 @@ static void removal_end(struct removal *removal)
         (void)snprintf(text, sizeof(text), "%zu versions of runtime %s removed", removal->count, removal->name);
     if (removal->call)
         answer_removal(removal->call, success, text, removal->freed_bytes);
-    free(removal->versions);
-    free(removal);
+    removal_free(removal);
 }
 
 static void on_removed(const struct channel_received *reply, void *user)
@@ -315,6 +324,30 @@ static int find_removed(struct removal *removal, const struct runtime_reference 
     return removal->count > 0 ? 0 : error_text(error, ENOENT, "runtime not found: %.64s", reference->name);
 }
 
+static void on_removal_intended(const struct error *error, void *user)
+{
+    struct removal *removal = user;
+    if (!error) {
+        removal_next(removal);
+        return;
+    }
+    if (removal->call)
+        grpc_call_finish(removal->call, GRPC_UNAVAILABLE, AUDIT_UNAVAILABLE "%s", error->text);
+    removal_free(removal);
+}
+
+static void intend_removal(struct removal *removal)
+{
+    struct error error = {0};
+    char versions[512] = "";
+    for (size_t i = 0, used = 0; i < removal->count && used < sizeof(versions); i++)
+        used += (size_t)snprintf(
+                versions + used, sizeof(versions) - used, "%s%s", i > 0 ? "," : "", removal->versions[i].version);
+    audit_add(removal->call, "versions", versions);
+    if (audit_intend_apart(removal->call, on_removal_intended, removal, &error) < 0)
+        on_removal_intended(&error, removal);
+}
+
 void runtimes_remove(struct grpc_call *call, const uint8_t *bytes, size_t size, void *user)
 {
     struct error error = {0};
@@ -331,14 +364,14 @@ void runtimes_remove(struct grpc_call *call, const uint8_t *bytes, size_t size, 
         return;
     }
     *removal = (struct removal){.api = user, .call = call};
-    int r = runtime_reference_parse(
-            ((const Joblet__RemoveRuntimeRequest *)(const void *)message)->runtime, &reference, &error);
+    const char *text = ((const Joblet__RemoveRuntimeRequest *)(const void *)message)->runtime;
+    audit_set(call, "runtime", text);
+    int r = runtime_reference_parse(text, &reference, &error);
     if (r == 0)
         r = find_removed(removal, &reference, &error);
     if (r < 0) {
         answer_removal(call, false, error.text, 0);
-        free(removal->versions);
-        free(removal);
+        removal_free(removal);
         return;
     }
     text_copy_cut(removal->name, sizeof(removal->name), reference.name);
@@ -346,5 +379,5 @@ void runtimes_remove(struct grpc_call *call, const uint8_t *bytes, size_t size, 
             "who", grpc_call_peer_name(call), NULL);
     grpc_call_set_user(call, removal);
     grpc_call_on_cancel(call, on_removal_cancel);
-    removal_next(removal);
+    intend_removal(removal);
 }

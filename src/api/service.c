@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/audit.h"
+#include "api/audit_search.h"
 #include "api/builds.h"
 #include "api/deletion.h"
+#include "api/describe.h"
 #include "api/jobs.h"
 #include "api/look.h"
 #include "api/reply.h"
@@ -33,10 +36,16 @@ enum role service_role(const struct grpc_call *call)
 
 int service_authorize(struct grpc_call *call, const char *path, char *ret_message, void *user)
 {
-    (void)user;
+    struct api *api = user;
     struct error error;
     enum role role = service_role(call);
-    if (role_permit(role, path, &error) == 0)
+    const struct role_method *method = role_method_find(path);
+    bool refused = role_permit(role, path, &error) < 0;
+    if (method && !audit_watch(api, call, method, refused)) {
+        (void)snprintf(ret_message, 256, "no memory");
+        return GRPC_RESOURCE_EXHAUSTED;
+    }
+    if (!refused)
         return GRPC_OK;
     log_event(LOG_LEVEL_WARN, "call refused", "who", grpc_call_peer_name(call), "role", role_name(role), "method", path,
             NULL);
@@ -101,7 +110,9 @@ static void handle_run_job(struct grpc_call *call, const uint8_t *bytes, size_t 
     const Joblet__RunJobRequest *asked = (const void *)message;
     const struct runtime_description *runtime = NULL;
     struct request request;
+    describe_job(audit_details(call), asked);
     int r = find_runtime(api, asked->runtime, &runtime, &error);
+    describe_runtime(call, asked->runtime, runtime);
     if (r == 0)
         r = request_read(asked, &api->settings, runtime, &request, &error);
     if (r < 0) {
@@ -110,6 +121,7 @@ static void handle_run_job(struct grpc_call *call, const uint8_t *bytes, size_t 
     }
     r = request_seal(&request, &error);
     struct state_job *job = request.job;
+    audit_set(call, "job", job->uuid);
     job->owner = strdup(grpc_call_peer_name(call));
     job->role = strdup(role_name(service_role(call)));
     job->node_id = strdup(api->settings.node_id);
@@ -135,6 +147,7 @@ static struct state_job *find_job(struct grpc_call *call, const uint8_t *bytes, 
     }
     const Joblet__GetJobStatusRequest *request = (const void *)message;
     int r = state_lookup(api->state, request->uuid, &job, &error);
+    audit_set(call, "job", r < 0 ? request->uuid : job->uuid);
     if (r < 0)
         finish_error(call, r, &error);
     return r < 0 ? NULL : job;
@@ -232,6 +245,8 @@ static const struct grpc_method methods[] = {
         {"/joblet.RuntimeService/TestRuntime", runtimes_test},
         {"/joblet.RuntimeService/RemoveRuntime", runtimes_remove},
         {"/joblet.RuntimeService/BuildRuntime", builds_handle},
+        {"/joblet.ext.AuditService/ListRecords", audit_search_list},
+        {"/joblet.ext.AuditService/GetRecord", audit_search_get},
         /* Known, so that a role is refused first, and not there yet. */
         {"/joblet.JobService/CancelJob", NULL},
         {"/joblet.JobService/StreamJobMetrics", NULL},

@@ -159,6 +159,7 @@ static void try_build(struct api *api, struct grpc_call *call, struct runtime_sp
             .setup_script = "",
             .who = grpc_call_peer_name(call),
             .role = role_name(service_role(call)),
+            .subject = audit_subject(call),
             .dry_run = true};
     validation->call = call;
     if (runtime_spec_warn(*spec, &validation->warnings) < 0)
@@ -167,8 +168,10 @@ static void try_build(struct api *api, struct grpc_call *call, struct runtime_sp
     grpc_call_set_user(call, validation);
     grpc_call_on_cancel(call, on_cancel);
     int r = api->shutting_down ? -EAGAIN : builds_add(api, &request, &sink, validation, &validation->build);
-    if (r == 0)
+    if (r == 0) {
+        audit_leave(call);
         return;
+    }
     /* The specification itself is right. */
     add(validation, &validation->warnings, "package availability was not checked: too many builds run or wait");
     answer(validation, *spec, true);
@@ -189,6 +192,7 @@ static void answer_invalid(struct grpc_call *call, struct runtime_problems *prob
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "no memory");
         return;
     }
+    audit_fail(call, problems->texts.count > 0 ? problems->texts.items[0] : message);
     answer.message = message;
     answer.errors = problems->texts.items;
     answer.n_errors = problems->texts.count;

@@ -196,6 +196,7 @@ __attribute__((noreturn)) static void run_child(const struct api *api, int chann
             [SETTINGS_FD_CA] = api->pem_fds[2],
             [SETTINGS_FD_RUNTIMES] = broker->store.fd,
             [SETTINGS_FD_BUILD_ENVIRONMENT] = api->build_environment_fd,
+            [SETTINGS_FD_AUDIT] = audit_log_directory(broker->trail.log),
     };
     char name[] = "joblet-api";
     char *const arguments[] = {name, NULL};
@@ -252,6 +253,7 @@ static void on_process_gone(struct loop_source *source, uint32_t events)
     bool clean = info.si_code == CLD_EXITED && info.si_status == 0 && api->leaving;
     log_event(clean ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "joblet-api ended", "pid", LOG_NUMBER(api->pid),
             info.si_code == CLD_EXITED ? "exit_code" : "signal", LOG_NUMBER(info.si_status), NULL);
+    trail_api_ended(api->broker, clean, info.si_code == CLD_EXITED, info.si_status);
     if (api->broker->shutting_down)
         broker_api_ended(api->broker);
     else
@@ -267,6 +269,7 @@ static void kill_process(struct api *api)
 void api_fail(struct api *api, const char *reason)
 {
     log_event(LOG_LEVEL_ERROR, "joblet-api broke the rules of the channel, ending it", "reason", reason, NULL);
+    trail_api(api->broker, "api.broken", reason);
     close_channel(api);
     kill_process(api);
 }
@@ -405,6 +408,7 @@ int api_start(struct api *api, struct error *error)
     api->started_ns = text_now_monotonic_ns();
     memset(api->buckets, 0, sizeof(api->buckets));
     log_event(LOG_LEVEL_INFO, "joblet-api started", "pid", LOG_NUMBER(pid), NULL);
+    trail_api(api->broker, "api.start", NULL);
     return watch(api, pidfd, ends[0], error);
 }
 

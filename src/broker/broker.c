@@ -241,6 +241,8 @@ static int start(struct broker *broker, struct error *error)
         r = world_open(broker, error);
     if (r == 0)
         r = make_parts(broker, error);
+    if (r == 0) /* what happens from here on is recorded */
+        r = trail_open(broker, error);
     if (r == 0)
         r = open_programs(broker, error);
     if (r == 0)
@@ -278,6 +280,7 @@ static void finish(struct broker *broker)
     job_forget_all(broker);
     sync_forget_all(broker);
     sweep_done(&broker->sweep);
+    trail_close(broker);
     api_done(&broker->api);
     disks_done(&broker->disks);
     while (broker->foreign) {
@@ -344,6 +347,7 @@ int broker_run(const char *given_prefix)
             .cache_fd = -EBADF,
             .store = {.fd = -EBADF},
             .signals = {.fd = -EBADF},
+            .trail = {.settler = {.fd = -EBADF}, .syslog_fd = -EBADF},
             .api = {.exec_fd = -EBADF,
                     .listen_fd = -EBADF,
                     .database_fd = -EBADF,
@@ -365,6 +369,7 @@ int broker_run(const char *given_prefix)
             log_event(LOG_LEVEL_ERROR, "the event loop failed", "error", strerror(-r), NULL);
         broker.exit_status = r < 0 ? 1 : 0;
         world_close(&broker);
+        trail_service_ended(&broker);
         log_event(LOG_LEVEL_INFO, "joblet ended", "jobs_running", LOG_NUMBER(broker.job_count), NULL);
     }
     finish(&broker);

@@ -160,6 +160,7 @@ static void refuse(struct broker *broker, const struct channel_header *header, c
     struct channel_start_reply reply = {.header = *header, .error = *error};
     reply.header.size = sizeof(reply);
     reply.error.stage = PLAN_STAGE_PREPARE;
+    trail_refused(broker, header, &reply.error);
     api_send(&broker->api, &reply);
 }
 
@@ -316,6 +317,7 @@ static void answer(struct broker *broker, const struct channel_header *header, c
 {
     struct channel_reply reply = {.header = *header, .error = *error};
     reply.header.size = sizeof(reply);
+    trail_refused(broker, header, error);
     api_send(&broker->api, &reply);
 }
 
@@ -342,6 +344,7 @@ static int publish(struct broker *broker, const struct channel_build_publish *re
     build->has_stage = false;
     store_describe(&build->runtime, text);
     log_event(LOG_LEVEL_INFO, "runtime published", "runtime", text, "replaced", trash[0] ? "yes" : "no", NULL);
+    trail_runtime(broker, trash[0] ? "runtime.replace" : "runtime.publish", text, request->build_id);
     if (trash[0])
         sweep_add(&broker->sweep, trash);
     *ret_runtime = build->runtime;
@@ -376,6 +379,7 @@ static int remove_runtime(struct broker *broker, const struct channel_runtime_re
     if (r < 0)
         return r;
     log_event(LOG_LEVEL_INFO, "runtime removed", "runtime", text, NULL);
+    trail_runtime(broker, "runtime.remove", text, NULL);
     sweep_add(&broker->sweep, trash);
     return 0;
 }

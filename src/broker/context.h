@@ -11,6 +11,7 @@
 #include "broker/slots.h"
 #include "broker/store.h"
 #include "broker/sweep.h"
+#include "broker/trail.h"
 #include "config/config.h"
 #include "kernel/cgroup.h"
 #include "kernel/procstatus.h"
@@ -48,6 +49,7 @@ struct broker {
     int cache_fd;              /* PREFIX/cache/apt, downloads for builds; -EBADF: there is none */
     uint64_t build_disk_bytes; /* as configured, or less where there is not so much */
 
+    struct trail trail;
     struct api api;
     struct disks disks;
 

@@ -189,6 +189,7 @@ void job_fail_start(struct job *job)
     struct files files;
     log_event(LOG_LEVEL_WARN, "job not started", "job", job->uuid, "stage", plan_stage_name(job->failure.stage),
             "error", job->failure.text, NULL);
+    trail_job_failed(job);
     if (job->has_files && files_open(broker->jobs_fd, job->uuid, &files) == 0) {
         struct record record = {.reason = RECORD_REASON_SETUP_FAILURE,
                 .exit_code = -1,
@@ -312,10 +313,10 @@ static int say_go(struct job *job)
     job->note.go_unix_ns = text_now_unix_ns();
     job->note.log_quota_bytes = job->broker->config->log_bytes;
     job_note_groups(job->cgroups, &job->note.groups);
-    int r = write_note(job);
-    if (r < 0)
+    int r = trail_job_started(job, &job->failure);
+    if (r == 0 && (r = write_note(job)) < 0)
         r = error_errno(&job->failure, -r, "write the job's note");
-    else if (send(job->control.fd, &go, sizeof(go), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    if (r == 0 && send(job->control.fd, &go, sizeof(go), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         r = error_errno(&job->failure, errno, "say go to joblet-init");
     if (r < 0)
         job->failure.stage = PLAN_STAGE_OUTSIDE_PROOF;

@@ -104,6 +104,7 @@ static void end(struct job *job, const struct record *record, const struct cgrou
     job->stderr_read = fd_close(job->stderr_read);
     log_event(LOG_LEVEL_INFO, "job ended", "job", job->uuid, "reason", record_reason_name(record->reason), "exit_code",
             LOG_NUMBER(record->exit_code), NULL);
+    trail_job_ended(job);
     if (broker->api.listed && !job->is_internal)
         job_send_end(job);
     job_type_over(job, record->reason == RECORD_REASON_EXITED && record->exit_code == 0);

@@ -305,6 +305,7 @@ static void on_verified(const struct job *job, bool well)
     store_describe(&job->runtime, text);
     if (well)
         (void)store_set_verified(&job->broker->store, &id);
+    trail_runtime(job->broker, well ? "runtime.verified" : "runtime.damaged", text, job->note.job_id);
     log_event(well ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, well ? "runtime verified" : "runtime not verified", "runtime",
             text, NULL);
 }

@@ -30,6 +30,8 @@ static void reply_error(struct broker *broker, const struct channel_header *requ
     reply.header.size = sizeof(reply);
     if (error)
         reply.error = *error;
+    if (reply.error.code != 0)
+        trail_refused(broker, request, &reply.error);
     api_send(&broker->api, &reply);
 }
 
@@ -91,6 +93,7 @@ static void apply_start(struct broker *broker, struct channel_received *message)
     reply.header.size = sizeof(reply);
     if (check_start(broker, &start, message->fds[0], &reply.error) < 0) {
         reply.error.stage = PLAN_STAGE_PREPARE;
+        trail_refused(broker, &start.header, &reply.error);
         api_send(&broker->api, &reply);
         return;
     }
@@ -206,6 +209,11 @@ static void apply_host_state(struct broker *broker, struct channel_received *mes
     api_send(&broker->api, &reply);
 }
 
+static void apply_audit(struct broker *broker, struct channel_received *message)
+{
+    trail_append(broker, &message->header, message->fds[0]);
+}
+
 static const struct operation operations[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_HELLO] = {PHASE_NEW, 1, 1, apply_hello, sizeof(struct channel_hello_reply)},
         [CHANNEL_LIST_JOBS] = {PHASE_GREETED, 20000, 20000, apply_list, sizeof(struct channel_job_reply)},
@@ -219,6 +227,7 @@ static const struct operation operations[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_BUILD_PUBLISH] = {PHASE_GREETED, 20, 100, apply_publish, sizeof(struct channel_reply)},
         [CHANNEL_RUNTIME_REMOVE] = {PHASE_GREETED, 50, 200, apply_remove_runtime, sizeof(struct channel_reply)},
         [CHANNEL_HOST_STATE] = {PHASE_GREETED, 20, 100, apply_host_state, sizeof(struct channel_host_reply)},
+        [CHANNEL_AUDIT_APPEND] = {PHASE_GREETED, 10000, 20000, apply_audit, sizeof(struct channel_reply)},
 };
 
 /* True when the operation may be done now; it then costs a token. */
@@ -250,6 +259,7 @@ static void reply_busy(struct broker *broker, const struct channel_header *reque
     struct error error = {0};
     header.size = size;
     (void)error_text(&error, EAGAIN, "too many requests of this kind, try again later");
+    trail_refused(broker, request, &error);
     memcpy(bytes, &header, sizeof(header));
     if (size == sizeof(struct channel_start_reply))
         memcpy(bytes + offsetof(struct channel_start_reply, error), &error, sizeof(error));

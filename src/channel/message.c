@@ -25,6 +25,7 @@ static const struct {
         [CHANNEL_BUILD_PUBLISH] = {sizeof(struct channel_build_publish), 0},
         [CHANNEL_RUNTIME_REMOVE] = {sizeof(struct channel_runtime_remove), 0},
         [CHANNEL_HOST_STATE] = {sizeof(struct channel_header), 0},
+        [CHANNEL_AUDIT_APPEND] = {sizeof(struct channel_header), 1},
 };
 
 _Static_assert(sizeof(struct channel_start_reply) <= CHANNEL_MESSAGE_MAX, "channel_start_reply fits a message");

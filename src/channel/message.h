@@ -37,6 +37,8 @@ enum channel_operation {
     CHANNEL_BUILD_PUBLISH = 10,  /* the collected tree becomes NAME/VERSION; reply channel_reply */
     CHANNEL_RUNTIME_REMOVE = 11, /* refused while a job uses it; reply channel_reply. Its tree goes by itself */
     CHANNEL_HOST_STATE = 12,     /* what builds rest on; reply channel_host_reply */
+    CHANNEL_AUDIT_APPEND = 13,   /* 1 descriptor: sealed facts (audit/record.h); reply channel_reply, when they are on
+                                  * the disk */
     CHANNEL_OPERATION_COUNT,
     /* joblet → joblet-api, without a request */
     CHANNEL_EVENT_JOB_ENDED = 64, /* channel_job_ended; again after a restart until released */

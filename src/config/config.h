@@ -3,6 +3,7 @@
  * the key, its line, the value and what would be right. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -83,6 +84,11 @@ struct config {
     /* logging: */
     enum log_level log_level;   /* level */
     enum log_format log_format; /* format: text | json */
+
+    /* audit: */
+    uint64_t audit_file_bytes; /* fileSize, in the file MiB, 16: a file that is as large is followed by a new one */
+    uint32_t audit_keep_files; /* keepFiles, 16, at least 2: the oldest of more go */
+    bool audit_syslog;         /* syslog: off | on, a copy of each record */
 
     /* buffers: */
     uint32_t chunk_bytes; /* chunk_size, 1048576: of a log chunk, at most 1 MiB */

@@ -359,6 +359,7 @@ static int read_choice(const char *text, const char *const *choices, unsigned co
 static const char *const levels[] = {"DEBUG", "INFO", "WARN", "ERROR"};
 static const char *const formats[] = {"text", "json"};
 static const char *const shutdowns[] = {"keep", "stop"};
+static const char *const switches[] = {"off", "on"};
 
 static int read_level(const struct config_field *field, const char *text, void *target)
 {
@@ -422,6 +423,29 @@ static void write_shutdown(const struct config_field *field, const void *source,
     (void)snprintf(ret_text, size, "%s", shutdowns[*(const enum config_on_shutdown *)source]);
 }
 
+static int read_switch(const struct config_field *field, const char *text, void *target)
+{
+    (void)field;
+    unsigned choice;
+    int r = read_choice(text, switches, ELEMENTS(switches), &choice);
+    if (r == 0)
+        *(bool *)target = choice == 1;
+    return r;
+}
+
+static void describe_switch(const struct config_field *field, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "off or on");
+}
+
+static void write_switch(const struct config_field *field, const void *source, char *ret_text, size_t size)
+{
+    (void)field;
+    (void)snprintf(ret_text, size, "%s", switches[*(const bool *)source ? 1 : 0]);
+}
+
+static const struct config_kind kind_switch = {read_switch, describe_switch, write_switch};
 static const struct config_kind kind_version = {read_version, describe_version, write_text, .quoted = true};
 static const struct config_kind kind_address = {read_address, describe_address, write_text, .quoted = true};
 static const struct config_kind kind_uuid = {read_uuid, describe_uuid, write_text, .quoted = true};
@@ -521,6 +545,11 @@ const struct config_field config_fields[] = {
 
         {"logging", "level", &kind_level, AT(log_level), 0, 0, "INFO", "DEBUG, INFO, WARN, ERROR."},
         {"logging", "format", &kind_format, AT(log_format), 0, 0, "text", "text or json."},
+
+        {"audit", "fileSize", &kind_mib, AT(audit_file_bytes), 1, 512, "16",
+                "A file of the audit log that is as large is followed by a new one, MiB."},
+        {"audit", "keepFiles", &kind_u32, AT(audit_keep_files), 2, 10000, "16", "Of them; the oldest of more go."},
+        {"audit", "syslog", &kind_switch, AT(audit_syslog), 0, 0, "off", "on: a copy of each record to syslog."},
 
         {"buffers", "chunk_size", &kind_u32, AT(chunk_bytes), 4096, 1U << 20, "1048576",
                 "Of a log on its way to a client, bytes."},

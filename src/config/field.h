@@ -8,7 +8,7 @@
 #define CONFIG_ID_RANGE_SIZE 65536U
 /* The last range of 32-bit ids holds (uid_t)-1, which is no id. */
 #define CONFIG_ID_END 0xffff0000ULL
-#define CONFIG_FIELD_COUNT 52
+#define CONFIG_FIELD_COUNT 55
 
 struct config_field;
 

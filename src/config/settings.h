@@ -20,7 +20,8 @@ enum settings_fd {
     SETTINGS_FD_RUNTIMES =
             11, /* PREFIX/runtimes: NAME/VERSION/{runtime.yml,manifest,changes}; readable by joblet-api */
     SETTINGS_FD_BUILD_ENVIRONMENT = 12, /* "NAME=VALUE" texts, each ended by NUL: what builds get by configuration */
-    SETTINGS_FD_END = 13,
+    SETTINGS_FD_AUDIT = 13,             /* PREFIX/state/audit; readable by joblet-api (audit/reader.h) */
+    SETTINGS_FD_END = 14,
 };
 
 #define SETTINGS_MAGIC 0x5445534aU

@@ -4,11 +4,13 @@
  * (grpc_call_queued). */
 #include "grpc/server.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -39,6 +42,7 @@ struct connection {
     TAILQ_ENTRY(connection) dirty_entry;
     struct grpc_server *server;
     int fd;
+    struct sockaddr_storage address; /* of the peer */
     SSL *ssl;
     struct grpc_session *session; /* after the handshake */
     uv_poll_t poll;
@@ -340,7 +344,51 @@ static char *entry_text(X509_NAME_ENTRY *entry)
     return copy;
 }
 
-static void read_peer(SSL *ssl, struct grpc_peer *peer)
+static char *serial_text(const X509 *certificate)
+{
+    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), NULL);
+    char *hex = number ? BN_bn2hex(number) : NULL;
+    char *copy = hex ? strdup(hex) : NULL;
+    OPENSSL_free(hex);
+    BN_free(number);
+    return copy;
+}
+
+static char *fingerprint_text(const X509 *certificate)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    char text[2 * EVP_MAX_MD_SIZE + 1] = "";
+    if (X509_digest(certificate, EVP_sha256(), digest, &size) != 1)
+        return NULL;
+    for (unsigned i = 0; i < size; i++)
+        (void)snprintf(text + (size_t)2 * i, 3, "%02x", digest[i]);
+    return strdup(text);
+}
+
+/* "ADDRESS:PORT"; an IPv4 address looks the same whatever socket it came to. */
+static char *address_text(const struct sockaddr_storage *address)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    char *text = NULL;
+    const struct sockaddr_in6 *v6 = (const void *)address;
+    const struct sockaddr_in *v4 = (const void *)address;
+    bool is_v6 = address->ss_family == AF_INET6;
+    if (!is_v6 && address->ss_family != AF_INET)
+        return NULL;
+    bool is_mapped = is_v6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
+    const void *bytes = !is_v6      ? (const void *)&v4->sin_addr
+                        : is_mapped ? (const void *)&v6->sin6_addr.s6_addr[12]
+                                    : (const void *)&v6->sin6_addr;
+    if (!inet_ntop(is_v6 && !is_mapped ? AF_INET6 : AF_INET, bytes, host, sizeof(host)))
+        return NULL;
+    const char *open = is_v6 && !is_mapped ? "[" : "";
+    const char *close = *open ? "]" : "";
+    return asprintf(&text, "%s%s%s:%u", open, host, close, ntohs(is_v6 ? v6->sin6_port : v4->sin_port)) < 0 ? NULL
+                                                                                                            : text;
+}
+
+static void read_peer(SSL *ssl, const struct sockaddr_storage *address, struct grpc_peer *peer)
 {
     X509 *certificate = SSL_get0_peer_certificate(ssl);
     X509_NAME *subject = certificate ? X509_get_subject_name(certificate) : NULL;
@@ -357,6 +405,9 @@ static void read_peer(SSL *ssl, struct grpc_peer *peer)
     int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
     if (at >= 0)
         peer->name = entry_text(X509_NAME_get_entry(subject, at));
+    peer->serial = serial_text(certificate);
+    peer->fingerprint = fingerprint_text(certificate);
+    peer->address = address_text(address);
 }
 
 static void on_keepalive(uv_timer_t *timer)
@@ -394,7 +445,7 @@ static int connection_begin(struct connection *connection)
     if (size != 2 || memcmp(protocol, "h2", 2) != 0 || SSL_get_verify_result(connection->ssl) != X509_V_OK)
         return -EPROTO;
     struct grpc_peer peer = {0};
-    read_peer(connection->ssl, &peer);
+    read_peer(connection->ssl, &connection->address, &peer);
     const struct grpc_session_owner owner = {
             .options = &server->options,
             .buffered_bytes = &server->buffered_bytes,
@@ -404,16 +455,28 @@ static int connection_begin(struct connection *connection)
             .owner = connection,
     };
     int r = grpc_session_new(&owner, &peer, &connection->session);
-    for (size_t i = 0; r < 0 && i < peer.unit_count; i++)
-        free(peer.units[i]);
     if (r < 0) {
-        free(peer.name);
+        grpc_peer_done(&peer);
         return r;
     }
     if (server->is_shutting_down)
         grpc_session_shutdown(connection->session);
     mark_dirty(connection);
     return 0;
+}
+
+/* Only what is about the certificate: whoever merely knocks is not refused. */
+static void tell_stranger(const struct connection *connection)
+{
+    const struct grpc_server_options *options = &connection->server->options;
+    int reason = ERR_GET_REASON(ERR_peek_error());
+    long verified = SSL_get_verify_result(connection->ssl);
+    if (!options->stranger ||
+            (reason != SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE && reason != SSL_R_CERTIFICATE_VERIFY_FAILED))
+        return;
+    _cleanup_free_ char *address = address_text(&connection->address);
+    options->stranger(address ? address : "",
+            verified == X509_V_OK ? "no certificate" : X509_verify_cert_error_string(verified), options->user);
 }
 
 static void connection_shake_hands(struct connection *connection)
@@ -428,8 +491,10 @@ static void connection_shake_hands(struct connection *connection)
     int reason = SSL_get_error(connection->ssl, ok);
     if (reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE)
         watch(connection, reason == SSL_ERROR_WANT_WRITE);
-    else
+    else {
+        tell_stranger(connection);
         connection_close(connection);
+    }
 }
 
 /* From here on keepalive looks after the connection. */
@@ -500,7 +565,7 @@ static void on_handshake_timeout(uv_timer_t *timer)
     connection_close(timer->data);
 }
 
-static void server_accept(struct grpc_server *server, int fd)
+static void server_accept(struct grpc_server *server, int fd, const struct sockaddr_storage *address)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
     SSL *ssl = connection ? SSL_new(server->tls) : NULL;
@@ -515,6 +580,7 @@ static void server_accept(struct grpc_server *server, int fd)
     SSL_set_accept_state(ssl);
     connection->server = server;
     connection->fd = fd;
+    connection->address = *address;
     connection->ssl = ssl;
     connection->poll.data = connection;
     (void)uv_timer_init(server->options.loop, &connection->timer);
@@ -542,7 +608,9 @@ static void on_listener(uv_poll_t *poll, int status, int events)
     struct grpc_server *server = poll->data;
     size_t max = server->options.max_connections ? server->options.max_connections : CONNECTIONS_DEFAULT;
     for (int turn = 0; turn < 64; turn++) {
-        int fd = accept4(server->options.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage address = {0};
+        socklen_t size = sizeof(address);
+        int fd = accept4(server->options.listen_fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
             continue;
         if (fd < 0 && errno != EAGAIN) {
@@ -555,7 +623,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
         if (server->connection_count >= max)
             (void)fd_close(fd);
         else
-            server_accept(server, fd);
+            server_accept(server, fd, &address);
     }
 }
 

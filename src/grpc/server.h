@@ -49,6 +49,9 @@ struct grpc_server_options {
      * with (@ret_message, a buffer of 256, filled). NULL = all. Called on the headers, so that who may not call
      * cannot make us buffer 128 MiB. */
     int (*authorize)(struct grpc_call *call, const char *path, char *ret_message, void *user);
+    /* A peer at @address showed no certificate, or none that our authority vouches for; @why is OpenSSL's word. NULL =
+     * nobody wants to know. */
+    void (*stranger)(const char *address, const char *why, void *user);
 };
 
 /* 0, or -errno with @error (a certificate that does not parse, a key that does not match). */
@@ -76,6 +79,11 @@ const char *grpc_call_path(const struct grpc_call *call);
  * call's connection. Returns how many there are. The common name, or "". */
 size_t grpc_call_peer_units(const struct grpc_call *call, const char *ret_units[], size_t max);
 const char *grpc_call_peer_name(const struct grpc_call *call);
+/* Its serial number and the SHA-256 of the whole certificate, in hexadecimal, and where it comes from, "ADDRESS:PORT".
+ * "" when it is not known. Owned by the call's connection. */
+const char *grpc_call_peer_serial(const struct grpc_call *call);
+const char *grpc_call_peer_fingerprint(const struct grpc_call *call);
+const char *grpc_call_peer_address(const struct grpc_call *call);
 
 /* Called when the client cancelled, the deadline passed or the connection went; not after grpc_call_finish. The call is
  * dead when it returns. Set it in the handler. */
@@ -88,6 +96,23 @@ int grpc_call_send(struct grpc_call *call, const void *message, size_t size);
 size_t grpc_call_queued(const struct grpc_call *call);
 /* Called (from the loop, never from within grpc_call_send) each time the queue has become empty. */
 void grpc_call_on_drained(struct grpc_call *call, void (*on_drained)(struct grpc_call *call));
+
+/* Whoever must know how a call ends before its client does. */
+struct grpc_watch {
+    /* The call has its answer: by the application, or by the server itself (a role, a request that is cut, a deadline
+     * that passed). What is queued and the status wait for grpc_call_answer, which may be called from within. */
+    void (*finished)(struct grpc_call *call, enum grpc_status status, const char *message, void *user);
+    /* The call is dead when it returns. Last, and for every call; when finished was not called before, the client
+     * went (after on_cancel). */
+    void (*gone)(struct grpc_call *call, void *user);
+};
+/* From options.authorize on. @watch is static. */
+void grpc_call_watch(struct grpc_call *call, const struct grpc_watch *watch, void *user);
+/* The user of grpc_call_watch, NULL when nobody watches. */
+void *grpc_call_watcher(const struct grpc_call *call);
+/* Once after finished: the answer goes out. Another status than GRPC_OK replaces the one that was to be sent, and
+ * unsent messages are dropped; @message (copied, may be NULL) is its text. */
+void grpc_call_answer(struct grpc_call *call, enum grpc_status status, const char *message);
 
 /* Ends the call with trailers; what is queued is sent before. @format may be NULL for no message. Safe to call from
  * within the handler. The call is dead afterwards. */

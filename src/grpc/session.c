@@ -50,6 +50,7 @@ struct grpc_call {
     bool has_sent_headers;
     bool is_deferred; /* nghttp2 waits for more data */
     bool has_message;
+    bool is_held; /* finished, but not to be told yet */
     char *path;
     const struct grpc_method *method;
     struct grpc_frame_decoder decoder;
@@ -69,6 +70,8 @@ struct grpc_call {
     void *user;
     void (*on_cancel)(struct grpc_call *call);
     void (*on_drained)(struct grpc_call *call);
+    const struct grpc_watch *watch; /* NULL: nobody does */
+    void *watch_user;
 };
 
 struct grpc_session {
@@ -152,6 +155,8 @@ static void call_gone(struct grpc_call *call)
 {
     if (call->phase == CALL_RUNNING && call->on_cancel)
         call->on_cancel(call);
+    if (call->watch)
+        call->watch->gone(call, call->watch_user);
     call_free(call);
 }
 
@@ -204,6 +209,10 @@ static ssize_t read_data(nghttp2_session *http, int32_t stream_id, uint8_t *buff
     struct grpc_call *call = source->ptr;
     size_t used = 0;
     struct piece *piece;
+    if (call->is_held) {
+        call->is_deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
     while (used < size && (piece = STAILQ_FIRST(&call->queue))) {
         size_t part = piece->size - piece->sent;
         if (part > size - used)
@@ -267,6 +276,15 @@ static void send_only_status(struct grpc_call *call, const char *http_status)
     call->has_sent_headers = true;
 }
 
+static void send_answer(struct grpc_call *call, const char *http_status)
+{
+    if (call->has_sent_headers)
+        resume(call);
+    else
+        send_only_status(call, http_status);
+    wants_pull(call->session);
+}
+
 /* Ends the call; @message is taken. The request's memory goes now, the rest when the stream is closed. */
 static void finish(struct grpc_call *call, enum grpc_status status, char *message, const char *http_status)
 {
@@ -280,11 +298,25 @@ static void finish(struct grpc_call *call, enum grpc_status status, char *messag
     call->deadline_ns = 0;
     unlist_drained(call);
     release_request(call);
-    if (call->has_sent_headers)
-        resume(call);
-    else
-        send_only_status(call, http_status);
-    wants_pull(call->session);
+    if (call->watch) {
+        call->is_held = true;
+        call->watch->finished(call, status, message ? message : "", call->watch_user);
+    } else {
+        send_answer(call, http_status);
+    }
+}
+
+void grpc_call_answer(struct grpc_call *call, enum grpc_status status, const char *message)
+{
+    assert(call->is_held);
+    call->is_held = false;
+    if (status != GRPC_OK) {
+        drop_unsent(call);
+        free(call->status_message);
+        call->status = status;
+        call->status_message = message ? strdup(message) : NULL;
+    }
+    send_answer(call, "200");
 }
 
 static void refuse(struct grpc_call *call, enum grpc_status status, const char *format, ...)
@@ -637,6 +669,17 @@ int grpc_session_new(const struct grpc_session_owner *owner, struct grpc_peer *p
     return 0;
 }
 
+void grpc_peer_done(struct grpc_peer *peer)
+{
+    for (size_t i = 0; i < peer->unit_count; i++)
+        free(peer->units[i]);
+    free(peer->name);
+    free(peer->serial);
+    free(peer->fingerprint);
+    free(peer->address);
+    *peer = (struct grpc_peer){0};
+}
+
 void grpc_session_free(struct grpc_session *session)
 {
     if (!session)
@@ -645,9 +688,7 @@ void grpc_session_free(struct grpc_session *session)
     while ((call = TAILQ_FIRST(&session->calls)))
         call_gone(call);
     nghttp2_session_del(session->http);
-    for (size_t i = 0; i < session->peer.unit_count; i++)
-        free(session->peer.units[i]);
-    free(session->peer.name);
+    grpc_peer_done(&session->peer);
     free(session);
 }
 
@@ -784,6 +825,32 @@ size_t grpc_call_peer_units(const struct grpc_call *call, const char *ret_units[
 const char *grpc_call_peer_name(const struct grpc_call *call)
 {
     return call->session->peer.name ? call->session->peer.name : "";
+}
+
+const char *grpc_call_peer_serial(const struct grpc_call *call)
+{
+    return call->session->peer.serial ? call->session->peer.serial : "";
+}
+
+const char *grpc_call_peer_fingerprint(const struct grpc_call *call)
+{
+    return call->session->peer.fingerprint ? call->session->peer.fingerprint : "";
+}
+
+const char *grpc_call_peer_address(const struct grpc_call *call)
+{
+    return call->session->peer.address ? call->session->peer.address : "";
+}
+
+void grpc_call_watch(struct grpc_call *call, const struct grpc_watch *watch, void *user)
+{
+    call->watch = watch;
+    call->watch_user = user;
+}
+
+void *grpc_call_watcher(const struct grpc_call *call)
+{
+    return call->watch_user;
 }
 
 void grpc_call_on_cancel(struct grpc_call *call, void (*on_cancel)(struct grpc_call *call))

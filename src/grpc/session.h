@@ -15,12 +15,17 @@ struct grpc_session;
 
 #define GRPC_SESSION_UNITS_MAX 16U
 
-/* Who is at the other end; owned by the session. */
+/* Who is at the other end; owned by the session. A text that is not known is NULL. */
 struct grpc_peer {
     char *units[GRPC_SESSION_UNITS_MAX];
     size_t unit_count;
     char *name;
+    char *serial;
+    char *fingerprint;
+    char *address;
 };
+/* Frees the texts. */
+void grpc_peer_done(struct grpc_peer *peer);
 
 /* What a session needs of its owner. */
 struct grpc_session_owner {

@@ -31,6 +31,7 @@ static const struct {
         {"job", "Run, list, watch, stop and delete jobs"},
         {"runtime", "Build, check, list, test and remove language runtimes"},
         {"monitor", "Look at the server's machine"},
+        {"audit", "Read who did what on the server"},
 };
 
 bool help_is_group(const char *word)

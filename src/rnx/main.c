@@ -28,6 +28,8 @@ const struct rnx_verb *const rnx_verbs[] = {
         &runtime_test_verb,
         &runtime_remove_verb,
         &monitor_status_verb,
+        &audit_list_verb,
+        &audit_show_verb,
         &nodes_verb,
         &version_verb,
         &config_help_verb,

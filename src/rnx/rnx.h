@@ -31,7 +31,7 @@ struct rnx {
 
 /* One verb. Static, one for each file. */
 struct rnx_verb {
-    const char *group;                /* "job", "monitor", or NULL */
+    const char *group;                /* "job", "audit", or NULL */
     const char *name;                 /* "list" */
     const char *arguments;            /* for the usage line: "UUID", "[flags] COMMAND [ARGS...]", or "" */
     const char *summary;              /* one line for the list of commands */
@@ -63,6 +63,8 @@ extern const struct rnx_verb runtime_status_verb;
 extern const struct rnx_verb runtime_test_verb;
 extern const struct rnx_verb runtime_remove_verb;
 extern const struct rnx_verb monitor_status_verb;
+extern const struct rnx_verb audit_list_verb;
+extern const struct rnx_verb audit_show_verb;
 extern const struct rnx_verb nodes_verb;
 extern const struct rnx_verb version_verb;
 extern const struct rnx_verb help_verb;

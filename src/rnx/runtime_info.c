@@ -100,6 +100,8 @@ static void print_build(const Joblet__RuntimeBuildInfo *build)
     output_field("  Built", build->built_at);
     if (*build->platform)
         output_field("  Platform", build->platform);
+    if (*build->build_id)
+        output_field("  Build ID", build->build_id);
 }
 
 static void print_text(const Joblet__RuntimeInfo *runtime, const char *spec, const char *version)
@@ -145,6 +147,7 @@ static void put_build(struct json *json, const Joblet__RuntimeBuildInfo *build)
     json_put_text(json, "built_at", build->built_at);
     json_put_text(json, "built_with", build->built_with);
     json_put_text(json, "platform", build->platform);
+    json_put_text_set(json, "build_id", build->build_id);
     json_end_object(json);
 }
 

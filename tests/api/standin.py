@@ -5,7 +5,10 @@ Layouts mirror src/channel/message.h and view.h, src/plan/record.h, src/config/s
 
 import ctypes
 import fcntl
+import hashlib
+import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -20,7 +23,7 @@ SEALS = 0x1 | 0x2 | 0x4 | 0x8
 F_ADD_SEALS = 1033
 
 HELLO, LIST, START, SIGNAL, RELEASE, REMOVE, LOOK = 1, 2, 3, 4, 5, 6, 7
-BUILD_START, TOOL_START, PUBLISH, RUNTIME_REMOVE, HOST_STATE = 8, 9, 10, 11, 12
+BUILD_START, TOOL_START, PUBLISH, RUNTIME_REMOVE, HOST_STATE, AUDIT_APPEND, AUDIT_OPEN = 8, 9, 10, 11, 12, 13, 14
 STANDARD, BUILD, COLLECT, VERIFY = 1, 2, 3, 4
 EKEYREJECTED = 129
 EVENT_ENDED, EVENT_SHUTDOWN, EVENT_VIEW = 64, 65, 66
@@ -201,7 +204,7 @@ class Settings(ctypes.Structure):
 
 MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId, LOOK: JobId,
             BUILD_START: BuildStart, TOOL_START: ToolStart, PUBLISH: BuildPublish, RUNTIME_REMOVE: RuntimeRemove,
-            HOST_STATE: Header}
+            HOST_STATE: Header, AUDIT_APPEND: Header, AUDIT_OPEN: Header}
 
 
 def uuid_text(raw):
@@ -236,6 +239,16 @@ def make_certificates(directory, units):
     for name, organizational_units in units.items():
         subject = "/O=Joblet" + "".join("/OU=" + unit for unit in organizational_units) + "/CN=" + name + "-client"
         issue(name, subject, "extendedKeyUsage=clientAuth\n")
+
+
+CERTIFICATES = tempfile.TemporaryDirectory(prefix="joblet-api-certificates-")
+
+
+def give_certificates(directory, units):
+    """Made once, copied for each stand-in: two dozen runs of openssl take longer than most tests."""
+    if not os.listdir(CERTIFICATES.name):
+        make_certificates(CERTIFICATES.name, units)
+    shutil.copytree(CERTIFICATES.name, directory, dirs_exist_ok=True)
 
 
 class Job:
@@ -273,15 +286,18 @@ class Joblet:
         os.chmod(self.directory, 0o711)
         self.database = os.path.join(self.directory, "db")
         self.jobs_directory = os.path.join(self.directory, "jobs")
+        self.audit_directory = os.path.join(self.directory, "audit")
         self.pems = os.path.join(self.directory, "pems")
         os.mkdir(self.database, 0o700)
         os.chown(self.database, API_UID, API_UID)
         os.mkdir(self.jobs_directory, 0o750)
         os.chown(self.jobs_directory, 0, API_UID)
+        os.mkdir(self.audit_directory, 0o750)
+        os.chown(self.audit_directory, 0, API_UID)
         os.mkdir(self.pems, 0o700)
         self.runtimes = os.path.join(self.directory, "runtimes")
         os.mkdir(self.runtimes, 0o755)
-        make_certificates(self.pems, {
+        give_certificates(self.pems, {
             "admin": ["admin"], "developer": ["developer"], "reader": ["reader"], "viewer": ["VIEWER"],
             "maintainer": ["Maintainer"], "both": ["admin", "reader"], "none": ["sales"]})
         self.settings = dict(
@@ -327,6 +343,9 @@ class Joblet:
         self.refuse_signals = 0
         self.test_steps = []  # of a job that is none of steps
         self.published = []
+        self.audit = []  # records as dictionaries, in the order of their coming
+        self.audit_hash = "0" * 64
+        self.fail_audit = None  # (errno, text), or a function of the record that returns one or None
         self.closing = False
 
     # ---- the process ----
@@ -341,12 +360,13 @@ class Joblet:
                 files.append(self.sealed(file.read()))
         files.append(os.open(self.runtimes, os.O_RDONLY))
         files.append(self.sealed("".join(text + "\0" for text in self.build_environment).encode()))
+        files.append(os.open(self.audit_directory, os.O_RDONLY))
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in files]
 
         def child():
             for number, fd in enumerate(high):
                 os.dup2(fd, 3 + number)
-            os.closerange(13, 256)
+            os.closerange(14, 256)
             os.setgroups([])
             os.setresgid(API_UID, API_UID, API_UID)
             os.setresuid(API_UID, API_UID, API_UID)
@@ -552,6 +572,34 @@ class Joblet:
         reply = HostReply(**{name: value for name, value in self.host.items() if name != "fingerprint"})
         reply.fingerprint[:] = list(self.host["fingerprint"])
         return reply
+
+    def on_13(self, message, fds, channel):
+        size = os.fstat(fds[0]).st_size
+        texts = os.pread(fds[0], size, 0).split(b"\0")
+        assert fcntl.fcntl(fds[0], 1034) == SEALS and 0 < size <= 65536 and texts[-1] == b"" and len(texts) % 2 == 1
+        os.close(fds[0])
+        record = {}
+        for name, value in zip(texts[:-1:2], texts[1::2]):
+            assert re.fullmatch(b"[a-z][a-z0-9_]*", name) and name.decode() not in record
+            record[name.decode()] = value.decode()
+        fail = self.fail_audit(record) if callable(self.fail_audit) else self.fail_audit
+        if not fail:
+            self.audit.append(record)
+            self.write_audit(record)
+        return Reply(error=Error(*fail)) if fail else Reply()
+
+    def write_audit(self, record):
+        """A line as joblet writes it (src/audit/record.h)."""
+        now = time.time_ns()
+        line = {"v": 1, "seq": len(self.audit), "time": time.strftime("%%Y-%%m-%%dT%%H:%%M:%%S.%09dZ" % (now % 10**9),
+                                                                   time.gmtime(now // 10**9)),
+                "source": "joblet-api", **record, "prev": self.audit_hash}
+        text = json.dumps(line, separators=(",", ":"), ensure_ascii=False)[:-1].encode()
+        self.audit_hash = hashlib.sha256(text).hexdigest()
+        with open(os.path.join(self.audit_directory, "%020d.jsonl" % 1), "ab") as file:
+            os.fchmod(file.fileno(), 0o640)
+            os.fchown(file.fileno(), 0, API_UID)
+            file.write(text + b',"hash":"%s"}\n' % self.audit_hash.encode())
 
     def on_4(self, message, fds, channel):
         job = self.jobs.get(uuid_text(message.job_id))

@@ -21,7 +21,7 @@ API, PROTO = (os.path.abspath(path) for path in sys.argv[1:3])
 STUBS_DIRECTORY = tempfile.TemporaryDirectory(prefix="joblet-stubs-")
 STUBS = STUBS_DIRECTORY.name
 assert protoc.main(["protoc", "-I" + PROTO, "--python_out=" + STUBS, "--grpc_python_out=" + STUBS,
-                    os.path.join(PROTO, "joblet.proto")]) == 0
+                    os.path.join(PROTO, "joblet.proto"), os.path.join(PROTO, "joblet_ext.proto")]) == 0
 sys.path.insert(0, STUBS)
 import joblet_pb2 as pb  # noqa: E402
 import joblet_pb2_grpc as rpc  # noqa: E402
@@ -920,6 +920,7 @@ class Store(Builds):
                                                      "PYTHONDONTWRITEBYTECODE": "1"})
         self.assertEqual((list(runtime.requirements.architectures), runtime.requirements.gpu), (["amd64"], False))
         self.assertEqual((runtime.build_info.built_with, runtime.build_info.platform), ("joblet-builder", "debian-amd64"))
+        self.assertIn(runtime.build_info.build_id, self.joblet.jobs)
         self.assertRegex(runtime.build_info.built_at, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertEqual(runtime.original_yaml, self.PYTHON.replace("1.0.0", "1.9.0"))
         self.assertEqual(self.info("a").runtime.version, "1.10.0")

@@ -16,10 +16,11 @@ from grpc_tools import protoc
 
 
 def load_stubs(proto, directory):
-    """Generates and imports the messages of the .proto file."""
-    folder, name = os.path.split(proto)
-    if protoc.main(["protoc", "-I" + folder, "--python_out=" + directory, "--grpc_python_out=" + directory, proto]) != 0:
-        raise RuntimeError("protoc failed")
+    """Generates and imports the messages of the .proto file, and of our own services beside it."""
+    folder = os.path.dirname(proto)
+    for path in (proto, os.path.join(folder, "joblet_ext.proto")):
+        if protoc.main(["protoc", "-I" + folder, "--python_out=" + directory, "--grpc_python_out=" + directory, path]) != 0:
+            raise RuntimeError("protoc failed")
     sys.path.insert(0, directory)
     return importlib.import_module("joblet_pb2"), importlib.import_module("joblet_pb2_grpc")
 
@@ -72,13 +73,13 @@ class StandIn:
         self.answers = {}
         self.requests = []
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=8), options=options)
-        for service, base in (("JobService", pb2_grpc.JobServiceServicer),
-                              ("MonitoringService", pb2_grpc.MonitoringServiceServicer),
-                              ("RuntimeService", pb2_grpc.RuntimeServiceServicer)):
-            servicer = type(service, (base,), {})()
-            for method in pb2.DESCRIPTOR.services_by_name[service].methods:
+        ext, ext_grpc = (importlib.import_module(name) for name in ("joblet_ext_pb2", "joblet_ext_pb2_grpc"))
+        for service, messages, stubs in (("JobService", pb2, pb2_grpc), ("MonitoringService", pb2, pb2_grpc),
+                                         ("RuntimeService", pb2, pb2_grpc), ("AuditService", ext, ext_grpc)):
+            servicer = type(service, (getattr(stubs, service + "Servicer"),), {})()
+            for method in messages.DESCRIPTOR.services_by_name[service].methods:
                 setattr(servicer, method.name, self.handler(method))
-            getattr(pb2_grpc, "add_" + service + "Servicer_to_server")(servicer, self.server)
+            getattr(stubs, "add_" + service + "Servicer_to_server")(servicer, self.server)
         cert, key = server_certificate or certificates.server
         credentials = grpc.ssl_server_credentials([(key.encode(), cert.encode())], certificates.ca.encode(), True)
         self.port = self.server.add_secure_port("127.0.0.1:%d" % port, credentials)

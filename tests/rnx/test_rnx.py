@@ -804,6 +804,78 @@ class Monitor(Case):
         self.assertRegex(result.stdout.decode(), r"^rnx \S+ \(\w+\)\n$")
 
 
+class Audit(Case):
+    """Of the audit log."""
+
+    def record(self, sequence, line="{}", time=1767323045000000000, **fields):
+        import joblet_ext_pb2 as ext
+        return ext.AuditRecord(sequence=sequence, time=time, line=line,
+                               fields=[ext.AuditField(name=name, value=value) for name, value in fields.items()])
+
+    def records(self, *records, truncated=False):
+        import joblet_ext_pb2 as ext
+        server.answers["ListRecords"] = ext.ListRecordsResponse(records=records, truncated=truncated)
+
+    def test_list(self):
+        self.records(self.record(9, action="job.run", user="dev", result="intent", job=UUID, command="sh -c 'a\x1b'"),
+                     self.record(10, action="job.run", user="dev", result="refused", error="no\nway"),
+                     self.record(12345, action="service.start"), truncated=True)
+        self.check(["audit", "list"], out="""\
+SEQUENCE  TIME                 ACTION         RESULT   USER  JOB                                   DETAIL
+9         2026-01-02 03:04:05  job.run        intent   dev   %s  sh -c 'a\\x1b'
+10        2026-01-02 03:04:05  job.run        refused  dev   -                                     no\\nway
+12345     2026-01-02 03:04:05  service.start  -        -     -                                     -
+
+Older records match too: --limit shows more.
+""" % UUID)
+        request = self.request("ListRecords")
+        self.assertEqual((request.since, request.until, request.limit, request.job, request.action), (0, 0, 0, "", ""))
+        self.records()
+        self.check(["audit", "list"], out="No records found\n")
+        self.check(["audit", "list", "--json"], out="[]\n")
+
+    def test_json_is_as_in_the_log(self):
+        lines = ['{"sequence":1,"b":"\\u001b","a":"ü"}', '{"sequence":2}']
+        self.records(*(self.record(number, line) for number, line in enumerate(lines, 1)))
+        self.check(["audit", "list", "--json"], out="[\n  %s,\n  %s\n]\n" % tuple(lines))
+        server.answers["GetRecord"] = self.record(1, lines[0])
+        self.check(["audit", "show", "1", "--json"], out=lines[0] + "\n")
+
+    def test_filters(self):
+        for when, expected in (("2026-01-02", 1767312000), ("2026-01-02 03:04", 1767323040),
+                               ("2026-01-02 03:04:05", 1767323045), ("2026-01-02T03:04:05", 1767323045),
+                               ("2026-01-02T03:04:05+02:00", 1767315845)):
+            server.requests = []
+            self.records()
+            self.check(["audit", "list", "--since", when, "--until=" + when], out="No records found\n")
+            request = self.request("ListRecords")
+            self.assertEqual((request.since, request.until), (expected * 10**9, expected * 10**9))
+        server.requests = []
+        before = time.time_ns()
+        self.check(["audit", "list", "--since=2h", "--job=1b4e", "--user=dev", "--action=job.*", "--result=refused",
+                    "--limit=7"], out="No records found\n")
+        request = self.request("ListRecords")
+        self.assertTrue(before - 7200 * 10**9 <= request.since <= time.time_ns() - 7200 * 10**9)
+        self.assertEqual((request.until, request.job, request.user, request.action, request.result, request.limit),
+                         (0, "1b4e", "dev", "job.*", "refused", 7))
+        for words, part in ((["--since=yesterday"], 'invalid value "yesterday" for --since'),
+                            (["--until=2026-13-01"], "--until"), (["--limit=many"], "--limit"), (["--limit=1001"], "1000"),
+                            (["x"], "unknown command")):
+            self.fails(["audit", "list", *words], 2, part)
+
+    def test_show(self):
+        server.answers["GetRecord"] = self.record(1042, action="job.run", error="one\ntwo\x1b", user="dev")
+        self.check(["audit", "show", "1042"], out="action: job.run\nerror: one\n  two\\x1b\nuser: dev\n")
+        self.assertEqual(self.request("GetRecord").sequence, 1042)
+        self.fails(["audit", "show", "x"], 2, 'invalid SEQUENCE "x"')
+        self.fails(["audit", "show"], 2, "accepts 1 arg(s), received 0")
+        server.answers["GetRecord"] = (grpc.StatusCode.NOT_FOUND, "there is no record 7")
+        self.fails(["audit", "show", "7"], 1, "there is no record 7")
+        server.answers["ListRecords"] = (grpc.StatusCode.PERMISSION_DENIED, "role reader is not allowed")
+        self.fails(["audit", "list"], 1, "failed to list the audit log: rpc error: code = PermissionDenied desc = role reader")
+        self.assertIn("audit list", rnx("help", "audit").stdout.decode())
+
+
 class Configuration(Case):
     def test_nodes(self):
         self.check(["nodes"], out="""Available nodes from configuration:

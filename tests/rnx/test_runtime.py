@@ -679,7 +679,8 @@ class Info(Case):
             size_bytes=157286400, packages=["numpy", "pandas"], available=True, libraries=["/usr/lib/*/libgomp.so*"],
             requirements=pb2.RuntimeRequirements(architectures=["amd64", "arm64"], gpu=True),
             environment={"B": "2", "A": "x" * 61, "C": "y" * 60, "D": "\x1b[2J"},
-            build_info=pb2.RuntimeBuildInfo(built_at="2026-01-02T03:04:05Z", built_with="joblet-builder", platform="debian-amd64"),
+            build_info=pb2.RuntimeBuildInfo(built_at="2026-01-02T03:04:05Z", built_with="joblet-builder", platform="debian-amd64",
+                                            build_id="1b4e28ba-2fa1-11d2-883f-b9a761bde3fb"),
             original_yaml="name: python-3.11\n"))
 
     def test_text(self):
@@ -715,6 +716,7 @@ Environment Variables:
 Build Info:
   Built: 2026-01-02T03:04:05Z
   Platform: debian-amd64
+  Build ID: 1b4e28ba-2fa1-11d2-883f-b9a761bde3fb
 
 Usage:
   rnx job run --runtime=python-3.11@1.2.0 <command>
@@ -734,7 +736,8 @@ Usage:
   "build_info": {
     "built_at": "2026-01-02T03:04:05Z",
     "built_with": "joblet-builder",
-    "platform": "debian-amd64"
+    "platform": "debian-amd64",
+    "build_id": "1b4e28ba-2fa1-11d2-883f-b9a761bde3fb"
   },
   "description": "Tables \\u0026 more",
   "environment": {

@@ -1,8 +1,10 @@
-/* A RunJob message from anybody: it is refused, or becomes a job and a spec that joblet-init's decoder accepts. */
+/* A RunJob message from anybody: it is refused, or becomes a job and a spec that joblet-init's decoder accepts; in
+ * either case it becomes facts of the audit log. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/describe.h"
 #include "api/request.h"
 #include "api/wire.h"
 #include "base/fd.h"
@@ -24,6 +26,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!message)
         return 0;
     struct request request;
+    struct audit_facts facts = {0};
+    describe_job(&facts, (const Joblet__RunJobRequest *)(const void *)message);
+    if (facts.size > AUDIT_FACTS_MAX || (facts.size > 0 && facts.bytes[facts.size - 1] != '\0'))
+        abort();
+    audit_facts_done(&facts);
     int r = request_read((const Joblet__RunJobRequest *)(const void *)message, &settings, NULL, &request, &error);
     protobuf_c_message_free_unpacked(message, NULL);
     if (r < 0)

@@ -26,6 +26,11 @@ struct world {
     unsigned cancelled;
     unsigned drained;
     unsigned handled;
+    bool watched; /* calls are, from now on */
+    struct grpc_call *finished;
+    enum grpc_status finished_status;
+    char finished_text[128];
+    unsigned gone;
     /* What the client saw. */
     char status[16];
     char http_status[16];
@@ -80,10 +85,32 @@ static void handle_hold(struct grpc_call *call, const uint8_t *message, size_t s
 static const struct grpc_method methods[] = {
         {"/t/Echo", handle_echo}, {"/t/Fail", handle_fail}, {"/t/Hold", handle_hold}, {"/t/Later", NULL}};
 
+static void on_finished(struct grpc_call *call, enum grpc_status status, const char *message, void *user)
+{
+    struct world *world = user;
+    assert_null(world->finished);
+    world->finished = call;
+    world->finished_status = status;
+    (void)snprintf(world->finished_text, sizeof(world->finished_text), "%s", message);
+}
+
+static void on_gone(struct grpc_call *call, void *user)
+{
+    struct world *world = user;
+    assert_ptr_equal(grpc_call_watcher(call), world);
+    assert_true(!world->finished || world->finished == call);
+    world->finished = NULL;
+    world->gone++;
+}
+
+static const struct grpc_watch watch = {.finished = on_finished, .gone = on_gone};
+
 static int authorize(struct grpc_call *call, const char *path, char *ret_message, void *user)
 {
+    struct world *world = user;
     (void)path;
-    (void)user;
+    if (world->watched)
+        grpc_call_watch(call, &watch, world);
     const char *unit;
     if (grpc_call_peer_units(call, &unit, 1) == 1 && strcmp(unit, "friend") == 0)
         return GRPC_OK;
@@ -396,6 +423,109 @@ static void test_stream_and_drain(void **state)
     assert_int_equal(world->cancelled, 0);
 }
 
+static void test_watched_answer_waits(void **state)
+{
+    struct world *world = *state;
+    world->watched = true;
+    call(world, "/t/Echo");
+    assert_non_null(world->finished);
+    assert_int_equal(world->finished_status, GRPC_OK);
+    assert_string_equal(world->status, "");
+    assert_int_equal(world->data_size, 0);
+    grpc_call_answer(world->finished, GRPC_OK, NULL);
+    assert_int_equal(world->gone, 0);
+    exchange(world);
+    assert_string_equal(world->status, "0");
+    assert_memory_equal(world->data, hello, sizeof(hello));
+    assert_int_equal(world->data_size, sizeof(hello));
+    assert_int_equal(world->gone, 1);
+}
+
+static void test_watched_answer_replaced(void **state)
+{
+    struct world *world = *state;
+    world->watched = true;
+    call(world, "/t/Echo");
+    grpc_call_answer(world->finished, GRPC_UNAVAILABLE, "not recorded");
+    exchange(world);
+    assert_string_equal(world->status, "14");
+    assert_string_equal(world->message, "not recorded");
+    assert_int_equal(world->data_size, 0);
+    call(world, "/t/Fail");
+    assert_int_equal(world->finished_status, GRPC_NOT_FOUND);
+    assert_string_equal(world->finished_text, "no job '\xc3\xa4%'");
+    grpc_call_answer(world->finished, GRPC_UNAVAILABLE, "not recorded");
+    exchange(world);
+    assert_string_equal(world->status, "14");
+    assert_int_equal(world->gone, 2);
+}
+
+/* What the server itself answers is seen too. */
+static void test_watched_refusals(void **state)
+{
+    struct world *world = *state;
+    static const uint8_t cut[] = {0, 0, 0, 0, 5, 'x'};
+    struct body body = {cut, sizeof(cut), 0, false};
+    world->watched = true;
+    (void)call_with(world, "/t/Echo", NULL, NULL, NULL, &body);
+    assert_int_equal(world->finished_status, GRPC_INTERNAL);
+    assert_string_equal(world->finished_text, "the request message is cut");
+    assert_string_equal(world->status, "");
+    grpc_call_answer(world->finished, GRPC_OK, NULL);
+    exchange(world);
+    assert_string_equal(world->status, "13");
+    call(world, "/t/Later");
+    assert_int_equal(world->finished_status, GRPC_UNIMPLEMENTED);
+    grpc_call_answer(world->finished, GRPC_OK, NULL);
+    exchange(world);
+    assert_string_equal(world->status, "12");
+    assert_int_equal(world->gone, 2);
+    assert_int_equal(world->handled, 0);
+}
+
+static void test_watched_stranger(void **state)
+{
+    struct world *world = *state;
+    struct body body = {hello, 3, 0, true};
+    world->watched = true;
+    (void)call_with(world, "/t/Echo", NULL, NULL, NULL, &body);
+    assert_int_equal(world->finished_status, GRPC_PERMISSION_DENIED);
+    assert_string_equal(world->finished_text, "only friends");
+    assert_false(world->is_closed);
+    grpc_call_answer(world->finished, GRPC_OK, NULL);
+    exchange(world);
+    assert_string_equal(world->status, "7");
+    assert_true(world->is_closed);
+    assert_int_equal(world->handled, 0);
+}
+
+static void test_watched_client_goes(void **state)
+{
+    struct world *world = *state;
+    struct body body = {hello, sizeof(hello), 0, false};
+    world->watched = true;
+    int32_t id = call_with(world, "/t/Hold", NULL, NULL, NULL, &body);
+    nghttp2_submit_rst_stream(world->client, 0, id, NGHTTP2_CANCEL);
+    exchange(world);
+    assert_int_equal(world->cancelled, 1);
+    assert_int_equal(world->gone, 1);
+    body.sent = 0;
+    id = call_with(world, "/t/Echo", NULL, NULL, NULL, &body);
+    assert_non_null(world->finished);
+    nghttp2_submit_rst_stream(world->client, 0, id, NGHTTP2_CANCEL);
+    exchange(world);
+    assert_null(world->finished);
+    assert_int_equal(world->gone, 2);
+    body.sent = 0;
+    /* The deadline is an answer. */
+    (void)call_with(world, "/t/Hold", "grpc-timeout", "1m", NULL, &body);
+    (void)grpc_session_expire(world->session, (uint64_t)text_now_monotonic_ns() + 10000000);
+    assert_int_equal(world->finished_status, GRPC_DEADLINE_EXCEEDED);
+    grpc_call_answer(world->finished, GRPC_OK, NULL);
+    exchange(world);
+    assert_string_equal(world->status, "4");
+}
+
 /* A peer that does not open its window makes the queue grow, not our output. */
 static void test_slow_reader(void **state)
 {
@@ -526,6 +656,11 @@ int main(void)
             TEST(test_cancel_by_client),
             TEST(test_deadline),
             TEST(test_stream_and_drain),
+            TEST(test_watched_answer_waits),
+            TEST(test_watched_answer_replaced),
+            TEST(test_watched_refusals),
+            cmocka_unit_test_setup_teardown(test_watched_stranger, set_up_stranger, tear_down),
+            TEST(test_watched_client_goes),
             TEST(test_slow_reader),
             TEST(test_large_headers),
             TEST(test_graceful_end),

@@ -1,0 +1,393 @@
+#include "broker/trail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "broker/context.h"
+
+/* "joblet setup" has the log for a moment. */
+#define OPEN_TRIES 100
+#define OPEN_PAUSE_NS 100000000L
+/* Security messages of the system, informational (RFC 5424). */
+#define SYSLOG_PREFIX "<86>joblet-audit: "
+#define SYSLOG_PATH "/dev/log"
+
+struct trail_wait {
+    struct trail_wait *next;
+    uint64_t sequence;
+    struct channel_header request;
+    uint32_t generation; /* of the joblet-api that asked */
+};
+
+/* ---- the child that waits for the disk ---- */
+
+struct order {
+    uint32_t size;
+    char head[AUDIT_HEAD_MAX];
+};
+
+static int receive_order(int socket, struct order *order)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {order, sizeof(*order)};
+    struct msghdr head = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    ssize_t got = recvmsg(socket, &head, MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *item = got == (ssize_t)sizeof(*order) ? CMSG_FIRSTHDR(&head) : NULL;
+    int fd = -EBADF;
+    if (item && item->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(item), sizeof(fd));
+    return fd;
+}
+
+/* It ends with joblet: its socket does. */
+__attribute__((noreturn)) static void run_settler(int socket, int dir_fd, gid_t readers)
+{
+    struct order order;
+    int fd;
+    (void)prctl(PR_SET_NAME, "joblet-audit", 0, 0, 0);
+    while ((fd = receive_order(socket, &order)) >= 0) {
+        int32_t r = audit_log_settle(dir_fd, fd, order.head, order.size, readers);
+        (void)fd_close(fd);
+        if (send(socket, &r, sizeof(r), MSG_NOSIGNAL) < 0)
+            break;
+    }
+    _exit(0);
+}
+
+/* Only these two stay open. */
+static void keep_two(int one, int other)
+{
+    unsigned low = (unsigned)(one < other ? one : other);
+    unsigned high = (unsigned)(one < other ? other : one);
+    if (low > 0)
+        (void)close_range(0, low - 1, 0);
+    if (high > low + 1)
+        (void)close_range(low + 1, high - 1, 0);
+    (void)close_range(high + 1, ~0U, 0);
+}
+
+static void on_settled(struct loop_source *source, uint32_t events);
+
+static int start_settler(struct broker *broker)
+{
+    struct trail *trail = &broker->trail;
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    /* A directory of its own: the lock is joblet's, and goes with joblet. */
+    _cleanup_close_ int dir_fd = openat(audit_log_directory(trail->log), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct clone_args arguments = {.exit_signal = SIGCHLD};
+    long pid = dir_fd < 0 ? -1 : syscall(SYS_clone3, &arguments, sizeof(arguments));
+    if (pid == 0) {
+        keep_two(ends[1], dir_fd);
+        run_settler(ends[1], dir_fd, broker->config->api_gid);
+    }
+    int code = errno;
+    (void)fd_close(ends[1]);
+    if (pid < 0) {
+        (void)fd_close(ends[0]);
+        return -code;
+    }
+    trail->settler_pid = (pid_t)pid;
+    int r = loop_add(broker->loop, &trail->settler, ends[0], EPOLLIN, on_settled);
+    if (r < 0)
+        (void)fd_close(ends[0]);
+    return r;
+}
+
+static void stop_settler(struct broker *broker)
+{
+    struct trail *trail = &broker->trail;
+    trail->asked = 0;
+    (void)fd_close(loop_remove(broker->loop, &trail->settler));
+    if (trail->settler_pid > 0)
+        (void)waitpid(trail->settler_pid, NULL, 0);
+    trail->settler_pid = 0;
+}
+
+/* ---- answers ---- */
+
+static void answer(
+        struct broker *broker, const struct channel_header *request, uint32_t generation, const struct error *error)
+{
+    struct channel_reply reply = {.header = *request};
+    reply.header.size = sizeof(reply);
+    if (error)
+        reply.error = *error;
+    if (generation == broker->api.generation)
+        api_send(&broker->api, &reply);
+}
+
+/* Those up to @sequence. */
+static void answer_waiting(struct broker *broker, uint64_t sequence, const struct error *error)
+{
+    struct trail *trail = &broker->trail;
+    while (trail->first_wait && trail->first_wait->sequence <= sequence) {
+        struct trail_wait *wait = trail->first_wait;
+        trail->first_wait = wait->next;
+        if (!trail->first_wait)
+            trail->last_wait = NULL;
+        answer(broker, &wait->request, wait->generation, error);
+        free(wait);
+    }
+}
+
+/* ---- to the disk ---- */
+
+static int send_order(struct trail *trail, struct error *error)
+{
+    struct order order;
+    memset(&order, 0, sizeof(order));
+    int size = audit_log_make_head(trail->log, order.head, error);
+    if (size < 0)
+        return size;
+    order.size = (uint32_t)size;
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec part = {&order, sizeof(order)};
+    struct msghdr head = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    struct cmsghdr *item = CMSG_FIRSTHDR(&head);
+    const int fd = audit_log_file(trail->log);
+    item->cmsg_level = SOL_SOCKET;
+    item->cmsg_type = SCM_RIGHTS;
+    item->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(item), &fd, sizeof(fd));
+    if (sendmsg(trail->settler.fd, &head, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return error_errno(error, errno, "ask for the audit log to be put on the disk");
+    return 0;
+}
+
+static void settle(struct broker *broker)
+{
+    struct trail *trail = &broker->trail;
+    struct error error = {0};
+    uint64_t last = audit_log_last(trail->log);
+    if (trail->asked || last == trail->settled)
+        return;
+    int r = 0;
+    if (trail->settler.fd < 0 && (r = start_settler(broker)) < 0)
+        r = error_errno(&error, -r, "start the child that waits for the disk");
+    if (r == 0)
+        r = send_order(trail, &error);
+    if (r == 0) {
+        trail->asked = last;
+        return;
+    }
+    log_event(LOG_LEVEL_ERROR, "the audit log cannot be put on the disk", "error", error.text, NULL);
+    answer_waiting(broker, last, &error);
+}
+
+static void on_settled(struct loop_source *source, uint32_t events)
+{
+    struct broker *broker = LOOP_OWNER(source, struct broker, trail.settler);
+    struct trail *trail = &broker->trail;
+    struct error error = {0};
+    int32_t code = -EIO;
+    uint64_t asked = trail->asked;
+    (void)events;
+    ssize_t got = recv(source->fd, &code, sizeof(code), MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got != (ssize_t)sizeof(code)) {
+        /* It was killed: the next one does its work. */
+        stop_settler(broker);
+        settle(broker);
+        return;
+    }
+    trail->asked = 0;
+    if (code == 0) {
+        trail->settled = asked;
+        audit_log_settled(trail->log);
+        answer_waiting(broker, asked, NULL);
+    } else {
+        (void)error_errno(&error, -code, "put the audit log on the disk");
+        log_event(LOG_LEVEL_ERROR, "the audit log cannot be put on the disk", "error", error.text, NULL);
+        answer_waiting(broker, asked, &error);
+        if (!trail->first_wait) /* tried again with the next record */
+            return;
+    }
+    settle(broker);
+}
+
+/* ---- copies ---- */
+
+static int connect_syslog(void)
+{
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = SYSLOG_PATH};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+        fd = fd_close(fd);
+    return fd;
+}
+
+static int send_syslog(int fd, const char *line)
+{
+    size_t size = strlen(line);
+    char prefix[] = SYSLOG_PREFIX;
+    struct iovec parts[2] = {{prefix, sizeof(prefix) - 1}, {.iov_len = size > 0 ? size - 1 : 0}};
+    memcpy(&parts[1].iov_base, &line, sizeof(line)); /* sendmsg only reads, its type does not say so */
+    const struct msghdr head = {.msg_iov = parts, .msg_iovlen = 2};
+    return fd < 0 || sendmsg(fd, &head, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/* The log is the record, this is a copy: nothing waits for it. */
+static void copy_to_syslog(struct trail *trail, const char *line)
+{
+    if (send_syslog(trail->syslog_fd, line) == 0)
+        return;
+    (void)fd_close(trail->syslog_fd);
+    trail->syslog_fd = connect_syslog();
+    if (send_syslog(trail->syslog_fd, line) < 0)
+        log_event(LOG_LEVEL_WARN, "a record of the audit log was not copied to syslog", NULL);
+}
+
+/* ---- records ---- */
+
+static int write_record(struct broker *broker, const char *source, const char *facts, size_t size, struct error *error)
+{
+    struct trail *trail = &broker->trail;
+    _cleanup_free_ char *line = NULL;
+    if (!trail->log)
+        return error_text(error, EIO, "the audit log is not open");
+    int r = audit_log_append(trail->log, source, facts, size, broker->config->audit_syslog ? &line : NULL, error);
+    if (r < 0)
+        return r;
+    if (line)
+        copy_to_syslog(trail, line);
+    return 0;
+}
+
+void trail_add(struct trail_facts *facts, const char *name, const char *value)
+{
+    size_t name_size = strlen(name) + 1;
+    size_t value_size = strlen(value) + 1;
+    if (!*value || facts->size + name_size + value_size > sizeof(facts->bytes))
+        return;
+    memcpy(facts->bytes + facts->size, name, name_size);
+    memcpy(facts->bytes + facts->size + name_size, value, value_size);
+    facts->size += name_size + value_size;
+}
+
+void trail_addf(struct trail_facts *facts, const char *name, const char *format, ...)
+{
+    char value[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(value, sizeof(value), format, arguments);
+    va_end(arguments);
+    trail_add(facts, name, value);
+}
+
+int trail_write(struct broker *broker, const struct trail_facts *facts, struct error *error)
+{
+    struct error own = {0};
+    struct error *told = error ? error : &own;
+    int r = write_record(broker, "joblet", facts->bytes, facts->size, told);
+    if (r < 0)
+        log_event(LOG_LEVEL_ERROR, "the audit log cannot be written", "error", told->text, NULL);
+    else
+        settle(broker);
+    return r;
+}
+
+static int append_sealed(struct broker *broker, int fd, struct error *error)
+{
+    size_t size;
+    int r = fd_check_sealed(fd, AUDIT_FACTS_SIZE_MAX, &size);
+    if (r < 0)
+        return error_errno(error, -r, "the facts are not a sealed file of at most %u bytes", AUDIT_FACTS_SIZE_MAX);
+    _cleanup_free_ char *facts = malloc(size + 1);
+    if (!facts)
+        return error_errno(error, ENOMEM, "read facts");
+    ssize_t got = pread(fd, facts, size, 0);
+    if (got != (ssize_t)size)
+        return error_errno(error, got < 0 ? errno : EIO, "read facts");
+    return write_record(broker, "joblet-api", facts, size, error);
+}
+
+void trail_append(struct broker *broker, const struct channel_header *request, int facts_fd)
+{
+    struct trail *trail = &broker->trail;
+    struct error error = {0};
+    struct trail_wait *wait = calloc(1, sizeof(*wait));
+    int r = wait ? append_sealed(broker, facts_fd, &error) : error_errno(&error, ENOMEM, "write the audit log");
+    if (r < 0) {
+        free(wait);
+        log_event(LOG_LEVEL_ERROR, "the audit log cannot be written", "error", error.text, NULL);
+        answer(broker, request, broker->api.generation, &error);
+        return;
+    }
+    *wait = (struct trail_wait){
+            .sequence = audit_log_last(trail->log), .request = *request, .generation = broker->api.generation};
+    *(trail->last_wait ? &trail->last_wait->next : &trail->first_wait) = wait;
+    trail->last_wait = wait;
+    settle(broker);
+}
+
+/* ---- open and close ---- */
+
+int trail_open(struct broker *broker, struct error *error)
+{
+    struct trail *trail = &broker->trail;
+    const struct config *config = broker->config;
+    const struct timespec pause = {.tv_nsec = OPEN_PAUSE_NS};
+    const struct audit_options options = {
+            .file_bytes = config->audit_file_bytes, .keep_files = config->audit_keep_files, .readers = config->api_gid};
+    struct audit_opened opened;
+    int r = audit_log_open(broker->prefix_fd, &options, &trail->log, &opened, error);
+    for (int i = 0; r == -EBUSY && i < OPEN_TRIES; i++) {
+        (void)nanosleep(&pause, NULL);
+        r = audit_log_open(broker->prefix_fd, &options, &trail->log, &opened, error);
+    }
+    if (r < 0)
+        return error_prefix(error, "the audit log");
+    trail_service_started(broker, &opened);
+    r = audit_log_flush(trail->log, error);
+    trail->settled = audit_log_last(trail->log);
+    return r;
+}
+
+void trail_close(struct broker *broker)
+{
+    struct trail *trail = &broker->trail;
+    struct error error = {0};
+    if (broker->loop && trail->settler.fd >= 0)
+        stop_settler(broker);
+    while (trail->first_wait) {
+        struct trail_wait *wait = trail->first_wait;
+        trail->first_wait = wait->next;
+        free(wait);
+    }
+    trail->last_wait = NULL;
+    if (trail->log && audit_log_flush(trail->log, &error) < 0)
+        log_event(LOG_LEVEL_ERROR, "the end of the audit log", "error", error.text, NULL);
+    audit_log_close(trail->log);
+    trail->log = NULL;
+    trail->syslog_fd = fd_close(trail->syslog_fd);
+}

@@ -1,0 +1,127 @@
+"""What the audit log has of what clients did, read by `rnx audit`: an action of each kind, refused ones, filters, a build, and
+canaries that must be nowhere in it."""
+
+import datetime
+import json
+import os
+
+import grpc
+import pytest
+
+from conftest import read
+
+CANARY = "geheim-canary-e2e-5"
+
+
+def records(server, *filters):
+    return json.loads(server.rnx("audit", "list", "--json", "--limit=1000", *filters).stdout)
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat()
+
+
+def refused(code, call):
+    with pytest.raises(grpc.RpcError) as error:
+        call()
+    assert error.value.code() == code, error.value.details()
+
+
+def assert_no_canary(server):
+    """In no file of the log."""
+    directory = os.path.join(server.prefix, "state/audit")
+    names = os.listdir(directory)
+    assert names
+    for name in names:
+        assert CANARY.encode() not in read(os.path.join(directory, name)), name
+
+
+def test_actions(server):
+    begin = now()
+    pb = server.pb
+    job = server.run("sh", "-c", "exit 3", "--password", CANARY, "MY_TOKEN=" + CANARY, role="developer",
+                     environment={"PLAIN": CANARY + "-plain", "MY_KEY": CANARY + "-key"},
+                     secret_environment={"S": CANARY + "-secret"})
+    server.wait(job)
+    running = server.run("sleep", "100")
+    server.stop_job(running)
+    server.jobs().DeleteJob(pb.DeleteJobRequest(uuid=running), timeout=server.seconds(10))
+    server.jobs().DeleteAllJobs(pb.DeleteAllJobsRequest(), timeout=server.seconds(30))
+    refused(grpc.StatusCode.PERMISSION_DENIED, lambda: server.run("true", role="reader", environment={"A_KEY": CANARY}))
+    refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: server.run("true", work_dir="X_SECRET=" + CANARY))
+    refused(grpc.StatusCode.NOT_FOUND, lambda: server.stop_job("01234567"))
+
+    everything = records(server, "--since", begin)
+    assert [one["seq"] for one in everything] == sorted(one["seq"] for one in everything)
+    said = [(one["action"], one["result"], one["user"], one["role"]) for one in everything if one["source"] == "joblet-api"]
+    admin, developer, reader = "admin-client", "developer-client", "reader-client"
+    assert said == [
+        ("job.run", "intent", developer, "developer"), ("job.run", "ok", developer, "developer"),
+        ("job.run", "intent", admin, "admin"), ("job.run", "ok", admin, "admin"),
+        ("job.stop", "intent", admin, "admin"), ("job.stop", "ok", admin, "admin"),
+        ("job.delete", "intent", admin, "admin"), ("job.delete", "ok", admin, "admin"),
+        ("job.delete-all", "intent", admin, "admin"), ("job.delete-all", "ok", admin, "admin"),
+        ("job.run", "refused", reader, "reader"), ("job.run", "refused", admin, "admin"),
+        ("job.stop", "refused", admin, "admin")]
+
+    # By job, from its intent to its end.
+    of_job = records(server, "--since", begin, "--job", job[:8])
+    assert all(one["job"] == job for one in of_job)
+    intent, = (one for one in of_job if one["result"] == "intent")
+    assert intent["command"] == "sh -c 'exit 3' --password *** MY_TOKEN=***"
+    assert (intent["environment"], intent["secret_environment"]) == ("MY_KEY,PLAIN", "S")
+    assert intent["address"].startswith("127.0.0.1:") and len(intent["certificate"]) == 64 and intent["serial"]
+    assert "prev" in intent and "hash" in intent
+
+    # The other filters.
+    for filters, expected in ((["--user", reader], 1), (["--action=job.stop"], 3), (["--result=refused"], 3),
+                              (["--action=job.*", "--result=refused", "--user", admin], 2), (["--until", begin], 0),
+                              (["--action=job"], 0), (["--user=nobody"], 0)):
+        assert len(records(server, "--since", begin, *filters)) == expected, filters
+    newest = json.loads(server.rnx("audit", "list", "--json", "--limit=1", "--since", begin).stdout)
+    assert [one["seq"] for one in newest] == [everything[-1]["seq"]]
+    table = server.rnx("audit", "list", "--since", begin, "--result=refused").stdout.splitlines()
+    assert table[0].split() == ["SEQUENCE", "TIME", "ACTION", "RESULT", "USER", "JOB", "DETAIL"] and len(table) == 4
+    assert "role reader is not allowed to perform operation run_job" in table[1]
+
+    # One record whole.
+    assert json.loads(server.rnx("audit", "show", "--json", str(intent["seq"])).stdout) == intent
+    shown = server.rnx("audit", "show", str(intent["seq"])).stdout
+    assert f"\njob: {job}\n" in shown and "\nresult: intent\n" in shown
+    assert "there is no record" in server.rnx("audit", "show", "999999999", check=False).stderr
+    assert_no_canary(server)
+    assert CANARY not in server.service_log
+
+
+def test_for_administrators_only(server):
+    begin = now()
+    for role in ("reader", "developer", "maintainer"):
+        for words in (["list"], ["show", "1"]):
+            result = server.rnx("audit", *words, role=role, check=False)
+            assert result.returncode == 1 and "PermissionDenied" in result.stderr and not result.stdout
+    found = records(server, "--since", begin, "--action=audit.*")
+    assert [(one["action"], one["role"], one["result"]) for one in found] == [
+        (action, role, "refused") for role in ("reader", "developer", "maintainer") for action in ("audit.list", "audit.show")]
+
+
+@pytest.mark.host_only("needs package sources")
+def test_a_build(server, tmp_path):
+    begin = now()
+    (tmp_path / "runtime.yaml").write_text(json.dumps({
+        "schema_version": "1.0", "name": "audited", "version": "1.0.0", "description": "d",
+        "base": {"language": "python", "version": "3.11"}, "environment": {"PLAIN": CANARY + "-spec"},
+        "hooks": {"pre_install": f"echo A_TOKEN={CANARY} and $PLAIN {CANARY}-spec >&2; exit 9", "timeout": "60s"}}))
+    result = server.rnx("runtime", "build", str(tmp_path), check=False, within=120, role="maintainer")
+    assert result.returncode == 1
+    assert server.rnx("runtime", "build", str(tmp_path), check=False, role="developer").returncode == 1
+    intent, end, denied = (one for one in records(server, "--since", begin, "--action=runtime.build")
+                           if one["source"] == "joblet-api")
+    assert [one["result"] for one in (intent, end, denied)] == ["intent", "failed", "refused"]
+    assert (intent["runtime"], intent["language"], intent["hooks"]) == ("audited@1.0.0", "python", "pre_install")
+    assert intent["job"] == end["job"] and intent["specification"] == end["specification"]
+    assert end["phase_06"].startswith("Pre-install Hook: failed") and "phase_07" not in end
+    assert "exit status 9" in end["error"] and end["outcome"] == "failed" and end["host"] == "not looked at"
+    assert end["user"] == "maintainer-client"
+    shown = server.rnx("audit", "show", str(end["seq"])).stdout
+    assert "\nphase_06: Pre-install Hook: failed" in shown
+    assert_no_canary(server)
