@@ -368,9 +368,7 @@ int trail_open(struct broker *broker, struct error *error)
     if (r < 0)
         return error_prefix(error, "the audit log");
     trail_service_started(broker, &opened);
-    r = audit_log_flush(trail->log, error);
-    trail->settled = audit_log_last(trail->log);
-    return r;
+    return 0;
 }
 
 void trail_close(struct broker *broker)
