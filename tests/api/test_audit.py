@@ -3,6 +3,7 @@ test_audit.py JOBLET_API PROTO_DIRECTORY [unittest arguments]"""
 
 import concurrent.futures
 import contextlib
+import hashlib
 import os
 import socket
 import ssl
@@ -71,6 +72,9 @@ class Jobs(Case):
                              ("job.run", "/joblet.JobService/RunJob", answer.job_uuid))
             self.assertEqual((record["user"], record["role"]), ("developer-client", "developer"))
         self.assertEqual(intent["call"], result["call"])
+        with open(os.path.join(self.joblet.pems, "developer.crt"), encoding="ascii") as file:
+            certificate = ssl.PEM_cert_to_DER_cert(file.read())
+        self.assertEqual(intent["certificate"], hashlib.sha256(certificate).hexdigest())
         self.assertEqual(intent["command"],
                          "steps out:x exit:3 --password *** A_TOKEN=*** https://***@host/ 'two words'")
         self.assertEqual((intent["arguments"], intent["work_dir"], intent["timeout"], intent["max_cpu"]),
