@@ -390,6 +390,22 @@ class Builds(Case):
         self.assertEqual(self.records(result="cancelled")[0]["error"], "cancelled: the client ended the call")
         self.nothing_left()
 
+    def test_killed(self):
+        """The next process says what became of it."""
+        self.joblet.builder = {"hold": "base"}
+        stream = self.stream(client=self.client("maintainer"))
+        next(stream)
+        self.eventually(lambda: self.joblet.jobs)
+        self.joblet.kill()
+        self.assertRaises(grpc.RpcError, list, stream)
+        self.restart()
+        self.eventually(lambda: len(self.records(action="runtime.build")) == 2)
+        intent, end = self.records(action="runtime.build")
+        for name in ("user", "role", "job", "runtime", "specification"):
+            self.assertEqual(intent[name], end[name])
+        self.assertEqual((intent["result"], end["result"], end["error"]), ("intent", "failed", "joblet-api was restarted"))
+        self.joblet.audit.remove(end)  # it does not know from where the client came
+
     def test_validate(self):
         request = pb.ValidateRuntimeYAMLRequest(yaml_content=self.LEAST)
         self.assertTrue(self.admin.runtimes.ValidateRuntimeYAML(request, timeout=20).valid)
