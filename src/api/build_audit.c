@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "api/build_private.h"
+#include "api/builds.h"
 #include "api/describe.h"
 #include "base/fd.h"
+#include "base/log.h"
 
 /* Of one list: the record has all of them, the log what tells an auditor where to look. */
 #define LIST_BYTES_MAX ((size_t)8 << 10)
@@ -132,4 +134,30 @@ int build_audit_end(struct build *build, audit_done done, struct error *error)
     int r = audit_append(build->api, &facts, done, build, error);
     audit_facts_done(&facts);
     return r;
+}
+
+void builds_record_lost(struct api *api)
+{
+    size_t count;
+    struct state_build *const *builds = state_lost_builds(api->state, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct state_build *build = builds[i];
+        struct audit_facts facts = {0};
+        struct error error = {0};
+        char uuid[TEXT_UUID_MAX];
+        text_format_uuid(build->id, uuid);
+        /* As build_report_format begins. */
+        bool dry_run = strncmp(build->details, "{\"dry_run\":true", 15) == 0;
+        audit_facts_add(&facts, "action", dry_run ? "runtime.validate" : "runtime.build");
+        audit_facts_add(&facts, "result", "failed");
+        audit_facts_add(&facts, "error", STATE_LOST_BUILD);
+        audit_facts_add(&facts, "user", build->who);
+        audit_facts_add(&facts, "role", build->role);
+        audit_facts_add(&facts, "job", uuid);
+        audit_facts_addf(&facts, "runtime", "%s@%s", build->name, build->version);
+        audit_facts_add(&facts, "specification", build->digest);
+        if (audit_append(api, &facts, NULL, NULL, &error) < 0)
+            log_event(LOG_LEVEL_ERROR, "the audit log cannot be written", "error", error.text, NULL);
+        audit_facts_done(&facts);
+    }
 }

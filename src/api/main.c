@@ -153,6 +153,7 @@ static void on_reconciled(struct api *unused)
     struct error error = {0};
     if (api.shutting_down)
         return;
+    builds_record_lost(&api);
     if (open_server(&error) < 0) {
         log_event(LOG_LEVEL_ERROR, "the server cannot be started", "error", error.text, NULL);
         api.exit_status = 1;

@@ -35,7 +35,7 @@ static const struct rnx_option list_option_table[] = {
         LIST_OPTION("user", RNX_OPTION_TEXT, user, 0, "NAME", "of this client's certificate"),
         LIST_OPTION(
                 "action", RNX_OPTION_TEXT, action, 0, "ACTION", "job.run, runtime.build; 'job.*' for all of a kind"),
-        LIST_OPTION("result", RNX_OPTION_TEXT, result, 0, "RESULT", "ok, refused, failed"),
+        LIST_OPTION("result", RNX_OPTION_TEXT, result, 0, "RESULT", "intent, ok, failed, refused, cancelled"),
         LIST_OPTION("limit", RNX_OPTION_NUMBER, limit, LIMIT_MAX, "N", "the newest so many (default: 100)"),
 };
 

@@ -81,6 +81,30 @@ int build_table_read_digest(struct state_database *database, const char *name, c
     return r;
 }
 
+int build_table_each_open(struct state_database *database, int (*each)(const struct state_build *build, void *user),
+        void *user, struct error *error)
+{
+    sqlite3_stmt *statement = NULL;
+    int r = prepare(database,
+            "SELECT id, name, version, digest, who, role, details FROM builds WHERE outcome='' ORDER BY sequence",
+            &statement, error);
+    int step = SQLITE_DONE;
+    while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct state_build build = {.outcome = ""};
+        char **const texts[] = {&build.name, &build.version, &build.digest, &build.who, &build.role, &build.details};
+        const void *id = sqlite3_column_blob(statement, 0);
+        if (id && sqlite3_column_bytes(statement, 0) == (int)sizeof(build.id))
+            memcpy(build.id, id, sizeof(build.id));
+        for (size_t i = 0; i < ELEMENTS(texts); i++)
+            *texts[i] = (char *)(uintptr_t)sqlite3_column_text(statement, 1 + (int)i);
+        r = each(&build, user);
+    }
+    if (r == 0 && step != SQLITE_DONE)
+        r = state_database_error(database, error, "builds");
+    (void)sqlite3_finalize(statement);
+    return r;
+}
+
 int build_table_end_all(
         struct state_database *database, const char *failure, int64_t ended_unix_ns, struct error *error)
 {

@@ -29,6 +29,9 @@ int build_table_put(struct state_database *database, const struct state_build *b
 /* The manifest's digest of the newest published build of the runtime, the caller's; NULL when there is none. 0; -EIO;
  * -ENOMEM. */
 int build_table_read_digest(struct state_database *database, const char *name, const char *version, char **ret_digest);
+/* Calls @each with those that have no end; the texts are borrowed. 0; what @each returned; -errno with @error. */
+int build_table_each_open(struct state_database *database, int (*each)(const struct state_build *build, void *user),
+        void *user, struct error *error);
 /* Those that have no end have failed. 0 or -errno with @error. */
 int build_table_end_all(
         struct state_database *database, const char *failure, int64_t ended_unix_ns, struct error *error);

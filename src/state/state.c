@@ -15,6 +15,8 @@ struct state {
     struct writer *writer;
     struct table table;
     uint64_t last_sequence;
+    struct state_build *lost[STATE_LOST_BUILDS_MAX]; /* owned */
+    size_t lost_count;
 };
 
 static void state_closep(struct state **state)
@@ -32,6 +34,25 @@ static int load_one(struct state_job *job_take, void *user)
     return r;
 }
 
+/* More than ever run at the same time are not looked at. */
+static int keep_lost(const struct state_build *build, void *user)
+{
+    struct state *state = user;
+    if (state->lost_count == STATE_LOST_BUILDS_MAX)
+        return 0;
+    struct state_build *copy = state_build_copy(build);
+    if (!copy)
+        return -ENOMEM;
+    state->lost[state->lost_count++] = copy;
+    return 0;
+}
+
+struct state_build *const *state_lost_builds(const struct state *state, size_t *ret_count)
+{
+    *ret_count = state->lost_count;
+    return state->lost;
+}
+
 int state_open(const char *directory, struct state **ret_state, struct error *error)
 {
     _cleanup_(state_closep) struct state *state = calloc(1, sizeof(*state));
@@ -39,7 +60,11 @@ int state_open(const char *directory, struct state **ret_state, struct error *er
         return error_text(error, ENOMEM, "job table: no memory");
     int r = state_database_open(directory, &state->database, error);
     if (r == 0)
-        r = build_table_end_all(state->database, "joblet-api was restarted", text_now_unix_ns(), error);
+        r = build_table_each_open(state->database, keep_lost, state, error);
+    if (r == -ENOMEM)
+        (void)error_text(error, ENOMEM, "job table: no memory");
+    if (r == 0)
+        r = build_table_end_all(state->database, STATE_LOST_BUILD, text_now_unix_ns(), error);
     if (r == 0)
         r = state_database_load(state->database, load_one, state, error);
     if (r == 0)
@@ -62,6 +87,8 @@ void state_close(struct state *state)
         writer_free(state->writer);
     }
     table_done(&state->table);
+    for (size_t i = 0; i < state->lost_count; i++)
+        state_build_free(state->lost[i]);
     state_database_close(state->database);
     free(state);
 }

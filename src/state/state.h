@@ -20,6 +20,10 @@ typedef void (*state_done)(const struct error *error, struct state_job *job, voi
 /* Opens the database in the directory @directory and reads all jobs. Builds that have no end were ours, and have failed
  * with us: that is stored before it comes back. 0 or -errno with @error (see database.h). */
 int state_open(const char *directory, struct state **ret_state, struct error *error);
+/* Those builds: id, name, version, digest, who, role and details. Borrowed until the state is closed. */
+#define STATE_LOST_BUILD "joblet-api was restarted"
+#define STATE_LOST_BUILDS_MAX 64U
+struct state_build *const *state_lost_builds(const struct state *state, size_t *ret_count);
 /* Starts the writer: before the first change, and before the system call filter. 0 or -errno with @error. */
 int state_start(struct state *state, struct error *error);
 /* Writes all that is queued (callbacks are called), closes. NULL is fine. */

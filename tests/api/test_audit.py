@@ -3,6 +3,7 @@ test_audit.py JOBLET_API PROTO_DIRECTORY [unittest arguments]"""
 
 import concurrent.futures
 import contextlib
+import hashlib
 import os
 import socket
 import ssl
@@ -71,6 +72,9 @@ class Jobs(Case):
                              ("job.run", "/joblet.JobService/RunJob", answer.job_uuid))
             self.assertEqual((record["user"], record["role"]), ("developer-client", "developer"))
         self.assertEqual(intent["call"], result["call"])
+        with open(os.path.join(self.joblet.pems, "developer.crt"), encoding="ascii") as file:
+            certificate = ssl.PEM_cert_to_DER_cert(file.read())
+        self.assertEqual(intent["certificate"], hashlib.sha256(certificate).hexdigest())
         self.assertEqual(intent["command"],
                          "steps out:x exit:3 --password *** A_TOKEN=*** https://***@host/ 'two words'")
         self.assertEqual((intent["arguments"], intent["work_dir"], intent["timeout"], intent["max_cpu"]),
@@ -385,6 +389,22 @@ class Builds(Case):
         self.assertEqual(self.results("runtime.build"), ["intent", "cancelled"])
         self.assertEqual(self.records(result="cancelled")[0]["error"], "cancelled: the client ended the call")
         self.nothing_left()
+
+    def test_killed(self):
+        """The next process says what became of it."""
+        self.joblet.builder = {"hold": "base"}
+        stream = self.stream(client=self.client("maintainer"))
+        next(stream)
+        self.eventually(lambda: self.joblet.jobs)
+        self.joblet.kill()
+        self.assertRaises(grpc.RpcError, list, stream)
+        self.restart()
+        self.eventually(lambda: len(self.records(action="runtime.build")) == 2)
+        intent, end = self.records(action="runtime.build")
+        for name in ("user", "role", "job", "runtime", "specification"):
+            self.assertEqual(intent[name], end[name])
+        self.assertEqual((intent["result"], end["result"], end["error"]), ("intent", "failed", "joblet-api was restarted"))
+        self.joblet.audit.remove(end)  # it does not know from where the client came
 
     def test_validate(self):
         request = pb.ValidateRuntimeYAMLRequest(yaml_content=self.LEAST)

@@ -91,6 +91,8 @@ def test_actions(server):
     assert "there is no record" in server.rnx("audit", "show", "999999999", check=False).stderr
     assert_no_canary(server)
     assert CANARY not in server.service_log
+    # Idle, they would be closed by the server, and the next test that uses one would be the first to notice.
+    server.close_channels()
 
 
 def test_for_administrators_only(server):

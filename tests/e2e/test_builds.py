@@ -208,6 +208,14 @@ def test_examples_are_built(builder, example):
     info = json.loads(builder.server.rnx("runtime", "info", "--json", name).stdout)
     assert info["language"] == example.split("-")[0] and info["original_yaml"] == read(
         os.path.join(builder.example(example), "runtime.yaml")).decode()
+    # Its record is in the audit log.
+    record, = json.loads(builder.server.rnx("audit", "list", "--json", "--action=runtime.build", "--result=ok",
+                                            "--job=" + info["build_info"]["build_id"]).stdout)
+    assert (record["outcome"], record["host"], record["runtime"]) == ("success", "unchanged", f"{name}@{info['version']}")
+    assert all(record[f"phase_{number:02}"].startswith(f"{phase}: done, ") for number, phase in enumerate(PHASES, 1))
+    published = os.path.join(builder.server.prefix, "runtimes", name, info["version"])
+    assert record["manifest"] == hashlib.sha256(read(os.path.join(published, "manifest"))).hexdigest()
+    assert int(record["changed_count"]) == read(os.path.join(published, "changes")).count(b"\n")
     tested = builder.server.rnx("runtime", "test", "--timeout=2m", name, within=130)
     assert "Runtime test passed" in tested.stdout
 

@@ -950,8 +950,8 @@ Usage examples:
 
     def test_unknown_commands(self):
         self.check(["jbo"], 2, err='Error: unknown command "jbo" for "rnx"\n\n\'rnx help\' lists the commands.\n')
-        self.check(["list"], 2, err='Error: unknown command "list" for "rnx"\n\nDid you mean this?\n  rnx job list\n  rnx runtime list\n\n'
-                                    "'rnx help' lists the commands.\n")
+        self.check(["list"], 2, err='Error: unknown command "list" for "rnx"\n\nDid you mean this?\n  rnx job list\n  rnx runtime list\n'
+                                    "  rnx audit list\n\n'rnx help' lists the commands.\n")
         for words in (["volume", "list"], ["network", "list"]):
             self.fails(words, 2, 'unknown command "%s" for "rnx"' % words[0])
         for word in ("cancel", "metrics", "telematics"):

@@ -294,8 +294,20 @@ static void test_builds(void **fixture)
     assert_string_equal(read_build(directory->path, 2), "python|spec|alice|7|1|failed|why||{}");
     assert_string_equal(read_build(directory->path, 3), "python|spec|alice|7|0||why||{}");
     /* What had no end has it with the next start. */
-    state_close(open_started(directory->path));
+    size_t count;
+    state = open_started(directory->path);
+    struct state_build *const *lost = state_lost_builds(state, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(lost[0]->id[0], 3);
+    assert_string_equal(lost[0]->name, "python");
+    assert_string_equal(lost[0]->digest, "spec");
+    assert_string_equal(lost[0]->who, "alice");
+    state_close(state);
     assert_string_equal(read_build(directory->path, 3), "python|spec|alice|7|1|failed|joblet-api was restarted||{}");
+    state = open_started(directory->path);
+    (void)state_lost_builds(state, &count);
+    assert_int_equal(count, 0);
+    state_close(state);
     assert_string_equal(read_build(directory->path, 1), "python|spec|alice|7|1|success||" DIGEST "|{}");
 }
 
