@@ -463,9 +463,9 @@ def test_downloads_of_earlier_builds(builder, jobs):
 
 def spoil_downloads(cache):
     """One byte of each package, and of one file of pip and of npm: what a build could plant that our collector let through."""
-    kept = {kind: sorted(glob.glob(os.path.join(cache, kind)), key=os.path.getsize) for kind in ("*.deb", "pip-*", "npm-*")}
+    kept = {kind: sorted(glob.glob(os.path.join(cache, kind)), key=os.path.getsize) for kind in ("apt-*", "pip-*", "npm-*")}
     assert len(kept["pip-*"]) >= 2 and len(kept["npm-*"]) >= 2, os.listdir(cache)
-    for path in kept["*.deb"] + kept["pip-*"][:1] + kept["npm-*"][:1]:
+    for path in kept["apt-*"] + kept["pip-*"][:1] + kept["npm-*"][:1]:
         with open(path, "r+b") as file:
             file.seek(os.path.getsize(path) // 2)
             byte = file.read(1)
