@@ -63,7 +63,7 @@ int cache_fill(struct collect *collect)
     cache_clean(cache_fd);
     int r = cache_list(cache_fd, &cached);
     if (r == 0)
-        r = cache_find(collect->merged_fd, cache_fd, &fresh);
+        r = cache_find(collect->merged_fd, &fresh);
     if (r == 0)
         fill(collect, cache_fd, word->numbers[0], &cached, &fresh);
     cache_files_done(&cached);

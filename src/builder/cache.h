@@ -40,9 +40,9 @@ bool cache_is_wanted(enum cache_kind kind, int fd);
 /* What the cache has, the newest first. Packages under names of apt's, which it would trust, are removed: only versions
  * before this one kept them so. 0 or -ENOMEM. */
 int cache_list(int cache_fd, struct cache_files *files);
-/* What a build has downloaded, below @root_fd, that the cache does not have, the newest first; not more than the cache
- * may hold. 0 or -ENOMEM. */
-int cache_find(int root_fd, int cache_fd, struct cache_files *files);
+/* What a build has downloaded, below @root_fd, the newest first; not more than the cache may hold. That the cache has
+ * it as well means that it was not what it should be, or that two builds fetched it at a time. 0 or -ENOMEM. */
+int cache_find(int root_fd, struct cache_files *files);
 void cache_files_done(struct cache_files *files);
 
 /* Copies the file of a build into the cache. 0; -EBADMSG when its content is not what its name says; -errno. Nothing is

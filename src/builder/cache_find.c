@@ -147,7 +147,6 @@ int cache_list(int cache_fd, struct cache_files *files)
 }
 
 struct finding {
-    int cache_fd;
     struct cache_files *files;
     unsigned seen;
     size_t place;       /* how long the path of the place is */
@@ -174,12 +173,10 @@ static int visit(void *context, const char *path, const struct stat *status)
     if (!S_ISREG(status->st_mode) || status->st_size == 0 || status->st_size > FILE_SIZE_MAX)
         return 0;
     enum cache_kind kind = kind_of(finding, path + finding->place, name);
-    if (kind == CACHE_NONE || (kind != CACHE_APT && faccessat(finding->cache_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0))
-        return 0;
-    return add(finding->files, kind, name, path, status);
+    return kind == CACHE_NONE ? 0 : add(finding->files, kind, name, path, status);
 }
 
-int cache_find(int root_fd, int cache_fd, struct cache_files *files)
+int cache_find(int root_fd, struct cache_files *files)
 {
     static const struct {
         const char *path;
@@ -191,8 +188,7 @@ int cache_find(int root_fd, int cache_fd, struct cache_files *files)
     };
     int r = 0;
     for (size_t i = 0; r != -ENOMEM && i < ELEMENTS(places); i++) {
-        struct finding finding = {
-                .cache_fd = cache_fd, .files = files, .place = strlen(places[i].path), .prefix = places[i].prefix};
+        struct finding finding = {.files = files, .place = strlen(places[i].path), .prefix = places[i].prefix};
         r = root_walk(root_fd, places[i].path, /* one_device= */ 0, visit, &finding);
     }
     sort(files);
