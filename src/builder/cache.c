@@ -1,8 +1,7 @@
-/* Keeps downloads for later builds. A build wrote them, and nothing in it is believed. What pip and npm fetched is
- * named by its content, and the content is held against the name before it is kept (cache_keep.c): a later build that
- * asks for a digest gets what has it. Of what apt fetched no digest is known here; each build holds what it wants
- * against the lists that the distribution signed, before anything of a client's runs in it, and takes all others out of
- * its sight (runtime/packager.c). So the worst that a build can do here is to waste space, and that is bounded. */
+/* Keeps downloads for later builds. A build wrote them, and nothing in it is believed but what was computed here: the
+ * digest that is the name of a file in the cache (cache_keep.c). A later build asks for a digest that it has of its own
+ * sources (apt's signed lists, npm's registry, an address of pip's index), and gets what has it. So the worst that a
+ * build can do here is to waste space, and that is bounded. */
 #include "builder/cache.h"
 
 #include <errno.h>
@@ -26,17 +25,16 @@ static void remove_oldest(int cache_fd, struct cache_files *cached, uint64_t max
     }
 }
 
-/* What pip and npm fetched in a hook, perhaps with a hook's credentials, is not for other builds, which could read it.
- * Of apt's packages a build sees only those whose digests its own lists have. */
+/* What a hook fetched, perhaps with credentials of its own, is not for other builds, which could read it. */
 static bool is_for_others(const struct collect *collect, const struct cache_file *file)
 {
-    const char *step = cache_kind_of(file->name) == CACHE_PIP ? RECIPE_STEP_PIP : RECIPE_STEP_NPM;
+    static const char *const steps[] = {
+            [CACHE_APT] = RECIPE_STEP_PACKAGES, [CACHE_NPM] = RECIPE_STEP_NPM, [CACHE_PIP] = RECIPE_STEP_PIP};
     size_t number = collect_find_step(collect, file->changed.tv_sec * NS_PER_S + file->changed.tv_nsec);
-    return cache_kind_of(file->name) == CACHE_APT ||
-           (number < collect->step_count && strcmp(collect->steps[number].name, step) == 0);
+    return number < collect->step_count && strcmp(collect->steps[number].name, steps[file->kind]) == 0;
 }
 
-/* Makes room first: the cache is never larger than it may be. What is replaced counts until then. */
+/* Makes room first: the cache is never larger than it may be. */
 static void fill(const struct collect *collect, int cache_fd, uint64_t max_bytes, struct cache_files *cached,
         const struct cache_files *fresh)
 {
@@ -65,7 +63,7 @@ int cache_fill(struct collect *collect)
     cache_clean(cache_fd);
     int r = cache_list(cache_fd, &cached);
     if (r == 0)
-        r = cache_find(collect->merged_fd, cache_fd, &fresh);
+        r = cache_find(collect->merged_fd, &fresh);
     if (r == 0)
         fill(collect, cache_fd, word->numbers[0], &cached, &fresh);
     cache_files_done(&cached);

@@ -1,7 +1,5 @@
-/* The cache of downloads: one directory of regular files, whose names tell what is in them (RECIPE_DOWNLOADS in
- * plan/recipe.h). What a build leaves in it is either held against its own name before it is kept (npm, pip), or held
- * by each build that uses it against what the package sources say (apt). For collect, and for
- * downloads.c. */
+/* The cache of downloads: one directory of regular files, each named by the digest of its content (RECIPE_DOWNLOADS in
+ * plan/recipe.h), which was computed here when it was kept. For collect, and for downloads.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +14,8 @@
 enum cache_kind { CACHE_NONE, CACHE_APT, CACHE_NPM, CACHE_PIP };
 
 struct cache_file {
-    char *name;
+    enum cache_kind kind;
+    char *name;     /* in the cache, or of a package of apt's in the builder root */
     char *path;     /* in the builder root; NULL of what is in the cache */
     uint64_t bytes; /* that it takes on the disk, at most */
     struct timespec time;
@@ -38,15 +37,16 @@ enum cache_kind cache_name_of(const char *prefix, const char *path, char ret_nam
 /* npm's cache holds what the registry says of packages as well: true for an archive, and for all of other kinds. */
 bool cache_is_wanted(enum cache_kind kind, int fd);
 
-/* What the cache has, the newest first. 0 or -ENOMEM. */
+/* What the cache has, the newest first. Packages under names of apt's, which it would trust, are removed: only versions
+ * before this one kept them so. 0 or -ENOMEM. */
 int cache_list(int cache_fd, struct cache_files *files);
-/* What a build has downloaded, below @root_fd, that the cache does not have, the newest first; not more than the cache
- * may hold. 0 or -ENOMEM. */
-int cache_find(int root_fd, int cache_fd, struct cache_files *files);
+/* What a build has downloaded, below @root_fd, the newest first; not more than the cache may hold. That the cache has
+ * it as well means that it was not what it should be, or that two builds fetched it at a time. 0 or -ENOMEM. */
+int cache_find(int root_fd, struct cache_files *files);
 void cache_files_done(struct cache_files *files);
 
-/* Copies the file of a build into the cache, under its name when its content is what the name says. 0; -EBADMSG when it
- * is not; -errno. Nothing is left of it then. */
+/* Copies the file of a build into the cache. 0; -EBADMSG when its content is not what its name says; -errno. Nothing is
+ * left of it then. */
 int cache_keep(int root_fd, int cache_fd, const struct cache_file *file);
 /* Removes what a copy that was cut short left. */
 void cache_clean(int cache_fd);

@@ -17,8 +17,6 @@
 #define FILE_SIZE_MAX (1LL << 30)
 #define BLOCK 4096U
 #define NPM_CONTENT RECIPE_NPM_CACHE "/_cacache/content-v2/sha512"
-#define NPM_DIGITS 128U
-#define PIP_DIGITS 64U
 /* Of one place; what is beyond is not looked at. */
 #define PLACE_FILES_MAX 100000U
 
@@ -42,13 +40,21 @@ static bool is_package_file(const char *name)
 
 enum cache_kind cache_kind_of(const char *name)
 {
-    static const size_t npm = sizeof(RECIPE_DOWNLOADS_NPM) - 1;
-    static const size_t pip = sizeof(RECIPE_DOWNLOADS_PIP) - 1;
-    if (strncmp(name, RECIPE_DOWNLOADS_NPM, npm) == 0 && is_hex(name + npm, NPM_DIGITS))
-        return CACHE_NPM;
-    if (strncmp(name, RECIPE_DOWNLOADS_PIP, pip) == 0 && is_hex(name + pip, PIP_DIGITS))
-        return CACHE_PIP;
-    return is_package_file(name) ? CACHE_APT : CACHE_NONE;
+    static const struct {
+        const char *prefix;
+        size_t digits;
+        enum cache_kind kind;
+    } kinds[] = {
+            {RECIPE_DOWNLOADS_APT, 64, CACHE_APT},
+            {RECIPE_DOWNLOADS_NPM, 128, CACHE_NPM},
+            {RECIPE_DOWNLOADS_PIP, 64, CACHE_PIP},
+    };
+    for (size_t i = 0; i < ELEMENTS(kinds); i++) {
+        size_t size = strlen(kinds[i].prefix);
+        if (strncmp(name, kinds[i].prefix, size) == 0 && is_hex(name + size, kinds[i].digits))
+            return kinds[i].kind;
+    }
+    return CACHE_NONE;
 }
 
 enum cache_kind cache_name_of(const char *prefix, const char *path, char ret_name[CACHE_NAME_MAX])
@@ -70,13 +76,15 @@ bool cache_is_wanted(enum cache_kind kind, int fd)
 }
 
 /* @path may be NULL. 0 or -ENOMEM. */
-static int add(struct cache_files *files, const char *name, const char *path, const struct stat *status)
+static int add(
+        struct cache_files *files, enum cache_kind kind, const char *name, const char *path, const struct stat *status)
 {
     struct cache_file *items = reallocarray(files->items, files->count + 1, sizeof(*items));
     if (!items)
         return -ENOMEM;
     files->items = items;
-    const struct cache_file file = {.name = strdup(name),
+    const struct cache_file file = {.kind = kind,
+            .name = strdup(name),
             .path = path ? strdup(path) : NULL,
             .bytes = ((uint64_t)status->st_size + BLOCK - 1) / BLOCK * BLOCK,
             .time = status->st_mtim,
@@ -126,9 +134,12 @@ int cache_list(int cache_fd, struct cache_files *files)
     }
     while (r == 0 && (entry = readdir(directory))) {
         struct stat status;
-        if (cache_kind_of(entry->d_name) != CACHE_NONE &&
-                fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode))
-            r = add(files, entry->d_name, NULL, &status);
+        enum cache_kind kind = cache_kind_of(entry->d_name);
+        if (is_package_file(entry->d_name))
+            (void)unlinkat(fd, entry->d_name, 0);
+        else if (kind != CACHE_NONE && fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                 S_ISREG(status.st_mode))
+            r = add(files, kind, entry->d_name, NULL, &status);
     }
     (void)closedir(directory);
     sort(files);
@@ -136,21 +147,19 @@ int cache_list(int cache_fd, struct cache_files *files)
 }
 
 struct finding {
-    int cache_fd;
     struct cache_files *files;
     unsigned seen;
     size_t place;       /* how long the path of the place is */
     const char *prefix; /* of names */
 };
 
-/* What the cache has under the name, and need not be looked at again. What names its content was held against the name
- * when it was kept; a package of apt's that the build fetched all the same is another one than the cache has. */
-static bool is_cached(const struct finding *finding, const char *name)
+/* The digest of a package of apt's is found out when it is copied. */
+static enum cache_kind kind_of(const struct finding *finding, const char *path, char ret_name[CACHE_NAME_MAX])
 {
-    struct stat status;
-    if (fstatat(finding->cache_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return false;
-    return !S_ISREG(status.st_mode) || cache_kind_of(name) != CACHE_APT;
+    if (*finding->prefix)
+        return cache_name_of(finding->prefix, path, ret_name);
+    (void)snprintf(ret_name, CACHE_NAME_MAX, "%s", path + (*path == '/'));
+    return is_package_file(path + (*path == '/')) ? CACHE_APT : CACHE_NONE;
 }
 
 static int visit(void *context, const char *path, const struct stat *status)
@@ -163,12 +172,11 @@ static int visit(void *context, const char *path, const struct stat *status)
         return *finding->prefix ? 0 : 1;
     if (!S_ISREG(status->st_mode) || status->st_size == 0 || status->st_size > FILE_SIZE_MAX)
         return 0;
-    if (cache_name_of(finding->prefix, path + finding->place, name) == CACHE_NONE || is_cached(finding, name))
-        return 0;
-    return add(finding->files, name, path, status);
+    enum cache_kind kind = kind_of(finding, path + finding->place, name);
+    return kind == CACHE_NONE ? 0 : add(finding->files, kind, name, path, status);
 }
 
-int cache_find(int root_fd, int cache_fd, struct cache_files *files)
+int cache_find(int root_fd, struct cache_files *files)
 {
     static const struct {
         const char *path;
@@ -180,8 +188,7 @@ int cache_find(int root_fd, int cache_fd, struct cache_files *files)
     };
     int r = 0;
     for (size_t i = 0; r != -ENOMEM && i < ELEMENTS(places); i++) {
-        struct finding finding = {
-                .cache_fd = cache_fd, .files = files, .place = strlen(places[i].path), .prefix = places[i].prefix};
+        struct finding finding = {.files = files, .place = strlen(places[i].path), .prefix = places[i].prefix};
         r = root_walk(root_fd, places[i].path, /* one_device= */ 0, visit, &finding);
     }
     sort(files);

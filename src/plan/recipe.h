@@ -94,10 +94,11 @@
  * that other steps installed (a hook that calls apt-get) belong to the runtime as those of "package" do. */
 #define RECIPE_STEP_PACKAGES "base"
 
-/* Downloads that later builds use: where a build finds those of earlier ones, all in one directory (apt's, because what
- * lies there by the right name needs no copy), and where the steps of pip and npm leave theirs. The names tell what is
- * in a file: NAME_VERSION_ARCHITECTURE.deb; "npm-" and the SHA-512, "pip-" and the BLAKE2b-256 of the content. */
+/* Downloads that later builds use: where a build finds those of earlier ones, all in one directory (apt's, under
+ * names that apt does not look for), and where the steps of pip and npm leave theirs. The names tell what is in a file:
+ * "apt-" and the SHA-256, "npm-" and the SHA-512, "pip-" and the BLAKE2b-256 of the content. */
 #define RECIPE_DOWNLOADS "/var/cache/apt/archives"
+#define RECIPE_DOWNLOADS_APT "apt-"
 #define RECIPE_DOWNLOADS_NPM "npm-"
 #define RECIPE_DOWNLOADS_PIP "pip-"
 #define RECIPE_NPM_CACHE "/tmp/npm-cache"

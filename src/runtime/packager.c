@@ -4,10 +4,9 @@
  * Conflicts with a requested package and is no other version of it does its work: the nodejs of some sources brings npm
  * along and refuses the distribution's. The times of package lists are the servers', so the change time is looked at.
  *
- * apt trusts a package in its directory of archives when its size is right, and earlier builds wrote what lies there.
- * So "simulate", which every build does before anything of a client's runs in it, asks apt for the digests in the
- * signed lists, and takes away each package that has another one or that apt does not want: no later step finds it
- * either. */
+ * apt trusts a package in its directory of archives when its name and size are right, and builds wrote what lies there.
+ * So what is kept has names that apt does not look for, "apt-" and a digest, and "simulate" asks apt for the digests in
+ * the signed lists and makes links for those that are there. */
 #define APT_SCRIPT                                                                                                     \
     "select_packages() {\n"                                                                                            \
     "    hint=$1\n"                                                                                                    \
@@ -47,22 +46,25 @@
     ">&2\n"                                                                                                            \
     "    return 1\n"                                                                                                   \
     "}\n"                                                                                                              \
-    "check_downloads() {\n"                                                                                            \
+    "use_downloads() {\n"                                                                                              \
     "    wanted=$(printf '%s\\n' \"$1\" | sed -n \\\n"                                                                 \
     "        \"s/^'.*' \\([A-Za-z0-9][A-Za-z0-9+.~%_-]*\\.deb\\) \\([0-9]*\\) SHA256:\\([0-9a-f]\\{64\\}\\)$/\\3 \\2 " \
     "\\1/p\")\n"                                                                                                       \
     "    there=$(printf '%s\\n' \"$wanted\" | while read -r digest size file; do\n"                                    \
-    "        [ ! -f \"$file\" ] || printf '%s  %s\\n' \"$digest\" \"$file\"\n"                                         \
+    "        [ ! -f \"apt-$digest\" ] || printf '%s  apt-%s\\n' \"$digest\" \"$digest\"\n"                             \
     "    done)\n"                                                                                                      \
-    "    good=$(printf '%s\\n' \"$there\" | sha256sum --check 2>/dev/null | sed -n 's/: OK$//p')\n"                    \
-    "    ls | grep '\\.deb$' | grep -vxF -- \"$good\" | tr '\\n' '\\0' | xargs -0 -r rm -f -- || return 1\n"           \
-    "    { printf '%s\\n' \"$there\" | sed 's/^/there /'; printf 'good %s\\n' $good; printf '%s\\n' \"$wanted\"; } | " \
-    "awk '\n"                                                                                                          \
-    "        $1 == \"there\" { there[$3] = 1; next }\n"                                                                \
+    "    good=$(printf '%s\\n' \"$there\" | sha256sum --check 2>/dev/null | sed -n 's/^apt-\\(.*\\): OK$/\\1/p')\n"    \
+    "    {\n"                                                                                                          \
+    "        printf '%s\\n' \"$there\" | sed 's/^/there /'\n"                                                          \
+    "        printf 'good %s\\n' $good\n"                                                                              \
+    "        printf '%s\\n' \"$wanted\"\n"                                                                             \
+    "    } | awk '\n"                                                                                                  \
+    "        $1 == \"there\" { there[$2] = 1; next }\n"                                                                \
     "        $1 == \"good\" { good[$2] = 1; next }\n"                                                                  \
     "        NF == 3 { all++ }\n"                                                                                      \
-    "        NF == 3 && $3 in good { hits++; bytes += $2; next }\n"                                                    \
-    "        NF == 3 && $3 in there { others++; next }\n"                                                              \
+    "        NF == 3 && $1 in good { hits++; bytes += $2; print \"apt-\" $1, $3 | \"xargs -r -n 2 ln -sf --\"; next "  \
+    "}\n"                                                                                                              \
+    "        NF == 3 && $1 in there { others++; next }\n"                                                              \
     "        NF == 3 { misses++ }\n"                                                                                   \
     "        END {\n"                                                                                                  \
     "            if (!all) {\n"                                                                                        \
@@ -106,7 +108,7 @@
     "    wanted=$(apt-get -qq -y --no-install-recommends -o Acquire::ForceHash=SHA256 \\\n"                            \
     "        -o Dir::Cache::archives=/nonexistent --print-uris install -- $packages) || exit 1\n"                      \
     "    cd /var/cache/apt/archives 2>/dev/null || cd /work\n"                                                         \
-    "    check_downloads \"$wanted\" ;;\n"                                                                             \
+    "    use_downloads \"$wanted\" ;;\n"                                                                               \
     "install)\n"                                                                                                       \
     "    shift\n"                                                                                                      \
     "    packages=$(select_packages '' \"$@\") || exit 1\n"                                                            \

@@ -7,7 +7,7 @@
  *                                  Those that there are not are named, and what HINT (a pattern of names) finds instead
  *     version PACKAGE WANTED       prints the version that would be installed; fails when it is not WANTED ("any")
  *     simulate PACKAGE...          fails when they cannot be installed together; says what of them is in the cache of
- *                                  downloads, and takes the others out of sight
+ *                                  downloads, and lays it ready
  *     install PACKAGE...           installs what "select" prints */
 #pragma once
 

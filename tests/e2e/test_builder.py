@@ -441,6 +441,10 @@ def test_a_gap_in_a_chain_of_libraries(make_root, tmp_path):
     assert result.last == "@fail '/usr/local/own/lib18.so' needs the library 'lib19.so', which is not in the runtime", result.lines
 
 
+def apt_name(text, directory=""):
+    return directory + "apt-" + hashlib.sha256(text.encode()).hexdigest()
+
+
 def test_downloads_are_kept(make_root):
     """And of those that are named by their content only what has it, and was fetched by the steps of pip and npm."""
     root = make_root(HOST).mount()
@@ -450,15 +454,17 @@ def test_downloads_are_kept(make_root):
     digests = {"pip": hashlib.blake2b(bytes_of["pip"], digest_size=32).hexdigest(), "npm": hashlib.sha512(bytes_of["npm"]).hexdigest()}
     root.step("base", {archives + "a_1.0-1_amd64.deb": "new\n", archives + "partial/b_1_all.deb": "x", archives + "evil.deb": "x",
                        archives + "c_1_all.deb": ("/etc/passwd",), archives + "-d_1_all.deb": "x", archives + "d_2%3a1_all.deb": "epoch\n",
-                       archives + "pip-" + digests["pip"]: "poisoned", archives + "npm-" + digests["npm"]: "poisoned",
+                       apt_name("epoch\n", archives): "poisoned", archives + "pip-" + digests["pip"]: "poisoned", archives + "npm-" + digests["npm"]: "poisoned",
                        pip + hashlib.blake2b(b"hook", digest_size=32).hexdigest(): "hook"})
+    root.step("hook", {archives + "e_1_all.deb": "hook"})
     root.step("pip", {pip + "0" * 64: "poisoned"}, shell=f"printf '\\037\\213pip' >.{pip}{digests['pip']}")
     directory = f".{npm}{digests['npm'][:2]}/{digests['npm'][2:4]}"
     root.step("npm", {npm + "00/00/" + "0" * 124: "poisoned"},
               shell=f"mkdir -p {directory}; printf '\\037\\213npm' >{directory}/{digests['npm'][4:]}")
     assert root.collect("cache", "1000000").last == "@done"
     cache = root.space.path(root.tool, "cache")
-    assert sorted(os.listdir(cache)) == ["a_1.0-1_amd64.deb", "d_2%3a1_all.deb", "npm-" + digests["npm"], "pip-" + digests["pip"]]
+    assert sorted(os.listdir(cache)) == sorted([*(apt_name(text) for text in ("new\n", "epoch\n")), "npm-" + digests["npm"],
+                                                "pip-" + digests["pip"]])
     for kind in ("pip", "npm"):
         with open(f"{cache}/{kind}-{digests[kind]}", "rb") as file:
             assert file.read() == bytes_of[kind]
@@ -468,41 +474,37 @@ BLOCK = 4096  # what a small file takes
 
 
 @pytest.mark.parametrize("limit, left", [
-    (None, "old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
+    (None, "old1 old2 old3 old4"),
     (0, ""),
     (BLOCK - 1, ""),
-    (BLOCK, "new1_1_all.deb"),
-    (2 * BLOCK, "new1_1_all.deb new2_1_all.deb"),
-    (4 * BLOCK, "new1_1_all.deb new2_1_all.deb same_1_all.deb"),
-    (6 * BLOCK, "new1_1_all.deb new2_1_all.deb old3_1_all.deb same_1_all.deb"),  # and not old1, which is smaller and older
-    (8 * BLOCK, "new1_1_all.deb new2_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
-    (9 * BLOCK, "new1_1_all.deb new2_1_all.deb old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
-    (20 * BLOCK, "large_1_all.deb new1_1_all.deb new2_1_all.deb old1_1_all.deb old2_1_all.deb old3_1_all.deb same_1_all.deb"),
+    (BLOCK, "new1"),
+    (2 * BLOCK, "new1 new3"),
+    (4 * BLOCK, "new1 new2 new3"),
+    (6 * BLOCK, "new1 new2 new3 old1"),  # and not old4, which is smaller and older than old2
+    (7 * BLOCK, "new1 new2 new3 old1 old2"),
+    (9 * BLOCK, "new1 new2 new3 old1 old2 old3 old4"),
+    (20 * BLOCK, "large new1 new2 new3 old1 old2 old3 old4"),
 ])
 def test_the_newest_downloads_are_kept(make_root, limit, left):
     root = make_root(HOST).mount()
     cache = root.space.path(root.tool, "cache")
-    for age, (name, size) in enumerate((("old3_1_all.deb", 1), ("same_1_all.deb", 2 * BLOCK), ("old2_1_all.deb", BLOCK), ("old1_1_all.deb", 10),
-                                        ("new2_1_all.deb", 2))):
-        with open(f"{cache}/{name}", "w", encoding="utf-8") as file:
-            file.write("x" * size)
+    contents = {"old1": "1", "old2": "2" * 2 * BLOCK, "old3": "3" * BLOCK, "old4": "4" * 10, "new1": "x" * 100, "new2": "y" * 2 * BLOCK,
+                "large": "z" * 9 * BLOCK, "new3": "w"}
+    for age, name in enumerate(name for name in contents if name.startswith("old")):
+        with open(apt_name(contents[name], cache + "/"), "w", encoding="utf-8") as file:
+            file.write(contents[name])
         os.utime(file.name, (10**9 - age, 10**9 - age))
-    if limit is None:
-        os.unlink(cache + "/new2_1_all.deb")
-    put_tree(cache, {"/not-ours/": None, "/notes": "x", "/a_1_all.deb": ("/etc/passwd",), "/.new": "x"})
+    others = {"notes": "x", "not-ours": None, "apt-" + "0" * 64: ("/etc/passwd",)}
+    put_tree(cache, {"/not-ours/": None, "/notes": "x", "/apt-" + "0" * 64: ("/etc/passwd",), "/.new": "x", "/a_1_all.deb": "an old name"})
     archives = "/var/cache/apt/archives/"
-    root.step("base", {archives + "new1_1_all.deb": "x" * 100, archives + "new2_1_all.deb": "another size",
-                       archives + "same_1_all.deb": "y" * 2 * BLOCK, archives + "large_1_all.deb": "z" * 9 * BLOCK},
-              shell=f"touch -d @2000000000 .{archives}new1_1_all.deb; touch -d @1 .{archives}new2_1_all.deb")
+    root.step("base", {f"{archives}{name}_1_all.deb": text for name, text in contents.items() if not name.startswith("old")},
+              shell=f"touch -d @2000000000 .{archives}new1_1_all.deb; touch -d @1 .{archives}new3_1_all.deb")
     result = root.collect(*(("cache", str(limit)) if limit is not None else ()))
     assert result.last == "@done"
-    assert {"not-ours", "notes", "a_1_all.deb"} <= set(os.listdir(cache))
-    files = sorted(name for name in os.listdir(cache) if name not in ("not-ours", "notes", "a_1_all.deb", ".new"))
-    assert files == left.split()
-    for name in set(files) & {"new2_1_all.deb"}:
-        assert os.path.getsize(f"{cache}/{name}") == len("another size")
-    if limit and "same_1_all.deb" in files:  # of the same size, but fetched anew: the cached one was another
-        assert open(f"{cache}/same_1_all.deb", encoding="utf-8").read(1) == "y"
+    found = set(os.listdir(cache))
+    assert set(others) <= found and ("a_1_all.deb" in found) == (limit is None)
+    names = {apt_name(text): name for name, text in contents.items()}
+    assert sorted(names.get(name, name) for name in found - set(others) - {".new", "a_1_all.deb"}) == left.split()
 
 
 def test_a_limit_of_downloads_is_a_number(make_root):

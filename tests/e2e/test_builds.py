@@ -448,33 +448,60 @@ def test_unchanged_specification_is_not_built_again(builder):
     assert any(re.search(r"\bHIT\b", line) for line in log_lines(result)), result.out[-2000:]
 
 
+PLANT = """
+for f in $(ls -S /tmp/pip-files/*); do echo poison >>$f; break; done
+for f in $(find /tmp/npm-cache/_cacache/content-v2 -type f -size -100k); do
+    if [ "$(head -c 2 $f | od -An -tx1)" = " 1f 8b" ]; then echo poison >>$f; break; fi
+done
+cd /var/cache/apt/archives
+for f in *; do [ ! -f $f ] || echo poison >>$f; done
+for kind in apt- pip-; do echo poison >$kind$(printf 0%.0s $(seq 64)); done
+echo poison >tree_1_all.deb; cp tree_1_all.deb /tmp/pip-files/$(printf 1%.0s $(seq 64))
+"""
+
+
 def test_downloads_of_earlier_builds(builder, jobs):
-    """What an earlier build has fetched is not fetched again, and nothing is used that is not what it should be."""
+    """What an earlier build has fetched is not fetched again, and nothing is used that is not what it should be: the earlier build
+    plants others in all places that it reaches, and then some that are kept are spoiled."""
     for building in builder.building.values():
         building.result()  # nothing is kept while another build reads
-    told = []
+    cache = os.path.join(builder.server.prefix, "cache/apt")
+    before, told = set(os.listdir(cache)), []
     for version in ("1.0.0", "1.0.1"):
-        path = builder.write("again", version, "node", "any", pip=["six==1.16.0", "idna==3.6"], npm=["left-pad@1.3.0", "is-number@7.0.0"])
+        path = builder.write("again", version, "node", "any", pip=["six==1.16.0", "idna==3.6", "certifi==2024.2.2"],
+                             npm=["left-pad@1.3.0", "is-number@7.0.0", "repeat-string@1.6.1"],
+                             hooks={"post_install": PLANT} if version == "1.0.0" else {})
         result = builder.build(path, "-v")
         assert result.returncode == 0, result.out[-4000:]
         told.append(dict(line.split(": ", 1) for line in log_lines(result) if re.match("(apt|pip|npm): ", line)))
         if version == "1.0.0":
-            spoil_downloads(os.path.join(builder.server.prefix, "cache/apt"))
-    assert told[0]["pip"] == told[0]["npm"] == "HIT 0 of 2 files (0.0 MB), MISS 2: not in the cache"
+            check_downloads(cache)
+            spoil_downloads(cache, before)
     for step in ("pip", "npm"):
-        assert re.fullmatch(r"HIT 1 of 2 files \(0\.\d MB\), MISS 1: not what they should be", told[1][step])
+        assert re.fullmatch(r"HIT 0 of 3 files \(0\.0 MB\), MISS 3: not in the cache", told[0][step])
+        assert re.fullmatch(r"HIT 1 of 3 files \(0\.\d MB\), MISS 1: not in the cache, MISS 1: not what they should be", told[1][step])
     assert re.fullmatch(r"nothing is to be fetched|HIT 0 of (\d+) packages \(0\.0 MB\), MISS \1: not what the package sources say",
                         told[1]["apt"])
-    text = run(jobs, "again@1.0.1", "python3 -c 'import idna, six; print(six.__version__, idna.__version__)'; "
-               "ls /usr/lib/node_modules /usr/local/lib/node_modules 2>/dev/null | grep -cE '^(is-number|left-pad)$'")
-    assert text == "1.16.0 3.6\n2\n"
+    text = run(jobs, "again@1.0.1", "python3 -c 'import certifi, idna, six; print(six.__version__, idna.__version__)'; "
+               "ls /usr/lib/node_modules /usr/local/lib/node_modules 2>/dev/null | grep -cE '^(is-number|left-pad|repeat-string)$'")
+    assert text == "1.16.0 3.6\n3\n"
 
 
-def spoil_downloads(cache):
-    """One byte of each package, and of one file of pip and of npm: what a build could plant that our collector let through."""
-    kept = {kind: sorted(glob.glob(os.path.join(cache, kind)), key=os.path.getsize) for kind in ("*.deb", "pip-*", "npm-*")}
-    assert len(kept["pip-*"]) >= 2 and len(kept["npm-*"]) >= 2, os.listdir(cache)
-    for path in kept["*.deb"] + kept["pip-*"][:1] + kept["npm-*"][:1]:
+def check_downloads(cache):
+    """Each is named by what is in it."""
+    digests = {"apt": hashlib.sha256, "npm": hashlib.sha512, "pip": lambda content: hashlib.blake2b(content, digest_size=32)}
+    for name in os.listdir(cache):
+        kind, digest = name.split("-")
+        assert digests[kind](read(os.path.join(cache, name))).hexdigest() == digest, name
+
+
+def spoil_downloads(cache, before):
+    """One byte of each package of apt, and of one of the files that pip and npm have added."""
+    names = sorted(os.listdir(cache))
+    added = {kind: [name for name in names if name.startswith(kind) and name not in before] for kind in ("pip-", "npm-")}
+    assert [len(found) for found in added.values()] == [2, 2], names
+    for name in [name for name in names if name.startswith("apt-")] + [found[0] for found in added.values()]:
+        path = os.path.join(cache, name)
         with open(path, "r+b") as file:
             file.seek(os.path.getsize(path) // 2)
             byte = file.read(1)
