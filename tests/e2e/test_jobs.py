@@ -154,6 +154,7 @@ def test_timeout(server):
     assert server.logs(job, stream=1) == b"begun\n"
 
 
+@pytest.mark.host_only("takes a minute under emulation, now and then; test_limits.py has one that does not")
 def test_memory_limit(server):
     job = server.run("sh", "-c", "echo begun; head -c 200M /dev/zero | tail -c 150M | wc -c; echo not reached", max_memory=40)
     status = server.wait(job, 60)

@@ -414,7 +414,7 @@ def end_by_killing_init(server, job):
     (end_by_itself, "sleep 600", {"timeout": "24s" if IN_VM else "5s"}),
     (end_by_killing_init, "sleep 600", {}),
     pytest.param(end_by_itself, "sleep 1; tail -c 500M /dev/zero", {"max_memory": 64},
-                 marks=pytest.mark.host_only("takes minutes under emulation, now and then; test_jobs.py has one that does not")),
+                 marks=pytest.mark.host_only("takes minutes under emulation, now and then; test_limits.py has one that does not")),
 ], ids=["by-itself", "stopped", "timeout", "init-killed", "out-of-memory"])
 def test_p7_nothing_outlives_its_job(server, end, script, fields):
     job = server.run("sh", "-c", DAEMONS + script, **fields)
