@@ -277,6 +277,7 @@ static void finish(struct broker *broker)
         (void)fd_close(loop_remove(broker->loop, &broker->signals));
     job_forget_all(broker);
     sync_forget_all(broker);
+    bases_done(&broker->bases);
     sweep_done(&broker->sweep);
     api_done(&broker->api);
     disks_done(&broker->disks);
@@ -342,6 +343,7 @@ int broker_run(const char *given_prefix)
             .init_fd = -EBADF,
             .builder_fd = -EBADF,
             .cache_fd = -EBADF,
+            .bases = {.fd = -EBADF},
             .store = {.fd = -EBADF},
             .signals = {.fd = -EBADF},
             .api = {.exec_fd = -EBADF,

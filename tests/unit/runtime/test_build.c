@@ -110,7 +110,7 @@ static void assert_has(const char *text, const char *part)
 static void install(struct fixture *fixture, char *ret_text, size_t size)
 {
     runtime_list_done(&fixture->words);
-    assert_int_equal(runtime_build_install(&fixture->build, &fixture->words), 0);
+    assert_int_equal(runtime_build_install(&fixture->build, RUNTIME_PART_ALL, &fixture->words), 0);
     assert_string_equal(fixture->words.items[0], "install");
     flatten(&fixture->words, ret_text, size);
 }
@@ -269,7 +269,7 @@ static void test_no_injection(void **state)
     (void)state;
     struct fixture fixture;
     prepare(&fixture, "node", "any", "pip: [zzz]\nnpm: [zzz]\n");
-    assert_int_equal(runtime_build_install(&fixture.build, &fixture.words), 0);
+    assert_int_equal(runtime_build_install(&fixture.build, RUNTIME_PART_ALL, &fixture.words), 0);
     for (size_t i = 0; i < fixture.words.count; i++) {
         const char *word = fixture.words.items[i];
         if (strcmp(word, "zzz") == 0)
