@@ -219,7 +219,7 @@ static void on_first_stored(const struct error *error, const char *digest, void 
     if (build->failed || build->cancelled)
         build_release(build);
     else
-        build_install(build);
+        build_base_find(build);
 }
 
 static void on_host(const struct channel_received *received, void *user)
@@ -265,6 +265,8 @@ void build_cancel(struct build *build, const char *why)
         return;
     build->cancelled = true;
     build_fail(build, "%s", why);
+    if (build->base)
+        task_kill(build->base);
     if (build->install)
         task_kill(build->install);
     if (build->collect)

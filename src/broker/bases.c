@@ -150,8 +150,8 @@ static int read_all(struct bases *bases)
             const char *suffix = strchr(entry->d_name, '.');
             if (entry->d_name[0] == '.' || !suffix)
                 continue;
-            struct base *base = round == 0 && strcmp(suffix, RECORD_SUFFIX) == 0 ? read_base(bases, entry->d_name)
-                                                                                 : NULL;
+            struct base *base =
+                    round == 0 && strcmp(suffix, RECORD_SUFFIX) == 0 ? read_base(bases, entry->d_name) : NULL;
             if (base)
                 put_first(bases, base);
             if (round == 1 && !find_uuid(bases, entry->d_name))
@@ -169,8 +169,7 @@ int bases_open(struct bases *bases, struct broker *broker, struct error *error)
         return 0;
     if (mkdirat(broker->prefix_fd, "cache/base", 0700) < 0 && errno != EEXIST)
         return error_errno(error, errno, "make '%s/cache/base'", broker->prefix);
-    _cleanup_close_ int fd =
-            openat(broker->prefix_fd, "cache/base", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(broker->prefix_fd, "cache/base", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0700) < 0)
         return error_errno(error, errno, "open '%s/cache/base' for root alone", broker->prefix);
     bases->fd = TAKE_FD(fd);
@@ -285,8 +284,7 @@ static void limit(struct bases *bases)
         struct base *oldest = NULL;
         for (struct base *base = bases->first; base; base = base->next, count++) {
             bytes += base->record.bytes;
-            if (base != newest && !is_used(bases, base) &&
-                    (!oldest || used_ns(bases, base) < used_ns(bases, oldest)))
+            if (base != newest && !is_used(bases, base) && (!oldest || used_ns(bases, base) < used_ns(bases, oldest)))
                 oldest = base;
         }
         if (!oldest || (bytes <= bases->broker->config->cache_bytes && count <= BASES_MAX))

@@ -77,8 +77,8 @@ void bases_done(struct bases *bases);
 /* The base with the key @key for the host as it is now. NULL, with @error of ENOENT or ESTALE, which says why; one that
  * is of no use any more is removed. It stays until the loop goes on. */
 const struct base *bases_find(struct bases *bases, const uint8_t key[CHANNEL_BASE_KEY_SIZE], struct error *error);
-/* Opens its image for a build, which holds a shared lock as long as it has the descriptor: then "joblet gc" leaves it. A
- * descriptor or -errno with @error. */
+/* Opens its image for a build, which holds a shared lock as long as it has the descriptor: then "joblet gc" leaves it.
+ * A descriptor or -errno with @error. */
 int bases_open_image(const struct bases *bases, const struct base *base, struct error *error);
 /* Removes the base with this key, if there is one. */
 void bases_drop(struct bases *bases, const uint8_t key[CHANNEL_BASE_KEY_SIZE]);

@@ -15,7 +15,8 @@
 /* What the base does: changes, replaces and removes what is the host's, also a whole directory, makes an account, and
  * writes beside the layers. */
 static char base_script[] =
-        "echo installed >/usr/bin/tool; chown 7:8 /usr/bin/tool; mkdir /usr/lib; echo x >/usr/lib/x; echo y >/usr/lib/y; "
+        "echo installed >/usr/bin/tool; chown 7:8 /usr/bin/tool; mkdir /usr/lib; echo x >/usr/lib/x; echo y "
+        ">/usr/lib/y; "
         "rm /opt/was; echo changed >/opt/both; rm -r /opt/tree; mkdir /opt/tree; echo new >/opt/tree/new; "
         "echo 'new:!:1::::::' >>/etc/shadow; mkdir /var/spool/base; echo state >/var/spool/base/state; "
         "chmod 700 /var/spool/base; echo gone >/srv/gone; rm -f /etc/hosts; echo hidden >/opt/late";
