@@ -211,6 +211,16 @@ static int cover(struct walk *walk, unsigned depth, const char *name, const stru
     return r < 0 ? fail(walk, depth, name, -r, error) : 0;
 }
 
+/* What stands at @path is another layer's, which is mounted over this one. */
+static bool is_of_inner_layer(const struct walk *walk, const char *path)
+{
+    const struct sandbox *sandbox = walk->masks->sandbox;
+    for (unsigned i = 0; i < sandbox->layer_count; i++)
+        if (strlen(sandbox->layers[i]) > strlen(walk->masks->path) && layers_path_is_in(path + 1, sandbox->layers[i]))
+            return true;
+    return false;
+}
+
 /* Some of each layer are enough to tell whether the kernel heeds the marks; and only the leader's are in its memory. */
 static void note(const struct walk *walk, unsigned depth, const char *name)
 {
@@ -219,7 +229,7 @@ static void note(const struct walk *walk, unsigned depth, const char *name)
     if (sandbox->masked_count == SANDBOX_MASKED_MAX)
         return;
     path_of(walk, depth, name, path);
-    if (strlen(path) < PLAN_PATH_MAX)
+    if (strlen(path) < PLAN_PATH_MAX && !is_of_inner_layer(walk, path))
         memcpy(sandbox->masked[sandbox->masked_count++], path, strlen(path) + 1);
 }
 
