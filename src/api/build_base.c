@@ -6,6 +6,7 @@
  *
  * What cannot be shared is installed in one go. Why is told in each case. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -98,6 +99,18 @@ static bool take_notes(struct build *build, const uint8_t bytes[CHANNEL_BASE_NOT
     return true;
 }
 
+/* Into the record, and to who listens. */
+__attribute__((format(printf, 2, 3))) static void tell(struct build *build, const char *format, ...)
+{
+    char text[BUILD_REPORT_TEXT_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    text_copy_cut(build->report.base, sizeof(build->report.base), text);
+    build_say(build, "info", "base: %s", text);
+}
+
 /* In one go after all: nothing of what was done counts. */
 void build_base_give_up(struct build *build)
 {
@@ -171,10 +184,8 @@ static void hit(struct build *build, const struct channel_base_reply *reply)
     text_format_uuid(reply->build_id, uuid);
     for (unsigned number = 4; number <= 7; number++)
         build_say_phase(build, number, number == 6 ? "skipped: there is none" : "taken from the base");
-    build_say(build, "info",
-            "base: HIT: the same packages were installed by build %s, and the host's packages and their sources are "
-            "the "
-            "same",
+    tell(build,
+            "HIT: the same packages were installed by build %s, and the host's packages and their sources are the same",
             uuid);
     build_install(build, RUNTIME_PART_REST);
 }
@@ -191,7 +202,7 @@ static void on_found(const struct channel_received *received, void *user)
         hit(build, reply);
         return;
     }
-    build_say(build, "info", "base: MISS: %.*s", ERROR_TEXT_MAX - 1,
+    tell(build, "MISS: %.*s", ERROR_TEXT_MAX - 1,
             reply->error.code ? reply->error.text : "what was kept of it is not understood");
     if (reply->error.code == ENOENT || reply->error.code == ESTALE)
         build_start_install(build, RUNTIME_PART_BASE, NULL, &base_events, &build->base);
@@ -210,7 +221,7 @@ void build_base_find(struct build *build)
         has_base = false;
     if (!has_base) {
         if (!build->dry_run)
-            build_say(build, "info", "base: MISS: %s", why);
+            tell(build, "MISS: %s", why);
         build_install(build, RUNTIME_PART_ALL);
         return;
     }
