@@ -268,18 +268,26 @@ static int add_runtime_dir(struct collect *collect)
     return explain(collect, r, collect->runtime_dir);
 }
 
-int select_written(struct collect *collect)
+static int select_uppers(struct collect *collect, bool is_base)
 {
     int r = 0;
-    /* The build's own first: of several changes of a path the first counts. */
-    for (size_t i = 0; r == 0 && i < 2 * collect->layer_count; i++) {
-        const struct collect_layer *layer = &collect->layers[i % collect->layer_count];
-        struct layer_walk walk = {collect, layer, i >= collect->layer_count};
-        int fd = walk.is_base ? layer->base_fd : layer->upper_fd;
+    for (size_t i = 0; r == 0 && i < collect->layer_count; i++) {
+        const struct collect_layer *layer = &collect->layers[i];
+        struct layer_walk walk = {collect, layer, is_base};
+        int fd = is_base ? layer->base_fd : layer->upper_fd;
         if (fd >= 0)
             r = explain(collect, root_walk(fd, "/", /* one_device= */ 1, visit_layer, &walk), layer->path);
     }
+    return r;
+}
+
+int select_written(struct collect *collect)
+{
     struct layer_walk walk = {collect, NULL, false};
+    /* The build's own first: of several changes of a path the first counts. */
+    int r = select_uppers(collect, /* is_base= */ false);
+    if (r == 0)
+        r = select_uppers(collect, /* is_base= */ true);
     if (r == 0)
         r = explain(collect, root_walk(collect->merged_fd, "/", /* one_device= */ 1, visit_root, &walk), "/");
     return r == 0 ? add_runtime_dir(collect) : r;
