@@ -221,7 +221,7 @@ static void go_on_when_stored(struct build *build)
     if (build->failed || build->cancelled)
         build_release(build);
     else
-        build_install(build);
+        build_base_find(build);
 }
 
 static void on_first_stored(const struct error *error, const char *digest, void *user)
@@ -297,6 +297,8 @@ void build_cancel(struct build *build, const char *why)
         return;
     build->cancelled = true;
     build_fail(build, "%s", why);
+    if (build->base)
+        task_kill(build->base);
     if (build->install)
         task_kill(build->install);
     if (build->collect)

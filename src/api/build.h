@@ -1,6 +1,6 @@
 /* One build of a runtime, from its checked specification to its result: a state machine over the privileged channel.
  *
- *     waiting → host state → record stored → install → collect → publish → released, record stored, result
+ *     waiting → host state → record stored → base → install → collect → publish → released, record stored, result
  *
  * A dry run ends after the install's words of phase 4. Whatever happens, what joblet has of it is released, and the
  * record says how it ended, before the result is told. */
@@ -87,6 +87,10 @@ struct build {
     bool intended;                   /* the intent is in the audit log */
     char unrecorded[ERROR_TEXT_MAX]; /* why the end is not in it; "" = it is */
 
+    struct task *base; /* of its packages, while it is made */
+    bool base_sealed;
+    bool has_base; /* what is installed now lies over it */
+    uint8_t base_key[RUNTIME_BASE_KEY_SIZE];
     struct task *install;
     struct task *collect;
     int64_t install_unix_ns;       /* when it began */

@@ -136,6 +136,8 @@ static void release_next(void *user)
     struct task *task = TAKE_PTR(build->collect);
     if (!task)
         task = TAKE_PTR(build->install);
+    if (!task)
+        task = TAKE_PTR(build->base);
     if (task) {
         task_release(task, release_next, build);
         return;

@@ -183,8 +183,8 @@ static json_t *new_counts(const struct build_report *report)
 
 char *build_report_format(const struct build_report *report, bool dry_run)
 {
-    json_t *root = json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "dry_run", dry_run, "phases",
-            new_phases(report), "steps", new_steps(report), "counts", new_counts(report), "stripped",
+    json_t *root = json_pack("{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "dry_run", dry_run, "base", report->base,
+            "phases", new_phases(report), "steps", new_steps(report), "counts", new_counts(report), "stripped",
             new_list(&report->stripped), "stray", new_list(&report->stray), "host_changed",
             new_list(&report->host_changed), "wrong", new_list(&report->wrong));
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;

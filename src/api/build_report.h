@@ -40,6 +40,7 @@ struct build_report {
     struct build_report_list host_changed; /* paths */
     struct build_report_list wrong;        /* "PATH TEXT" */
     struct runtime_list packages;          /* selected */
+    char base[BUILD_REPORT_TEXT_MAX];      /* "HIT: ..." or "MISS: ...": of the packages of the language */
     char version[64];                      /* of the language's package */
     char digest[65];                       /* of the manifest */
     char warning[BUILD_REPORT_TEXT_MAX];   /* the last one of the current step */

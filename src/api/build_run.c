@@ -109,7 +109,7 @@ static void on_line(const struct runtime_output *given, void *user)
     }
 }
 
-static void on_output(struct task *task, const char *bytes, size_t size, uint32_t stream)
+void build_on_output(struct task *task, const char *bytes, size_t size, uint32_t stream)
 {
     struct build *build = task->user;
     bool standard = stream == JOBLOG_STREAM_STDOUT || stream == JOBLOG_STREAM_UNKNOWN;
@@ -211,7 +211,7 @@ static void on_collected(struct task *task, const struct task_end *end)
         publish(build);
 }
 
-static const struct task_events collect_events = {.output = on_output, .ended = on_collected};
+static const struct task_events collect_events = {.output = build_on_output, .ended = on_collected};
 
 /* The lists of specification and profile are lent, not copied. */
 static void describe(const struct build *build, char *built_at, char *language_version, char *version,
@@ -289,7 +289,7 @@ static int write_description(const struct build *build, char **ret_text)
     return r;
 }
 
-static void fill_build(const struct build *build, struct runtime_build *ret_build)
+void build_fill(const struct build *build, struct runtime_build *ret_build)
 {
     *ret_build = (struct runtime_build){.spec = build->spec,
             .host = &build->host,
@@ -305,7 +305,7 @@ static int collect_words(const struct build *build, struct runtime_list *words)
 {
     _cleanup_free_ char *description = NULL;
     struct runtime_build what;
-    fill_build(build, &what);
+    build_fill(build, &what);
     int r = write_description(build, &description);
     const struct runtime_built built = {.packages = &build->report.packages,
             .steps = build->report.steps,
@@ -344,25 +344,61 @@ static void collect(struct build *build)
 static void on_install_started(struct task *task, int64_t started_unix_ns)
 {
     struct build *build = task->user;
-    build->install_unix_ns = started_unix_ns;
+    if (build->install_unix_ns == 0) /* its base's time counts */
+        build->install_unix_ns = started_unix_ns;
+}
+
+bool build_take_end(struct build *build, const struct task_end *end)
+{
+    end_lines(build);
+    if (!has_succeeded(end))
+        fail_by_end(build, end);
+    return has_succeeded(end);
+}
+
+static void on_released_for_all(void *user)
+{
+    struct build *build = user;
+    if (build->cancelled)
+        build_release(build);
+    else
+        build_base_give_up(build);
+}
+
+/* The base does not fit the host any more, which only the sandbox sees: nothing has run, and joblet has dropped it. */
+static bool is_stale(const struct build *build, const struct task_end *end)
+{
+    return build->has_base && end->record.reason == RECORD_REASON_SETUP_FAILURE && end->record.error.code == ESTALE;
 }
 
 static void on_installed(struct task *task, const struct task_end *end)
 {
     struct build *build = task->user;
-    end_lines(build);
-    if (!has_succeeded(end))
-        fail_by_end(build, end);
-    if (build->failed || build->dry_run)
+    if (is_stale(build, end) && !build->failed) {
+        build_say(build, "info", "base: MISS after all: %.*s", ERROR_TEXT_MAX - 1, end->record.error.text);
+        task_release(TAKE_PTR(build->install), on_released_for_all, build);
+        return;
+    }
+    if (!build_take_end(build, end) || build->failed || build->dry_run)
         build_release(build);
     else
         collect(build);
 }
 
 static const struct task_events install_events = {
-        .started = on_install_started, .output = on_output, .ended = on_installed};
+        .started = on_install_started, .output = build_on_output, .ended = on_installed};
 
-void build_install(struct build *build)
+/* Its own and its base's sandbox have the time of one. */
+static uint64_t time_left(const struct build *build)
+{
+    uint64_t limit = build->api->settings.build_timeout_ns;
+    int64_t passed = build->install_unix_ns > 0 ? text_now_unix_ns() - build->install_unix_ns : 0;
+    const uint64_t least = 1000000000U;
+    return passed <= 0 ? limit : (uint64_t)passed + least < limit ? limit - (uint64_t)passed : least;
+}
+
+void build_start_install(struct build *build, enum runtime_part part, const uint8_t *id,
+        const struct task_events *events, struct task **ret_task)
 {
     struct runtime_list words = {0};
     struct runtime_list environment = {0};
@@ -371,20 +407,33 @@ void build_install(struct build *build)
     struct channel_build_start message = {
             .header = {.operation = CHANNEL_BUILD_START, .size = sizeof(message)}, .dry_run = build->dry_run ? 1 : 0};
     fill_limits(&build->api->settings, &message.limits);
+    message.limits.timeout_ns = time_left(build);
     fill_runtime(build->spec, &message.runtime);
-    fill_build(build, &what);
+    build_fill(build, &what);
     (void)snprintf(message.language, sizeof(message.language), "%s", runtime_language_name(build->spec->language));
-    struct task_request request = {&message, build->id, &words, &environment, "/work", -EBADF};
+    message.base = part == RUNTIME_PART_ALL    ? CHANNEL_BASE_NONE
+                   : part == RUNTIME_PART_BASE ? CHANNEL_BASE_MAKE
+                                               : CHANNEL_BASE_USE;
+    if (part != RUNTIME_PART_ALL)
+        memcpy(message.base_key, build->base_key, sizeof(message.base_key));
+    struct task_request request = {&message, id, &words, &environment, "/work", -EBADF};
     build->state = BUILD_INSTALLING;
-    int r = runtime_build_install(&what, &words);
+    build->has_base = part == RUNTIME_PART_REST;
+    memset(build->lines, 0, sizeof(build->lines));
+    int r = runtime_build_install(&what, part, &words);
     for (size_t i = 0; r == 0 && i < ELEMENTS(base_environment); i++)
         r = runtime_list_add(&environment, base_environment[i]);
     if (r == 0)
-        r = task_start(build->api, &request, &install_events, build, &build->install, &error);
+        r = task_start(build->api, &request, events, build, ret_task, &error);
     if (r < 0) {
         build_fail(build, "the build cannot be started: %s", error.code ? error.text : strerror(-r));
         build_release(build);
     }
     runtime_list_done(&words);
     runtime_list_done(&environment);
+}
+
+void build_install(struct build *build, enum runtime_part part)
+{
+    build_start_install(build, part, build->id, &install_events, &build->install);
 }

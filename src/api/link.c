@@ -50,6 +50,8 @@ static const size_t reply_sizes[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_RUNTIME_REMOVE] = sizeof(struct channel_reply),
         [CHANNEL_HOST_STATE] = sizeof(struct channel_host_reply),
         [CHANNEL_AUDIT_APPEND] = sizeof(struct channel_reply),
+        [CHANNEL_BASE_FIND] = sizeof(struct channel_base_reply),
+        [CHANNEL_BASE_SEAL] = sizeof(struct channel_reply),
 };
 
 static void queue_init(struct queue *queue)

@@ -279,6 +279,7 @@ static void finish(struct broker *broker)
         (void)fd_close(loop_remove(broker->loop, &broker->signals));
     job_forget_all(broker);
     sync_forget_all(broker);
+    bases_done(&broker->bases);
     sweep_done(&broker->sweep);
     trail_close(broker);
     api_done(&broker->api);
@@ -345,6 +346,7 @@ int broker_run(const char *given_prefix)
             .init_fd = -EBADF,
             .builder_fd = -EBADF,
             .cache_fd = -EBADF,
+            .bases = {.fd = -EBADF},
             .store = {.fd = -EBADF},
             .signals = {.fd = -EBADF},
             .trail = {.settler = {.fd = -EBADF}, .syslog_fd = -EBADF},

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "broker/bases.h"
 #include "broker/context.h"
 #include "broker/job.h"
 #include "broker/limits.h"
@@ -31,7 +32,11 @@ static struct build *build_new(struct broker *broker, const struct channel_build
     build->runtime = request->runtime;
     memcpy(build->language, request->language, sizeof(build->language));
     build->is_dry_run = request->dry_run != 0;
-    build->disk.fd = build->disk.again_fd = -EBADF;
+    build->disk.fd = build->disk.again_fd = build->disk.image_fd = -EBADF;
+    build->base_disk.fd = build->base_disk.again_fd = build->base_disk.image_fd = -EBADF;
+    build->base_image_fd = -EBADF;
+    build->base_use = request->base;
+    memcpy(build->base_key, request->base_key, sizeof(build->base_key));
     text_format_uuid(build->id, uuid);
     (void)snprintf(build->stage, sizeof(build->stage), STORE_STAGE_PREFIX "%s", uuid);
     build->next = broker->first_build;
@@ -65,6 +70,8 @@ void build_unref(struct build *build)
         return;
     struct broker *broker = build->broker;
     disks_give_back(&broker->disks, &build->disk);
+    disks_give_back(&broker->disks, &build->base_disk);
+    (void)fd_close(build->base_image_fd);
     if (build->has_slot)
         slots_give(broker->slots, build->slot_index);
     *(build->previous ? &build->previous->next : &broker->first_build) = build->next;
@@ -95,6 +102,47 @@ int build_take_slot(struct build *build, struct slot *ret_slot, struct error *er
     build->has_slot = true;
     build->slot_index = ret_slot->index;
     return 0;
+}
+
+static int ask_base(struct build *build, struct error *error)
+{
+    struct disks *disks = &build->broker->disks;
+    static uint64_t last;
+    if (build->base_token != 0 && build->base_generation == disks->generation)
+        return 1;
+    build->base_token = ++last;
+    build->base_generation = disks->generation;
+    int r = disks_ask_base(disks, build->base_image_fd, build->base_token);
+    if (r == 0)
+        return 1;
+    build->base_token = 0; /* again, when joblet-scratch is there */
+    return r == -EAGAIN ? 1 : error_errno(error, -r, "ask for the disk of a base");
+}
+
+int build_take_disks(struct build *build, struct error *error)
+{
+    if (build->base_error.code != 0) {
+        *error = build->base_error;
+        return -(int)error->code;
+    }
+    int r = build->disk.is_held ? 0 : disks_take_build(&build->broker->disks, &build->disk, error);
+    if (r != 0 || build->base_use != CHANNEL_BASE_USE || build->base_disk.is_held)
+        return r;
+    return ask_base(build, error);
+}
+
+bool build_on_base(struct broker *broker, uint64_t token, const struct disk_grant *grant, const struct error *error)
+{
+    struct build *build = broker->first_build;
+    while (build && (build->base_token != token || build->base_disk.is_held))
+        build = build->next;
+    if (!build)
+        return false;
+    build->base_error = *error;
+    if (error->code != 0)
+        (void)error_prefix(&build->base_error, "the base cannot be mounted");
+    build->base_disk = *grant;
+    return true;
 }
 
 int build_make_stage(struct build *build, struct store_id *ret_id, struct error *error)
@@ -151,6 +199,9 @@ void build_job_over(const struct job *job, bool well)
     build->reads_cache = false;
     unlock_cache(build->broker);
     build->state = well ? BUILD_ENDED : BUILD_FAILED;
+    /* Not of the host any more: joblet-init has seen it. */
+    if (!well && build->base_use == CHANNEL_BASE_USE && job->failure.code == ESTALE)
+        bases_drop(&build->broker->bases, build->base_key);
 }
 
 /* --- the operations --- */
@@ -206,6 +257,31 @@ static int check_rivals(struct broker *broker, const struct channel_build_start 
     return 0;
 }
 
+static int check_base(struct broker *broker, const struct channel_build_start *request, struct error *error)
+{
+    static const uint8_t none[CHANNEL_BASE_KEY_SIZE];
+    bool has_key = memcmp(request->base_key, none, sizeof(none)) != 0;
+    if (request->base > CHANNEL_BASE_USE || has_key != (request->base != CHANNEL_BASE_NONE) ||
+            (request->dry_run && has_key))
+        return error_text(error, EINVAL, "a build's base is none of the three, or its key is not there");
+    return request->base == CHANNEL_BASE_MAKE ? bases_check(&broker->bases, error) : 0;
+}
+
+/* What it needs to know of its base from the first moment on. */
+static int take_base(struct broker *broker, struct build *build, struct error *error)
+{
+    if (build->base_use == CHANNEL_BASE_MAKE)
+        bases_look_at_host(broker, build->fingerprint);
+    if (build->base_use != CHANNEL_BASE_USE)
+        return 0;
+    const struct base *base = bases_find(&broker->bases, build->base_key, error);
+    if (!base)
+        return error_prefix(error, "the build's base is gone");
+    build->base_id_base = base->record.id_base;
+    build->base_image_fd = bases_open_image(&broker->bases, base, error);
+    return build->base_image_fd < 0 ? build->base_image_fd : 0;
+}
+
 void build_start(struct broker *broker, const struct channel_build_start *request, int spec_fd)
 {
     struct error error = {0};
@@ -217,15 +293,20 @@ void build_start(struct broker *broker, const struct channel_build_start *reques
     int r = check_any(broker, request->build_id, spec_fd, &error);
     if (r == 0)
         r = store_check_operand(&request->runtime, /* may_be_empty= */ false, &error);
-    if (r == 0 && (!is_name(request->language, sizeof(request->language)) || request->dry_run > 1 || request->reserved))
+    if (r == 0 && (!is_name(request->language, sizeof(request->language)) || request->dry_run > 1))
         r = error_text(&error, EINVAL, "a build's language is no name, or it has what is unknown");
     if (r == 0)
         r = limits_settle_build(broker, &order.limits, &error);
     if (r == 0)
         r = check_rivals(broker, request, &error);
+    if (r == 0)
+        r = check_base(broker, request, &error);
     if (r == 0 && !(order.build = build_new(broker, request)))
         r = error_text(&error, ENOMEM, "no memory for a build");
+    if (r == 0)
+        r = take_base(broker, order.build, &error);
     if (r < 0) {
+        build_unref(order.build);
         refuse(broker, &request->header, &error);
         return;
     }
@@ -240,8 +321,9 @@ static int check_collect(
     struct build *build = find(broker, request->build_id);
     if (memcmp(&request->runtime, &none, sizeof(none)) != 0)
         return error_text(error, EINVAL, "a collect names a build and no runtime");
-    if (!build || build->is_dry_run)
-        return error_text(error, build ? EINVAL : ESRCH, build ? "nothing is collected of a dry run" : "no such build");
+    if (!build || build->is_dry_run || build->base_use == CHANNEL_BASE_MAKE)
+        return error_text(error, build ? EINVAL : ESRCH,
+                build ? "nothing is collected of a dry run or a base" : "no such build");
     const struct job *job = job_find(broker, request->build_id);
     if (!job)
         return error_text(error, ESRCH, "the build is released");
@@ -349,6 +431,35 @@ static int publish(struct broker *broker, const struct channel_build_publish *re
         sweep_add(&broker->sweep, trash);
     *ret_runtime = build->runtime;
     return 0;
+}
+
+static int check_seal(
+        struct broker *broker, const struct channel_base_seal *request, struct build **ret_build, struct error *error)
+{
+    uint8_t fingerprint[32];
+    struct build *build = find(broker, request->build_id);
+    if (!build || !job_find(broker, request->build_id))
+        return error_text(error, ESRCH, "there is no such build");
+    if (build->base_use != CHANNEL_BASE_MAKE || build->state != BUILD_ENDED)
+        return error_text(error, EINVAL, "the build was not begun as a base, or has not ended with 0");
+    int r = check_nobody_left(broker, build, error);
+    if (r < 0)
+        return r;
+    bases_look_at_host(broker, fingerprint);
+    if (memcmp(fingerprint, build->fingerprint, sizeof(fingerprint)) != 0)
+        return error_text(error, ESTALE, "the host's packages changed while the base was made");
+    *ret_build = build;
+    return bases_check(&broker->bases, error);
+}
+
+void build_seal(struct broker *broker, const struct channel_base_seal *request)
+{
+    struct error error = {0};
+    struct build *build = NULL;
+    if (check_seal(broker, request, &build, &error) < 0)
+        answer(broker, &request->header, &error);
+    else
+        bases_seal(&broker->bases, build, request);
 }
 
 void build_publish(struct broker *broker, const struct channel_build_publish *request)

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "broker/api.h"
+#include "broker/bases.h"
 #include "broker/disks.h"
 #include "broker/loop.h"
 #include "broker/slots.h"
@@ -52,6 +53,7 @@ struct broker {
     struct trail trail;
     struct api api;
     struct disks disks;
+    struct bases bases;
 
     struct network *network;    /* of builds; NULL: there can be none */
     struct error network_error; /* why */

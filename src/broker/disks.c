@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "broker/build.h"
 #include "broker/context.h"
 #include "broker/job.h"
 #include "broker/launch.h"
@@ -119,8 +120,7 @@ static void serve_waiting(struct disks *disks)
     while (disks->waiting > 0 && (disks->first || disks->mode == DISKS_IN_MEMORY) &&
             job_resume(disks->broker, PLAN_TYPE_STANDARD, NULL))
         ;
-    if (disks->first_build || disks->mode == DISKS_IN_MEMORY)
-        resume_builds(disks, NULL);
+    resume_builds(disks, NULL); /* some wait for a base */
 }
 
 static void retry_later(struct disks *disks)
@@ -189,7 +189,7 @@ static int on_ready(struct disks *disks, const struct scratch_message *message, 
 
 static int on_build_ready(struct disks *disks, const struct scratch_message *message, int fds[SCRATCH_FDS_MAX])
 {
-    if (disks->builds_asked == 0 || fds[0] < 0 || fds[1] < 0)
+    if (disks->builds_asked == 0 || fds[0] < 0 || fds[1] < 0 || fds[2] < 0)
         return -EPROTO;
     struct disks_ready *ready = malloc(sizeof(*ready));
     if (!ready)
@@ -199,6 +199,7 @@ static int on_build_ready(struct disks *disks, const struct scratch_message *mes
             .generation = disks->generation,
             .fd = TAKE_FD(fds[0]),
             .again_fd = TAKE_FD(fds[1]),
+            .image_fd = TAKE_FD(fds[2]),
             .bytes = message->bytes,
             .inodes = message->inodes};
     disks->first_build = ready;
@@ -217,6 +218,23 @@ static int on_build_trouble(struct disks *disks, const struct scratch_message *m
     if (disks->builds_waiting > 0)
         (void)job_resume(disks->broker, PLAN_TYPE_BUILD, &error);
     return 0;
+}
+
+static void on_base(struct disks *disks, const struct scratch_message *message, int fds[SCRATCH_FDS_MAX])
+{
+    struct disk_grant grant = {.is_held = message->kind == SCRATCH_BASE_READY,
+            .on_disk = true,
+            .generation = disks->generation,
+            .id = message->id,
+            .fd = TAKE_FD(fds[0]),
+            .again_fd = TAKE_FD(fds[1]),
+            .image_fd = -EBADF};
+    struct error error = message->error;
+    if (grant.is_held && (grant.fd < 0 || grant.again_fd < 0))
+        (void)error_text(&error, EPROTO, "joblet-scratch gave no mounts");
+    /* Nobody's when its build is gone meanwhile. */
+    if (!build_on_base(disks->broker, message->token, &grant, &error))
+        disks_give_back(disks, &grant);
 }
 
 static int on_message(struct disks *disks, const struct scratch_message *message, int fds[SCRATCH_FDS_MAX])
@@ -238,6 +256,10 @@ static int on_message(struct disks *disks, const struct scratch_message *message
         return on_build_ready(disks, message, fds);
     case SCRATCH_BUILD_TROUBLE:
         return on_build_trouble(disks, message);
+    case SCRATCH_BASE_READY:
+    case SCRATCH_BASE_TROUBLE:
+        on_base(disks, message, fds);
+        return 0;
     default:
         return -EPROTO;
     }
@@ -249,7 +271,7 @@ static void on_channel(struct loop_source *source, uint32_t events)
     (void)events;
     for (unsigned i = 0; i < MESSAGES_PER_TURN; i++) {
         struct scratch_message message = {0};
-        int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF};
+        int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF, -EBADF};
         int r = scratch_receive(source->fd, /* wait= */ 0, &message, fds);
         if (r == -EAGAIN)
             break;
@@ -366,6 +388,7 @@ void disks_done(struct disks *disks)
         disks->first_build = ready->next;
         (void)fd_close(ready->fd);
         (void)fd_close(ready->again_fd);
+        (void)fd_close(ready->image_fd);
         free(ready);
     }
     disks->exec_fd = fd_close(disks->exec_fd);
@@ -417,7 +440,7 @@ int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *
 {
     const uint64_t bytes = disks->broker->config->work_bytes;
     if (disks->mode == DISKS_IN_MEMORY) {
-        *ret_grant = (struct disk_grant){.bytes = bytes, .inodes = inodes_for(bytes), .fd = -EBADF, .again_fd = -EBADF};
+        *ret_grant = (struct disk_grant){.bytes = bytes, .inodes = inodes_for(bytes), .fd = -EBADF, .again_fd = -EBADF, .image_fd = -EBADF};
         return 0;
     }
     struct disks_ready *ready = disks->first;
@@ -436,7 +459,8 @@ int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *
             .bytes = disks->bytes,
             .inodes = disks->inodes,
             .fd = ready->fd,
-            .again_fd = -EBADF};
+            .again_fd = -EBADF,
+            .image_fd = -EBADF};
     const struct scratch_message message = {
             .magic = SCRATCH_MAGIC, .kind = SCRATCH_TAKEN, .id = ready->id, .count = disks->waiting};
     if (ready->generation == disks->generation)
@@ -464,9 +488,18 @@ int disks_take_build(struct disks *disks, struct disk_grant *ret_grant, struct e
             .bytes = ready->bytes,
             .inodes = ready->inodes,
             .fd = ready->fd,
-            .again_fd = ready->again_fd};
+            .again_fd = ready->again_fd,
+            .image_fd = ready->image_fd};
     free(ready);
     return 0;
+}
+
+int disks_ask_base(struct disks *disks, int image_fd, uint64_t token)
+{
+    const struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_BASE_WANTED, .token = token};
+    if (disks->mode != DISKS_ON_DISK || disks->channel.fd < 0)
+        return -EAGAIN;
+    return scratch_send(disks->channel.fd, &message, &image_fd, 1);
 }
 
 void disks_give_back(struct disks *disks, struct disk_grant *grant)
@@ -474,6 +507,7 @@ void disks_give_back(struct disks *disks, struct disk_grant *grant)
     const struct scratch_message message = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_RETURNED, .id = grant->id};
     grant->fd = fd_close(grant->fd);
     grant->again_fd = fd_close(grant->again_fd);
+    grant->image_fd = fd_close(grant->image_fd);
     if (grant->is_held && grant->generation == disks->generation)
         send_message(disks, &message);
     grant->is_held = false;

@@ -23,6 +23,7 @@ struct disk_grant {
     uint64_t inodes;
     int fd;       /* the detached mount, until the job has it; -EBADF */
     int again_fd; /* build: another one, until the collect has it; -EBADF */
+    int image_fd; /* build: its file; -EBADF */
 };
 
 struct disks_ready {
@@ -31,6 +32,7 @@ struct disks_ready {
     uint32_t generation;
     int fd;
     int again_fd; /* of a build; these are also not all of one size */
+    int image_fd;
     uint64_t bytes;
     uint64_t inodes;
 };
@@ -77,6 +79,9 @@ void disks_done(struct disks *disks);
 int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *error);
 /* The same for a build. */
 int disks_take_build(struct disks *disks, struct disk_grant *ret_grant, struct error *error);
+/* Asks for the disk that lies in the file @image_fd (borrowed), once: build_on_base tells, with the same @token. 0; -EAGAIN:
+ * joblet-scratch is not there now; -errno. */
+int disks_ask_base(struct disks *disks, int image_fd, uint64_t token);
 /* A job more, or less, of @type (enum plan_type), that waits. */
 void disks_wait(struct disks *disks, uint32_t type, int more);
 /* The job is gone with all its mounts. Nothing when @grant is not held. */

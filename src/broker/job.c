@@ -43,7 +43,7 @@ struct job *job_new(struct broker *broker, uint32_t type, const uint8_t id[16])
     job->cgroups = &broker->cgroups;
     job->init.fd = job->control.fd = -EBADF;
     job->stdout_read = job->stderr_read = -EBADF;
-    job->spec_fd = job->work.fd = job->work.again_fd = -EBADF;
+    job->spec_fd = job->work.fd = job->work.again_fd = job->work.image_fd = -EBADF;
     job->own_files = (struct files){-EBADF, -EBADF, -EBADF};
     job->note.type = type;
     job->note.network_port = NETWORK_PORT_NONE;

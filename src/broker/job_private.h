@@ -27,6 +27,7 @@ struct making {
     int work_fd;
     int stage_fd;
     int cache_fd;
+    int base_fd;
     int link_fd;
     struct plan_network network;
     int oom_fd;

@@ -27,6 +27,7 @@ static void making_init(struct making *making)
             .work_fd = -EBADF,
             .stage_fd = -EBADF,
             .cache_fd = -EBADF,
+            .base_fd = -EBADF,
             .link_fd = -EBADF,
             .oom_fd = -EBADF,
             .cgroup_fd = -EBADF};
@@ -38,7 +39,7 @@ static void making_done(struct making *making)
 {
     int *const fds[] = {&making->null_fd, &making->plan_fd, &making->control[0], &making->control[1], &making->out[0],
             &making->out[1], &making->err[0], &making->err[1], &making->root_fd, &making->work_fd, &making->stage_fd,
-            &making->cache_fd, &making->link_fd, &making->oom_fd, &making->cgroup_fd};
+            &making->cache_fd, &making->base_fd, &making->link_fd, &making->oom_fd, &making->cgroup_fd};
     for (unsigned i = 0; i < ELEMENTS(fds); i++)
         *fds[i] = fd_close(*fds[i]);
     for (int i = 0; i < making->task_count; i++)
@@ -142,6 +143,7 @@ static void place(const struct job *job, struct making *making, int spec_fd)
     fds[PLAN_FD_PROGRAM] = job->note.type == PLAN_TYPE_STANDARD ? -EBADF : job->broker->builder_fd;
     fds[PLAN_FD_STAGE] = making->stage_fd;
     fds[PLAN_FD_CACHE] = making->cache_fd;
+    fds[PLAN_FD_BASE_DISK] = making->base_fd;
     fds[PLAN_FD_HOST_LINK] = making->link_fd;
     for (int i = 0; i < making->task_count; i++)
         fds[PLAN_FD_CGROUP_FIRST + i] = making->tasks[i];

@@ -11,6 +11,7 @@
 #include "broker/build.h"
 #include "broker/job_private.h"
 #include "kernel/mount.h"
+#include "kernel/userns.h"
 #include "network/network.h"
 #include "plan/plan.h"
 
@@ -122,18 +123,39 @@ static int take_build_disk(struct job *job, struct making *making, int *fd, uint
     return 0;
 }
 
-/* Its root is a directory that joblet-init makes on it. */
+/* The disk of the base, if there is one, with the job's ids for those that it was made with. */
+static int use_base(const struct job *job, struct making *making, int *fd, struct error *error)
+{
+    const struct build *build = job->build;
+    if (build->base_use != CHANNEL_BASE_USE)
+        return 0;
+    const struct userns_map map = {
+            .inside = build->base_id_base, .outside = making->slot.base, .count = PLAN_RANGE_SIZE};
+    making->base_fd = TAKE_FD(*fd);
+    if (making->base_fd < 0)
+        return error_text(error, ENODEV, "the disk of the build's base is gone");
+    _cleanup_close_ int owners = userns_new(&map, error);
+    if (owners < 0)
+        return owners;
+    int r = mount_set_attributes(making->base_fd, TREE_ATTRIBUTES | MOUNT_ATTR_RDONLY, owners);
+    return r < 0 ? error_errno(error, -r, "map the owners of the build's base") : 0;
+}
+
+/* Its root is a directory that joblet-init makes on it, or an overlay over the base's. */
 static int make_build_disk(struct job *job, struct making *making, struct error *error)
 {
     int r = take_build_disk(job, making, &job->build->disk.fd, 0, error);
     if (r == 0)
+        r = use_base(job, making, &job->build->base_disk.fd, error);
+    if (r == 0 && making->base_fd < 0)
         add_place(job, ".", job->disk_device, 0);
     return r;
 }
 
 static int make_collect_disk(struct job *job, struct making *making, struct error *error)
 {
-    return take_build_disk(job, making, &job->build->disk.again_fd, MOUNT_ATTR_RDONLY, error);
+    int r = take_build_disk(job, making, &job->build->disk.again_fd, MOUNT_ATTR_RDONLY, error);
+    return r == 0 ? use_base(job, making, &job->build->base_disk.again_fd, error) : r;
 }
 
 static int use_stage(struct job *job, struct making *making, int fd, uint64_t attributes, struct error *error)
@@ -242,7 +264,7 @@ int job_type_take_disk(struct job *job, struct error *error)
     case PLAN_TYPE_STANDARD:
         return disks_take(disks, &job->work, error);
     case PLAN_TYPE_BUILD:
-        return disks_take_build(disks, &job->build->disk, error);
+        return build_take_disks(job->build, error);
     default:
         return 0;
     }
@@ -283,6 +305,7 @@ void job_type_fill_plan(const struct job *job, const struct making *making, stru
     const struct disk_grant *disk = job->build ? &job->build->disk : &job->work;
     plan->command_id = type == PLAN_TYPE_STANDARD ? job->broker->config->command_id : 0;
     plan->has_cache = making->cache_fd >= 0;
+    plan->has_base = making->base_fd >= 0;
     plan->work_on_disk = making->work_fd >= 0;
     if (type == PLAN_TYPE_STANDARD || job->build) {
         plan->work_bytes = disk->bytes;

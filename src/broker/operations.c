@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "broker/bases.h"
 #include "broker/build.h"
 #include "broker/context.h"
 #include "broker/host_state.h"
@@ -214,6 +215,28 @@ static void apply_audit(struct broker *broker, struct channel_received *message)
     trail_append(broker, &message->header, message->fds[0]);
 }
 
+static void apply_base_find(struct broker *broker, struct channel_received *message)
+{
+    struct channel_base_find request;
+    struct channel_base_reply reply = {.header = message->header};
+    memcpy(&request, message->bytes, sizeof(request));
+    reply.header.size = sizeof(reply);
+    const struct base *base = bases_find(&broker->bases, request.key, &reply.error);
+    if (base) {
+        memcpy(reply.build_id, base->record.build_id, sizeof(reply.build_id));
+        memcpy(reply.notes, base->record.notes, sizeof(reply.notes));
+        reply.made_unix_ns = base->record.made_unix_ns;
+    }
+    api_send(&broker->api, &reply);
+}
+
+static void apply_base_seal(struct broker *broker, struct channel_received *message)
+{
+    struct channel_base_seal request;
+    memcpy(&request, message->bytes, sizeof(request));
+    build_seal(broker, &request);
+}
+
 static const struct operation operations[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_HELLO] = {PHASE_NEW, 1, 1, apply_hello, sizeof(struct channel_hello_reply)},
         [CHANNEL_LIST_JOBS] = {PHASE_GREETED, 20000, 20000, apply_list, sizeof(struct channel_job_reply)},
@@ -228,6 +251,8 @@ static const struct operation operations[CHANNEL_OPERATION_COUNT] = {
         [CHANNEL_RUNTIME_REMOVE] = {PHASE_GREETED, 50, 200, apply_remove_runtime, sizeof(struct channel_reply)},
         [CHANNEL_HOST_STATE] = {PHASE_GREETED, 20, 100, apply_host_state, sizeof(struct channel_host_reply)},
         [CHANNEL_AUDIT_APPEND] = {PHASE_GREETED, 10000, 20000, apply_audit, sizeof(struct channel_reply)},
+        [CHANNEL_BASE_FIND] = {PHASE_GREETED, 20, 100, apply_base_find, sizeof(struct channel_base_reply)},
+        [CHANNEL_BASE_SEAL] = {PHASE_GREETED, 20, 100, apply_base_seal, sizeof(struct channel_reply)},
 };
 
 /* True when the operation may be done now; it then costs a token. */
@@ -250,7 +275,8 @@ static bool take_token(struct api_bucket *bucket, const struct operation *operat
 /* Any reply has an error, all but those of starts at the same place, so that one function can refuse all of them. */
 _Static_assert(sizeof(struct channel_start_reply) != sizeof(struct channel_reply) &&
                        sizeof(struct channel_start_reply) != sizeof(struct channel_look_reply) &&
-                       sizeof(struct channel_start_reply) != sizeof(struct channel_host_reply),
+                       sizeof(struct channel_start_reply) != sizeof(struct channel_host_reply) &&
+                       sizeof(struct channel_start_reply) != sizeof(struct channel_base_reply),
         "a start's reply is known by its size");
 static void reply_busy(struct broker *broker, const struct channel_header *request, uint16_t size)
 {

@@ -193,6 +193,8 @@ static const char *operation_name(uint16_t operation)
             [CHANNEL_RUNTIME_REMOVE] = "remove a runtime",
             [CHANNEL_HOST_STATE] = "read the host's state",
             [CHANNEL_AUDIT_APPEND] = "write the audit log",
+            [CHANNEL_BASE_FIND] = "find a base",
+            [CHANNEL_BASE_SEAL] = "seal a base",
     };
     return operation < CHANNEL_OPERATION_COUNT && names[operation] ? names[operation] : "unknown";
 }

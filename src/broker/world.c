@@ -152,6 +152,8 @@ int world_open_store(struct broker *broker, struct error *error)
             &broker->store, broker->prefix_fd, broker->config->disk_id_start, broker->config->api_gid, error);
     if (r == 0)
         r = open_cache(broker, error);
+    if (r == 0)
+        r = bases_open(&broker->bases, broker, error);
     if (r < 0)
         return r;
     find_absent(broker);

@@ -35,7 +35,7 @@ size_t collect_find_step(const struct collect *collect, int64_t ctime_ns)
     size_t step = 0;
     while (step + 1 < collect->step_count && ctime_ns > collect->steps[step].end_ns)
         step++;
-    return step;
+    return collect->steps[step].is_ours ? collect->step_count : step;
 }
 
 struct tree_owner collect_owner_of_time(const struct collect *collect, int64_t ctime_ns)
@@ -79,9 +79,13 @@ static int add_layer(struct collect *collect, const char *path)
         return error_text(collect->error, E2BIG, "there are more than %u layers", COLLECT_LAYERS_MAX);
     char name[64];
     struct collect_layer *layer = &collect->layers[collect->layer_count];
-    *layer = (struct collect_layer){.upper_fd = -EBADF, .lower_fd = -EBADF};
+    *layer = (struct collect_layer){.upper_fd = -EBADF, .base_fd = -EBADF, .lower_fd = -EBADF};
     (void)snprintf(name, sizeof(name), RECIPE_UPPER "/%zu", collect->layer_count);
     int r = open_place(collect, name, &layer->upper_fd);
+    (void)snprintf(name, sizeof(name), RECIPE_BASE_UPPER "/%zu", collect->layer_count);
+    layer->base_fd = open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (r == 0 && layer->base_fd < 0 && errno != ENOENT)
+        r = error_errno(collect->error, errno, "open '%s'", name);
     (void)snprintf(name, sizeof(name), RECIPE_LOWER "/%zu", collect->layer_count);
     collect->layer_count++;
     if (r == 0)
@@ -130,6 +134,7 @@ static int read_steps(struct collect *collect)
                     .name = word->name,
                     .begin_ns = (int64_t)word->numbers[0],
                     .end_ns = (int64_t)word->numbers[1],
+                    .is_ours = strcmp(word->name, RECIPE_STEP_SANDBOX) == 0,
                     .is_packager = strcmp(word->name, RECIPE_STEP_PACKAGES) == 0,
             };
         else if (word->kind == WORD_KEEP)
@@ -196,6 +201,7 @@ static void done(struct collect *collect)
     for (size_t i = 0; i < collect->layer_count; i++) {
         free(collect->layers[i].path);
         (void)fd_close(collect->layers[i].upper_fd);
+        (void)fd_close(collect->layers[i].base_fd);
         (void)fd_close(collect->layers[i].lower_fd);
     }
     (void)fd_close(collect->merged_fd);

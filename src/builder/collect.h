@@ -18,6 +18,7 @@
 struct collect_layer {
     char *path; /* "/usr" */
     int upper_fd;
+    int base_fd; /* what the base wrote to it; -EBADF: there is none */
     int lower_fd;
 };
 
@@ -25,6 +26,7 @@ struct collect_step {
     const char *name;
     int64_t begin_ns;
     int64_t end_ns;
+    bool is_ours;     /* what was made then is no step's */
     bool is_packager; /* what it wrote and no package owns is a maintainer script's */
 };
 

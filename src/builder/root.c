@@ -125,7 +125,8 @@ static int walk_entry(struct walk *walk, int fd, const char *name, unsigned dept
     walk->path[length] = '/';
     memcpy(walk->path + length + 1, name, strlen(name) + 1);
     int r = 0;
-    if (!walk->one_device || status.st_dev == walk->device)
+    /* An overlay's directories have its own device, its files may have that of the layer that they come from. */
+    if (!walk->one_device || !S_ISDIR(status.st_mode) || status.st_dev == walk->device)
         r = walk->visit(walk->context, walk->path, &status);
     else
         r = 1;

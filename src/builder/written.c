@@ -17,6 +17,7 @@
 struct layer_walk {
     struct collect *collect;
     const struct collect_layer *layer; /* NULL: the root itself */
+    bool is_base;                      /* what the base wrote, of that layer */
 };
 
 static int remember(struct collect *collect, const char *path, enum change_kind kind, struct tree_owner owner)
@@ -98,14 +99,44 @@ static bool is_whiteout(const struct stat *status)
     return S_ISCHR(status->st_mode) && status->st_rdev == makedev(0, 0);
 }
 
-/* Of an entry of an upper directory, by what the host has in that place. */
+/* True when there is something at @below of the directory @fd, no mark that there is not. */
+static bool has_entry(int fd, const char *below, struct stat *ret_status)
+{
+    return fd >= 0 && root_stat(fd, below, ret_status) == 0 && !is_whiteout(ret_status);
+}
+
+/* Of an entry of an upper directory, by what the host has in that place; and whether it is a directory that was one
+ * before: the host's, or, where the build went on from a base, that one's. */
 static enum change_kind kind_of(
         const struct layer_walk *walk, const char *below, const struct stat *status, bool *ret_same_directory)
 {
     struct stat lower;
-    bool had = walk->layer && walk->layer->lower_fd >= 0 && root_stat(walk->layer->lower_fd, below, &lower) == 0;
-    *ret_same_directory = had && S_ISDIR(status->st_mode) && S_ISDIR(lower.st_mode);
+    struct stat base;
+    const struct collect_layer *layer = walk->layer;
+    bool had = layer && has_entry(layer->lower_fd, below, &lower);
+    bool was_directory = had && S_ISDIR(lower.st_mode);
+    if (layer && !walk->is_base && has_entry(layer->base_fd, below, &base))
+        was_directory = S_ISDIR(base.st_mode);
+    *ret_same_directory = S_ISDIR(status->st_mode) && was_directory;
     return is_whiteout(status) ? CHANGE_REMOVED : had ? CHANGE_CHANGED : CHANGE_ADDED;
+}
+
+/* True when what the base wrote is not to be seen any more: the build has put something else there, or removed it. */
+static bool is_covered(const struct layer_walk *walk, const char *below, const char *path, const struct stat *status)
+{
+    struct stat upper;
+    struct stat merged;
+    if (root_stat(walk->layer->upper_fd, below, &upper) == 0 && !(S_ISDIR(upper.st_mode) && S_ISDIR(status->st_mode)))
+        return true;
+    return !is_whiteout(status) && root_stat(walk->collect->merged_fd, path, &merged) < 0;
+}
+
+/* Removed by the build, and only the base had it: in the end nothing has changed. */
+static bool is_base_only(const struct layer_walk *walk, const char *below, const struct stat *status)
+{
+    struct stat lower;
+    return is_whiteout(status) && walk->layer && (walk->is_base || walk->layer->base_fd >= 0) &&
+           !has_entry(walk->layer->lower_fd, below, &lower);
 }
 
 /* @below: in the layer; @path: in the builder root. */
@@ -133,6 +164,10 @@ static int visit_layer(void *context, const char *below, const struct stat *stat
     char path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s%s", walk->layer->path, below) >= PATH_MAX)
         return error_errno(walk->collect->error, ENAMETOOLONG, "'%.100s'", below);
+    if (walk->is_base && is_covered(walk, below, path, status))
+        return 1;
+    if (is_base_only(walk, below, status))
+        return 0;
     return visit_written(walk, below, path, status);
 }
 
@@ -233,16 +268,26 @@ static int add_runtime_dir(struct collect *collect)
     return explain(collect, r, collect->runtime_dir);
 }
 
-int select_written(struct collect *collect)
+static int select_uppers(struct collect *collect, bool is_base)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < collect->layer_count; i++) {
-        struct layer_walk walk = {collect, &collect->layers[i]};
-        if (collect->layers[i].upper_fd >= 0)
-            r = explain(collect, root_walk(collect->layers[i].upper_fd, "/", /* one_device= */ 1, visit_layer, &walk),
-                    collect->layers[i].path);
+        const struct collect_layer *layer = &collect->layers[i];
+        struct layer_walk walk = {collect, layer, is_base};
+        int fd = is_base ? layer->base_fd : layer->upper_fd;
+        if (fd >= 0)
+            r = explain(collect, root_walk(fd, "/", /* one_device= */ 1, visit_layer, &walk), layer->path);
     }
-    struct layer_walk walk = {collect, NULL};
+    return r;
+}
+
+int select_written(struct collect *collect)
+{
+    struct layer_walk walk = {collect, NULL, false};
+    /* The build's own first: of several changes of a path the first counts. */
+    int r = select_uppers(collect, /* is_base= */ false);
+    if (r == 0)
+        r = select_uppers(collect, /* is_base= */ true);
     if (r == 0)
         r = explain(collect, root_walk(collect->merged_fd, "/", /* one_device= */ 1, visit_root, &walk), "/");
     return r == 0 ? add_runtime_dir(collect) : r;

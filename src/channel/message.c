@@ -26,9 +26,13 @@ static const struct {
         [CHANNEL_RUNTIME_REMOVE] = {sizeof(struct channel_runtime_remove), 0},
         [CHANNEL_HOST_STATE] = {sizeof(struct channel_header), 0},
         [CHANNEL_AUDIT_APPEND] = {sizeof(struct channel_header), 1},
+        [CHANNEL_BASE_FIND] = {sizeof(struct channel_base_find), 0},
+        [CHANNEL_BASE_SEAL] = {sizeof(struct channel_base_seal), 0},
 };
 
 _Static_assert(sizeof(struct channel_start_reply) <= CHANNEL_MESSAGE_MAX, "channel_start_reply fits a message");
+_Static_assert(sizeof(struct channel_base_reply) <= CHANNEL_MESSAGE_MAX, "channel_base_reply fits a message");
+_Static_assert(sizeof(struct channel_base_seal) <= CHANNEL_MESSAGE_MAX, "channel_base_seal fits a message");
 _Static_assert(sizeof(struct channel_host_reply) <= CHANNEL_MESSAGE_MAX, "channel_host_reply fits a message");
 _Static_assert(sizeof(struct channel_tool_start) <= CHANNEL_MESSAGE_MAX, "channel_tool_start fits a message");
 _Static_assert(sizeof(struct channel_job_reply) <= CHANNEL_MESSAGE_MAX, "channel_job_reply fits a message");

@@ -17,7 +17,7 @@
 #include "plan/plan.h"
 #include "plan/record.h"
 
-#define CHANNEL_VERSION 1U
+#define CHANNEL_VERSION 2U
 #define CHANNEL_MESSAGE_MAX 1024U
 #define CHANNEL_FDS_MAX 8U
 
@@ -39,6 +39,8 @@ enum channel_operation {
     CHANNEL_HOST_STATE = 12,     /* what builds rest on; reply channel_host_reply */
     CHANNEL_AUDIT_APPEND = 13,   /* 1 descriptor: sealed facts (audit/record.h); reply channel_reply, when they are on
                                   * the disk */
+    CHANNEL_BASE_FIND = 14,      /* a base that a build can begin with; reply channel_base_reply */
+    CHANNEL_BASE_SEAL = 15,      /* the disk of a build that ended with 0 becomes one; reply channel_reply */
     CHANNEL_OPERATION_COUNT,
     /* joblet → joblet-api, without a request */
     CHANNEL_EVENT_JOB_ENDED = 64, /* channel_job_ended; again after a restart until released */
@@ -90,6 +92,18 @@ struct channel_job_start {
     struct channel_runtime runtime; /* the root; empty: the base root */
 };
 
+/* A base is what a build of packages alone left: the disk of one that was started to become it, ended with 0 and was
+ * sealed. It is known by a key of joblet-api's, the host's state, which joblet looks at itself, and what the
+ * configuration hides. */
+enum channel_base_use {
+    CHANNEL_BASE_NONE,
+    CHANNEL_BASE_MAKE, /* the build is to become the base @base_key */
+    CHANNEL_BASE_USE,  /* it begins with it */
+};
+#define CHANNEL_BASE_KEY_SIZE 32U
+/* What joblet-api has to remember of a base: joblet keeps it beside the disk and does not read it. */
+#define CHANNEL_BASE_NOTES_SIZE 512U
+
 struct channel_build_start {
     struct channel_header header;
     uint8_t build_id[16];
@@ -97,7 +111,19 @@ struct channel_build_start {
     struct channel_runtime runtime; /* what is built: no other build of the same may be there */
     char language[16];              /* a name as in struct channel_runtime */
     uint32_t dry_run;               /* 1: nothing will be collected, so another build of the same does not matter */
-    uint32_t reserved;
+    uint32_t base;                  /* enum channel_base_use */
+    uint8_t base_key[CHANNEL_BASE_KEY_SIZE]; /* zero without one */
+};
+
+struct channel_base_find {
+    struct channel_header header;
+    uint8_t key[CHANNEL_BASE_KEY_SIZE];
+};
+
+struct channel_base_seal {
+    struct channel_header header;
+    uint8_t build_id[16]; /* started to become one, and ended with 0 */
+    uint8_t notes[CHANNEL_BASE_NOTES_SIZE];
 };
 
 enum channel_tool {
@@ -193,6 +219,15 @@ struct channel_host_reply {
     char distribution_like[64];
     char distribution_version[32];
     char architecture[16]; /* as uname has it */
+};
+
+/* The error is where channel_reply has it; ENOENT, ESTALE: there is none, and the text says why. */
+struct channel_base_reply {
+    struct channel_header header;
+    struct error error;
+    uint8_t build_id[16]; /* of the build that it is */
+    int64_t made_unix_ns;
+    uint8_t notes[CHANNEL_BASE_NOTES_SIZE];
 };
 
 /* The error is where channel_reply has it. */

@@ -3,8 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,6 +108,53 @@ int downloads_remove(int dir_fd, const struct downloads *downloads, struct error
             continue;
         if (unlinkat(dir_fd, item->name, 0) < 0 && errno != ENOENT)
             return error_errno(error, errno, "remove '%.200s'", item->name);
+    }
+    return 0;
+}
+
+static bool is_base(const char *name)
+{
+    const char *suffix = strrchr(name, '.');
+    return suffix && strcmp(suffix, ".image") == 0;
+}
+
+void downloads_keep_bases(struct downloads *downloads)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < downloads->count; i++)
+        if (is_base(downloads->items[i].name))
+            downloads->items[count++] = downloads->items[i];
+        else
+            free(downloads->items[i].name);
+    downloads->count = count;
+}
+
+/* The record first: a disk without one is none. 0; 1: a build has it; -errno. */
+static int remove_base(int dir_fd, const char *name)
+{
+    char record[NAME_MAX + 1];
+    _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? 1 : -errno;
+    (void)snprintf(record, sizeof(record), "%.*s.record", (int)(strlen(name) - strlen(".image")), name);
+    if ((unlinkat(dir_fd, record, 0) < 0 && errno != ENOENT) || (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT))
+        return -errno;
+    return 0;
+}
+
+int downloads_remove_bases(int dir_fd, struct downloads *downloads, struct error *error)
+{
+    for (size_t i = 0; i < downloads->count; i++) {
+        struct download *item = &downloads->items[i];
+        if (item->verdict != DOWNLOADS_TOO_OLD && item->verdict != DOWNLOADS_TOO_MANY)
+            continue;
+        int r = remove_base(dir_fd, item->name);
+        if (r < 0)
+            return error_errno(error, -r, "remove the base '%.200s'", item->name);
+        if (r > 0)
+            item->verdict = DOWNLOADS_USED;
     }
     return 0;
 }

@@ -1,5 +1,6 @@
 /* PREFIX/cache/apt: what earlier builds fetched with apt, pip and npm. A flat directory of regular files, written by
- * joblet-builder alone; anything else that lies there is listed and left. */
+ * joblet-builder alone; anything else that lies there is listed and left. PREFIX/cache/base is another one: disks of
+ * builds that later ones begin with, and a record beside each. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,6 +14,7 @@ enum downloads_verdict {
     DOWNLOADS_TOO_OLD,
     DOWNLOADS_TOO_MANY, /* the oldest go first until the rest fits */
     DOWNLOADS_NOT_OURS, /* no regular file: left alone */
+    DOWNLOADS_USED,     /* a base that a build has now: left, whatever it was judged */
 };
 
 struct download {
@@ -35,4 +37,8 @@ int downloads_list(int dir_fd, struct downloads *ret_downloads, struct error *er
 void downloads_judge(struct downloads *downloads, int64_t now_unix, uint64_t max_age_sec, uint64_t max_bytes);
 /* Removes what was judged to go. 0 or -errno with @error, at the first that cannot be removed. */
 int downloads_remove(int dir_fd, const struct downloads *downloads, struct error *error);
+/* The same for bases: of what was listed only the disks stay in the list. */
+void downloads_keep_bases(struct downloads *downloads);
+/* Removes those that were judged to go, with their records, but for those that a build has: their verdict changes. */
+int downloads_remove_bases(int dir_fd, struct downloads *downloads, struct error *error);
 void downloads_done(struct downloads *downloads);

@@ -77,13 +77,15 @@ static const char *verdict_text(enum downloads_verdict verdict)
         return "goes: the oldest of too many";
     case DOWNLOADS_NOT_OURS:
         return "left: not a file of ours";
+    case DOWNLOADS_USED:
+        return "kept: a build has it";
     case DOWNLOADS_KEPT:
         break;
     }
     return "kept";
 }
 
-static void report(const struct downloads *downloads, int64_t now_unix, bool run)
+static void report(const char *what, const struct downloads *downloads, int64_t now_unix, bool run)
 {
     uint64_t kept = 0;
     uint64_t freed = 0;
@@ -94,7 +96,7 @@ static void report(const struct downloads *downloads, int64_t now_unix, bool run
         (void)printf("%-29s %10" PRIu64 " KiB  %6" PRId64 " h  owner %" PRIu32 "  %s\n", verdict_text(item->verdict),
                 item->bytes / 1024, (now_unix - item->used_unix) / 3600, item->owner, item->name);
     }
-    (void)printf("%" PRIu64 " MiB of downloads are kept, %" PRIu64 " MiB %s\n", kept >> 20, freed >> 20,
+    (void)printf("%" PRIu64 " MiB of %s are kept, %" PRIu64 " MiB %s\n", kept >> 20, what, freed >> 20,
             run ? "were freed" : "would be freed (--run frees them)");
 }
 
@@ -108,8 +110,49 @@ static int lock(int dir_fd, struct error *error)
                    : error_errno(error, errno, "lock the downloads");
 }
 
+/* One directory of the cache. */
+struct place {
+    const char *path;
+    const char *what;
+    bool has_bases;
+};
+
+static int collect_place(const char *prefix, int prefix_fd, const struct place *place, uint64_t max_age_ns,
+        uint64_t max_bytes, bool run, struct error *error)
+{
+    _cleanup_close_ int fd = openat(prefix_fd, place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        (void)printf("there are no %s\n", place->what);
+        return 0;
+    }
+    if (fd < 0)
+        return error_errno(error, errno, "open '%s/%s'", prefix, place->path);
+    int r = run && !place->has_bases ? lock(fd, error) : 0;
+    if (r < 0)
+        return r;
+    struct downloads downloads;
+    const int64_t now_unix = time(NULL);
+    r = downloads_list(fd, &downloads, error);
+    if (r == 0) {
+        if (place->has_bases)
+            downloads_keep_bases(&downloads);
+        downloads_judge(&downloads, now_unix, max_age_ns / SECOND_NS, max_bytes);
+        if (run)
+            r = place->has_bases ? downloads_remove_bases(fd, &downloads, error)
+                                 : downloads_remove(fd, &downloads, error);
+    }
+    if (r == 0)
+        report(place->what, &downloads, now_unix, run);
+    downloads_done(&downloads);
+    return r;
+}
+
 static int collect(const char *prefix, const struct options *options, struct error *error)
 {
+    static const struct place places[] = {
+            {"cache/apt", "downloads", false},
+            {"cache/base", "bases of builds", true},
+    };
     struct config *config = NULL;
     int r = config_load(prefix, &config, error);
     if (r < 0)
@@ -119,27 +162,10 @@ static int collect(const char *prefix, const struct options *options, struct err
     config_free(config);
 
     _cleanup_close_ int prefix_fd = open(prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_close_ int fd =
-            prefix_fd < 0 ? -1 : openat(prefix_fd, "cache/apt", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT) {
-        (void)printf("there are no downloads\n");
-        return 0;
-    }
-    if (fd < 0)
-        return error_errno(error, errno, "open '%s/cache/apt'", prefix);
-    r = options->run ? lock(fd, error) : 0;
-    if (r < 0)
-        return r;
-    struct downloads downloads;
-    const int64_t now_unix = time(NULL);
-    r = downloads_list(fd, &downloads, error);
-    if (r == 0) {
-        downloads_judge(&downloads, now_unix, max_age_ns / SECOND_NS, max_bytes);
-        r = options->run ? downloads_remove(fd, &downloads, error) : 0;
-    }
-    if (r == 0)
-        report(&downloads, now_unix, options->run);
-    downloads_done(&downloads);
+    if (prefix_fd < 0)
+        return error_errno(error, errno, "open '%s'", prefix);
+    for (size_t i = 0; r == 0 && i < ELEMENTS(places); i++)
+        r = collect_place(prefix, prefix_fd, &places[i], max_age_ns, max_bytes, options->run, error);
     return r;
 }
 

@@ -62,6 +62,15 @@ int mount_make_private_one(int mount_fd)
     return mount_setattr(mount_fd, "", AT_EMPTY_PATH, &set, sizeof(set)) < 0 ? -errno : 0;
 }
 
+int mount_end_writing(int mount_fd)
+{
+    _cleanup_close_ int context = fspick(mount_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+    if (context < 0 || fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
+            fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+        return -errno;
+    return 0;
+}
+
 int mount_open_beneath(int dir_fd, const char *path)
 {
     const struct open_how how = {

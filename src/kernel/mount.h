@@ -28,6 +28,11 @@ int mount_make_private(void);
  * shared clone appears below the original, on the host. 0 or -errno. */
 int mount_make_private_one(int mount_fd);
 
+/* Makes the whole file system of the mount @mount_fd read-only, by whatever mount it is looked at, and writes all of it
+ * out: what lies on the device is complete then. 0; -EBUSY: somebody still writes, or a deleted file is still open;
+ * -errno. It can take long. */
+int mount_end_writing(int mount_fd);
+
 /* Opens @path below @dir_fd as O_PATH; no link is followed and nothing above @dir_fd is reached. A descriptor, -errno.
  */
 int mount_open_beneath(int dir_fd, const char *path);

@@ -12,7 +12,7 @@
 #include "base/error.h"
 
 #define PLAN_MAGIC 0x4e4c504aU /* "JPLN" */
-#define PLAN_VERSION 2U
+#define PLAN_VERSION 3U
 
 /* Ids inside a job. The command's id comes from the configuration; the supervisor's is never given to a job (A4). */
 #define PLAN_RANGE_SIZE 65536U
@@ -116,7 +116,10 @@ enum plan_fd {
      * the same, writable, mounted at /cache. Closed when there is no cache (plan.has_cache = 0). */
     PLAN_FD_CACHE = 19,
     PLAN_FD_HOST_LINK = 20,    /* build: a route socket of the host's network namespace; closed by the step NETWORK */
-    PLAN_FD_CGROUP_FIRST = 21, /* v1: the "tasks" files to attach to, plan.cgroup_tasks of them */
+    /* Build, collect: the disk of a finished base, detached, read-only, the whole file system, its owners mapped to the
+     * job's range. Closed when the build begins with the host alone (plan.has_base = 0). */
+    PLAN_FD_BASE_DISK = 21,
+    PLAN_FD_CGROUP_FIRST = 22, /* v1: the "tasks" files to attach to, plan.cgroup_tasks of them */
     PLAN_FD_CGROUP_MAX = 8,
 };
 
@@ -189,7 +192,7 @@ struct plan {
     uint32_t cpu_percent;
     uint32_t processes;
     uint32_t has_cache; /* 1: PLAN_FD_CACHE is there */
-    uint32_t reserved;
+    uint32_t has_base;  /* 1: PLAN_FD_BASE_DISK is there */
     struct plan_network network; /* build; otherwise zero */
     struct plan_build build;     /* build and collect; otherwise zero */
 #ifdef JOBLET_TEST_HOOKS

@@ -177,9 +177,8 @@ static int check_type(const struct plan *plan, struct error *error)
     if (plan->work_on_disk > 1 || (!is_standard && plan->work_on_disk != has_disk))
         return error_text(
                 error, EINVAL, "plan of type %s has %u disks", plan_type_name(plan->type), plan->work_on_disk);
-    if (plan->has_cache > (has_disk ? 1U : 0U) || plan->reserved != 0)
-        return error_text(
-                error, EINVAL, "plan of type %s has a cache, or something reserved", plan_type_name(plan->type));
+    if (plan->has_cache > (has_disk ? 1U : 0U) || plan->has_base > (has_disk ? 1U : 0U))
+        return error_text(error, EINVAL, "plan of type %s has a cache or a base", plan_type_name(plan->type));
     if (!has_texts(plan))
         return error_text(error, EINVAL, "plan has a text that does not end");
     return 0;

@@ -21,7 +21,8 @@
  *     path VALUE                          that PATH
  *     library GLOB                        goes into the runtime, with the libraries that it needs
  *     keep doc|man|locale|headers|static  what is otherwise left out (**)
- *     step NAME BEGIN_NS END_NS           of the install, for the origin of files
+ *     step NAME BEGIN_NS END_NS           of the install, for the origin of files; what "sandbox" wrote is none's: it
+ *                                         stands between the steps of a base and those after it
  *     runtime-dir PATH                    what steps put there goes into the runtime at the same path, and what is in
  *                                         PATH/isolated at its root; its last two components are name and version
  *     file NAME COUNT TEXT...             a file beside isolated/, of the COUNT texts joined
@@ -93,6 +94,8 @@
 /* The step of this name is the package manager's: what it wrote and no package owns is of origin "script". Packages
  * that other steps installed (a hook that calls apt-get) belong to the runtime as those of "package" do. */
 #define RECIPE_STEP_PACKAGES "base"
+/* While it lasted a sandbox was made over a base: nothing of the build ran. */
+#define RECIPE_STEP_SANDBOX "sandbox"
 
 /* Downloads that later builds use: where a build finds those of earlier ones, all in one directory (apt's, under
  * names that apt does not look for), and where the steps of pip and npm leave theirs. The names tell what is in a file:
@@ -111,6 +114,8 @@
 /* Where joblet-builder finds what in a collect sandbox. */
 #define RECIPE_MERGED "/merged" /* the builder root as the build left it, read-only */
 #define RECIPE_UPPER "/upper"   /* one directory for each layer, by number: what the build wrote */
+/* The same of the base that the build began with; none where it has no such layer, or there is no base. */
+#define RECIPE_BASE_UPPER "/base-upper"
 #define RECIPE_LOWER "/lower"   /* one for each layer, by number: the host's directories */
 #define RECIPE_LAYERS "/layers" /* a file: line N is the path of layer N in the builder root, "usr" and so on */
 #define RECIPE_BASE "/base"

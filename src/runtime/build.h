@@ -20,6 +20,10 @@ const char *runtime_phase_name(unsigned number);
 /* Where a build finds its runtime's directory: PREFIX has no say inside. */
 #define RUNTIME_DIRECTORY "/opt/joblet/runtimes"
 
+/* Which part of an install: the packages of the language, which nothing of the client's comes before, or what follows on
+ * them, or all of it in one go. */
+enum runtime_part { RUNTIME_PART_ALL, RUNTIME_PART_BASE, RUNTIME_PART_REST };
+
 /* All borrowed. */
 struct runtime_build {
     const struct runtime_spec *spec;
@@ -36,8 +40,16 @@ struct runtime_build {
 int runtime_build_digest(
         const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX]);
 
-/* Appends the words of "install", the mode included. 0 or -ENOMEM. */
-int runtime_build_install(const struct runtime_build *build, struct runtime_list *words);
+/* Appends the words of "install", the mode included. The base's are the same for all specifications that need the same
+ * packages. 0 or -ENOMEM. */
+int runtime_build_install(const struct runtime_build *build, enum runtime_part part, struct runtime_list *words);
+/* True when the packages can be installed before all else; else why not. Static text. */
+bool runtime_build_has_base(const struct runtime_build *build, const char **ret_why_not);
+/* What a base is known by, beside the host's state: everything that reaches its sandbox, and @version, the builder's. 0
+ * or -ENOMEM. */
+#define RUNTIME_BASE_KEY_SIZE 32U
+int runtime_build_base_key(
+        const struct runtime_build *build, const char *version, uint8_t ret_key[RUNTIME_BASE_KEY_SIZE]);
 
 struct runtime_step {
     char name[32];

@@ -54,6 +54,11 @@ static void put_spec(FILE *file, const struct runtime_spec *spec)
     put(file, "post_install", spec->post_install);
 }
 
+static int sum(const char *text, size_t size, unsigned char ret_bytes[EVP_MAX_MD_SIZE])
+{
+    return EVP_Digest(text, size, ret_bytes, NULL, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+}
+
 static int digest(const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX])
 {
     _cleanup_free_ char *text = NULL;
@@ -68,7 +73,7 @@ static int digest(const struct runtime_spec *spec, const char *setup_script, cha
     if (fclose(file) != 0 || failed)
         return -ENOMEM;
     unsigned char bytes[EVP_MAX_MD_SIZE];
-    if (EVP_Digest(text, size, bytes, NULL, EVP_sha256(), NULL) != 1)
+    if (sum(text, size, bytes) < 0)
         return -ENOMEM;
     for (size_t i = 0; i < DIGEST_SIZE; i++)
         (void)snprintf(ret_digest + 2 * i, 3, "%02x", bytes[i]);
@@ -83,4 +88,29 @@ int runtime_spec_digest(const struct runtime_spec *spec, char ret_digest[RUNTIME
 int runtime_build_digest(const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX])
 {
     return digest(spec, setup_script, ret_digest);
+}
+
+/* The words say all of it: packages in their order, the profile's choices, variables, the packager's own script. */
+int runtime_build_base_key(
+        const struct runtime_build *build, const char *version, uint8_t ret_key[RUNTIME_BASE_KEY_SIZE])
+{
+    _Static_assert(RUNTIME_BASE_KEY_SIZE == DIGEST_SIZE, "a key is a digest");
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    struct runtime_list words = {0};
+    int r = runtime_build_install(build, RUNTIME_PART_BASE, &words);
+    FILE *file = r == 0 ? open_memstream(&text, &size) : NULL;
+    if (file) {
+        put(file, "builder", version);
+        put_list(file, "words", &words);
+        bool failed = ferror(file);
+        r = fclose(file) != 0 || failed ? -ENOMEM : sum(text, size, bytes);
+    } else {
+        r = -ENOMEM;
+    }
+    runtime_list_done(&words);
+    if (r == 0)
+        memcpy(ret_key, bytes, RUNTIME_BASE_KEY_SIZE);
+    return r;
 }

@@ -34,13 +34,25 @@ static void add_variable(struct words *words, const char *name, const char *valu
     words_addf(words, "%s=%s", name, value);
 }
 
-/* The configuration's first: what says where the build is cannot be changed by it. */
-static void add_environment(struct words *words, const struct runtime_build *build)
+/* What tells one runtime from another: a base has none of it. */
+static void add_names(struct words *words, const struct runtime_build *build)
 {
     const struct runtime_spec *spec = build->spec;
-    const struct runtime_packager_commands *commands = runtime_packager_find(build->host->platform->packager);
     char directory[RUNTIME_DIRECTORY_MAX];
     runtime_directory(spec, directory);
+    add_variable(words, "BUILD_ID", build->build_id);
+    add_variable(words, "RUNTIME_TYPE", runtime_language_name(spec->language));
+    add_variable(words, "RUNTIME_NAME", spec->name);
+    add_variable(words, "RUNTIME_VERSION", spec->version);
+    add_variable(words, "RUNTIME_DIR", directory);
+    words_add(words, "env");
+    words_addf(words, "ISOLATED_DIR=%s/isolated", directory);
+}
+
+/* The configuration's first: what says where the build is cannot be changed by it. */
+static void add_environment(struct words *words, const struct runtime_build *build, enum runtime_part part)
+{
+    const struct runtime_packager_commands *commands = runtime_packager_find(build->host->platform->packager);
     for (size_t i = 0; i < build->environment->count; i++)
         words_add_all(words, "env", build->environment->items[i], NULL);
     for (size_t i = 0; i < ELEMENTS(commands->environment) && commands->environment[i]; i++)
@@ -51,11 +63,6 @@ static void add_environment(struct words *words, const struct runtime_build *bui
     } rows[] = {
             {"LC_ALL", "C.UTF-8"},
             {"JOBLET_CHROOT", "true"},
-            {"BUILD_ID", build->build_id},
-            {"RUNTIME_TYPE", runtime_language_name(spec->language)},
-            {"RUNTIME_NAME", spec->name},
-            {"RUNTIME_VERSION", spec->version},
-            {"RUNTIME_DIR", directory},
             {"PLATFORM", build->host->distribution},
             {"ARCHITECTURE", build->host->architecture},
             {"PKG_MANAGER", commands->name},
@@ -70,8 +77,8 @@ static void add_environment(struct words *words, const struct runtime_build *bui
     };
     for (size_t i = 0; i < ELEMENTS(rows); i++)
         add_variable(words, rows[i].name, rows[i].value);
-    words_add(words, "env");
-    words_addf(words, "ISOLATED_DIR=%s/isolated", directory);
+    if (part != RUNTIME_PART_BASE)
+        add_names(words, build);
 }
 
 /* A step and the number of its words, which follow. */
@@ -174,31 +181,63 @@ static void add_packages(struct words *words, const struct runtime_build *build)
     add_setup(words, build);
 }
 
-static void add_installation(struct words *words, const struct runtime_build *build)
+static void add_directories(struct words *words, const struct runtime_build *build)
 {
-    const struct runtime_recipe *recipe = build->recipe;
-    char directory[RUNTIME_DIRECTORY_MAX];
-    runtime_directory(build->spec, directory);
-    words_phase(words, 5, "%s", directory);
     begin_step(words, "run", "directories", build->timeout_ns, 4);
     words_add_all(words, "/bin/mkdir", "-p", "--", NULL);
-    words_addf(words, "%s/isolated", directory);
-    add_hook(words, build, 6, "pre_install", build->spec->pre_install);
+    words_addf(words, RUNTIME_DIRECTORY "/%s/%s/isolated", build->spec->name, build->spec->version);
+}
+
+static void add_base(struct words *words, const struct runtime_build *build)
+{
+    const struct runtime_recipe *recipe = build->recipe;
     words_phase(words, 7, "%s %s and what it needs", runtime_language_name(build->spec->language),
             build->spec->language_version);
     begin_packager(words, build, "run", "base", "install", recipe->packages.count);
     words_add_list(words, &recipe->packages);
+}
+
+static void add_rest(struct words *words, const struct runtime_build *build)
+{
     add_packages(words, build);
     add_hook(words, build, 9, "post_install", build->spec->post_install);
 }
 
-int runtime_build_install(const struct runtime_build *build, struct runtime_list *list)
+/* In one go, in the order of the phases. */
+static void add_all(struct words *words, const struct runtime_build *build)
+{
+    char directory[RUNTIME_DIRECTORY_MAX];
+    runtime_directory(build->spec, directory);
+    words_phase(words, 5, "%s", directory);
+    add_directories(words, build);
+    add_hook(words, build, 6, "pre_install", build->spec->pre_install);
+    add_base(words, build);
+    add_rest(words, build);
+}
+
+bool runtime_build_has_base(const struct runtime_build *build, const char **ret_why_not)
+{
+    *ret_why_not = build->dry_run ? "nothing is installed" : "the pre_install hook runs first";
+    return !build->dry_run && !*build->spec->pre_install;
+}
+
+int runtime_build_install(const struct runtime_build *build, enum runtime_part part, struct runtime_list *list)
 {
     struct words words = {.list = list};
     words_add(&words, "install");
-    add_environment(&words, build);
-    add_validation(&words, build);
-    if (!build->dry_run)
-        add_installation(&words, build);
+    add_environment(&words, build, part);
+    if (part != RUNTIME_PART_REST)
+        add_validation(&words, build);
+    if (part == RUNTIME_PART_ALL && !build->dry_run)
+        add_all(&words, build);
+    if (part == RUNTIME_PART_BASE) { /* no word of whose runtime it is */
+        words_phase(&words, 5, "the runtime's directory is made with the rest");
+        words_phase(&words, 6, "skipped: there is none");
+        add_base(&words, build);
+    }
+    if (part == RUNTIME_PART_REST) {
+        add_directories(&words, build);
+        add_rest(&words, build);
+    }
     return words.result;
 }

@@ -145,9 +145,8 @@ static int make_mount_point(const struct sandbox *sandbox, const char *path)
     return 0;
 }
 
-static int make_skeleton(const struct sandbox *sandbox, struct error *error)
+static int make_skeleton(const struct sandbox *sandbox)
 {
-    char temporary[64];
     int r = 0;
     for (size_t i = 0; r == 0 && i < ELEMENTS(directories); i++)
         r = make_directory(sandbox, sandbox->root_fd, directories[i].path, directories[i].mode);
@@ -162,10 +161,16 @@ static int make_skeleton(const struct sandbox *sandbox, struct error *error)
     for (unsigned i = 0; r == 0 && i < sandbox->layer_count; i++)
         if (!layers_is_cache(sandbox->layers[i]))
             r = make_mount_point(sandbox, sandbox->layers[i]);
+    return r;
+}
+
+/* With a base all but this is in its root, perhaps changed. */
+static int make_own(const struct sandbox *sandbox)
+{
+    char temporary[64];
     (void)snprintf(temporary, sizeof(temporary), "tmp/job-%s", sandbox->job_id);
-    if (r == 0)
-        r = make_directory(sandbox, sandbox->root_fd, temporary, 0700);
-    return r < 0 ? error_errno(error, -r, "make the fresh root on the build's disk") : 0;
+    int r = sandbox->plan.has_base ? make_directory(sandbox, sandbox->root_fd, "tmp", 01777) : make_skeleton(sandbox);
+    return r == 0 ? make_directory(sandbox, sandbox->root_fd, temporary, 0700) : r;
 }
 
 /* The downloads' directory in the layer that it lies in, also where the host has none. */
@@ -179,41 +184,56 @@ static int make_cache_place(const struct masks *masks)
     return make_directory(sandbox, masks->upper_fd, "archives", 0755);
 }
 
-static int hide_names(const struct masks *masks, unsigned number, struct error *error)
+static int open_side(const char *part, unsigned number)
 {
     char path[64];
-    struct masks hidden = *masks;
-    (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/" LAYERS_HIDDEN "/%u", number);
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    hidden.upper_fd = fd;
-    int r = fd < 0 ? -errno : synthetic_hide_names(&hidden);
-    return r < 0 ? error_errno(error, -r, "hide names of '/%s' that may come", masks->path) : 0;
+    (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/%s/%u", part, number);
+    return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* The layer's directories between the host's and the one that the build writes to, which is empty so far. */
+static int fill_sides(const struct masks *hidden, int upper_fd, struct error *error)
+{
+    struct masks own = *hidden;
+    own.upper_fd = upper_fd;
+    int r = masks_fill(hidden, error);
+    if (r < 0)
+        return r;
+    r = masks_take_after(upper_fd, hidden->base_upper_fd >= 0 ? hidden->base_upper_fd : hidden->lower_fd);
+    if (r < 0)
+        return error_errno(error, -r, "make '/%s' as it is below", hidden->path);
+    r = synthetic_fill(&own, error);
+    if (r < 0)
+        return r;
+    r = strcmp(hidden->path, "etc") == 0 ? synthetic_hide_names(hidden) : 0;
+    if (r < 0)
+        return error_errno(error, -r, "hide names of '/%s' that may come", hidden->path);
+    r = make_cache_place(&own);
+    return r < 0 ? error_errno(error, -r, "make the place of the downloads") : 0;
 }
 
 static int fill_layer(struct sandbox *sandbox, unsigned number, const struct masks_rules *rules, struct error *error)
 {
-    char path[64];
     const char *name = sandbox->layers[number];
+    int base = sandbox->base_layers[number];
     int r = layers_attach_lower(sandbox, number, error);
     if (r < 0)
         return r;
-    (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/" LAYERS_LOWER "/%u", number);
-    _cleanup_close_ int lower_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u", number);
-    _cleanup_close_ int upper_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lower_fd < 0 || upper_fd < 0)
-        return error_errno(error, errno, "open the two sides of '/%s'", name);
-    const struct masks masks = {
-            .sandbox = sandbox, .rules = rules, .path = name, .lower_fd = lower_fd, .upper_fd = upper_fd};
-    r = masks_fill(&masks, error);
-    if (r == 0)
-        r = synthetic_fill(&masks, error);
-    if (r == 0 && layers_has_hidden(name))
-        r = hide_names(&masks, number, error);
-    if (r < 0)
-        return r;
-    r = make_cache_place(&masks);
-    return r < 0 ? error_errno(error, -r, "make the place of the downloads") : 0;
+    _cleanup_close_ int lower_fd = open_side(LAYERS_LOWER, number);
+    _cleanup_close_ int hidden_fd = open_side(LAYERS_HIDDEN, number);
+    _cleanup_close_ int upper_fd = open_side(LAYERS_UPPER, number);
+    _cleanup_close_ int base_upper_fd = base < 0 ? -EBADF : open_side(LAYERS_BASE "/" LAYERS_UPPER, (unsigned)base);
+    _cleanup_close_ int base_hidden_fd = base < 0 ? -EBADF : open_side(LAYERS_BASE "/" LAYERS_HIDDEN, (unsigned)base);
+    if (lower_fd < 0 || hidden_fd < 0 || upper_fd < 0 || (base >= 0 && (base_upper_fd < 0 || base_hidden_fd < 0)))
+        return error_errno(error, errno, "open the sides of '/%s'", name);
+    const struct masks masks = {.sandbox = sandbox,
+            .rules = rules,
+            .path = name,
+            .lower_fd = lower_fd,
+            .upper_fd = hidden_fd,
+            .base_upper_fd = base_upper_fd,
+            .base_hidden_fd = base_hidden_fd};
+    return fill_sides(&masks, upper_fd, error);
 }
 
 static int make_parts(struct sandbox *sandbox, struct error *error)
@@ -253,6 +273,21 @@ static int fill_layers(struct sandbox *sandbox, struct error *error)
     return synthetic_make_prefix(sandbox, opt_fd, error);
 }
 
+/* The root so far becomes what is written to over the base's. */
+static int cover_base_root(struct sandbox *sandbox, struct error *error)
+{
+    char work[LAYERS_PLACE_MAX];
+    layers_format_work(LAYERS_NUMBER_ROOT, work);
+    if (mkdir(work, 0755) < 0)
+        return error_errno(error, errno, "make '%s'", work);
+    int fd = layers_mount(sandbox, LAYERS_NUMBER_ROOT, /* is_merged= */ false, error);
+    if (fd < 0)
+        return fd;
+    (void)close(sandbox->root_fd);
+    sandbox->root_fd = fd;
+    return 0;
+}
+
 int builder_root_make(struct sandbox *sandbox, struct error *error)
 {
     int r = layers_attach_disk(sandbox, error);
@@ -263,6 +298,12 @@ int builder_root_make(struct sandbox *sandbox, struct error *error)
     if (r == 0)
         r = layers_save(sandbox, error);
     if (r == 0)
-        r = make_skeleton(sandbox, error);
-    return r == 0 ? fill_layers(sandbox, error) : r;
+        r = layers_load_base(sandbox, error);
+    if (r < 0)
+        return r;
+    r = make_own(sandbox);
+    if (r < 0)
+        return error_errno(error, -r, "make the fresh root on the build's disk");
+    r = fill_layers(sandbox, error);
+    return r == 0 && sandbox->plan.has_base ? cover_base_root(sandbox, error) : r;
 }

@@ -17,7 +17,7 @@
 
 #define CACHE_PATH "var/cache/apt/archives"
 #define LIST_SIZE_MAX 4096U
-#define PATH_SIZE_MAX 96U
+#define PATH_SIZE_MAX LAYERS_PLACE_MAX
 
 /* What the software of an operating system lies in, and nothing else: /home, /root, /srv, /run, /boot and the rest of
  * /var start empty (A11). A directory stands behind those that it lies in. */
@@ -36,15 +36,25 @@ bool layers_is_cache(const char *path)
     return strcmp(path, CACHE_PATH) == 0;
 }
 
-bool layers_has_hidden(const char *path)
-{
-    return strcmp(path, "etc") == 0;
-}
-
 bool layers_path_is_in(const char *path, const char *above)
 {
     size_t length = strlen(above);
     return strncmp(path, above, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+/* Owners are those of the job already. */
+static int attach_base(bool is_build, struct error *error)
+{
+    if (is_build && mkdir(ROOT_DISK_PLACE "/" LAYERS_BASE, 0755) < 0)
+        return error_errno(error, errno, "make the place of the base on the build's disk");
+    _cleanup_close_ int place =
+            open(ROOT_DISK_PLACE "/" LAYERS_BASE, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (place < 0)
+        return error_errno(error, errno, "open the place of the base");
+    int r = mount_set_attributes(PLAN_FD_BASE_DISK, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY, -EBADF);
+    if (r == 0)
+        r = mount_attach(PLAN_FD_BASE_DISK, place);
+    return r < 0 ? error_errno(error, -r, "attach the base") : 0;
 }
 
 int layers_attach_disk(const struct sandbox *sandbox, struct error *error)
@@ -57,7 +67,9 @@ int layers_attach_disk(const struct sandbox *sandbox, struct error *error)
             PLAN_FD_WORK, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (is_build ? 0U : MOUNT_ATTR_RDONLY), -EBADF);
     if (r == 0)
         r = mount_attach(PLAN_FD_WORK, place);
-    return r < 0 ? error_errno(error, -r, "attach the build's disk") : 0;
+    if (r < 0)
+        return error_errno(error, -r, "attach the build's disk");
+    return sandbox->plan.has_base ? attach_base(is_build, error) : 0;
 }
 
 bool layers_is_absent(const struct sandbox *sandbox, const struct stat *status)
@@ -124,14 +136,16 @@ int layers_save(const struct sandbox *sandbox, struct error *error)
     return r < 0 ? error_errno(error, -r, "write the list of layers to the build's disk") : 0;
 }
 
-int layers_load(struct sandbox *sandbox, struct error *error)
+/* The list at @path, of compiled-in names in their order. 0 or -errno with @error. */
+static int read_list(
+        const char *path, const char *ret_names[SANDBOX_LAYERS_MAX], unsigned *ret_count, struct error *error)
 {
     _cleanup_free_ char *text = NULL;
-    int r = fd_read_file_at(AT_FDCWD, ROOT_DISK_PLACE "/" LAYERS_LIST, LIST_SIZE_MAX, &text, NULL);
+    int r = fd_read_file_at(AT_FDCWD, path, LIST_SIZE_MAX, &text, NULL);
     if (r < 0)
-        return error_errno(error, -r, "read the list of layers from the build's disk");
+        return error_errno(error, -r, "read the list of layers from a build's disk");
     size_t at = 0;
-    sandbox->layer_count = 0;
+    *ret_count = 0;
     for (char *line = text; *line;) {
         char *end = strchr(line, '\n');
         if (!end)
@@ -141,15 +155,58 @@ int layers_load(struct sandbox *sandbox, struct error *error)
             at++;
         if (at == ELEMENTS(known))
             return error_text(error, EBADMSG, "the list of layers names '%.60s'", line);
-        sandbox->layers[sandbox->layer_count++] = known[at++];
+        ret_names[(*ret_count)++] = known[at++];
         line = end + 1;
     }
     return 0;
 }
 
+int layers_load(struct sandbox *sandbox, struct error *error)
+{
+    return read_list(ROOT_DISK_PLACE "/" LAYERS_LIST, sandbox->layers, &sandbox->layer_count, error);
+}
+
+int layers_load_base(struct sandbox *sandbox, struct error *error)
+{
+    const char *names[SANDBOX_LAYERS_MAX];
+    unsigned count = 0;
+    int r = sandbox->plan.has_base
+                    ? read_list(ROOT_DISK_PLACE "/" LAYERS_BASE "/" LAYERS_LIST, names, &count, error)
+                    : 0;
+    unsigned at = 0;
+    for (unsigned i = 0; r == 0 && i < sandbox->layer_count; i++) {
+        const char *name = sandbox->layers[i];
+        if (at < count && names[at] != name && layers_is_cache(names[at]))
+            at++;
+        bool is_same = at < count && names[at] == name;
+        sandbox->base_layers[i] = is_same ? (int)at++ : -1;
+        if (sandbox->plan.has_base && !is_same && !layers_is_cache(name))
+            return error_text(error, ESTALE, "the host had other directories when the base was made: '/%s'",
+                    at < count ? names[at] : name);
+    }
+    if (at < count && layers_is_cache(names[at]))
+        at++;
+    return r < 0 || at == count
+                   ? r
+                   : error_text(error, ESTALE, "the host had other directories when the base was made: '/%s'", names[at]);
+}
+
 static void place_of(char path[PATH_SIZE_MAX], const char *part, unsigned number)
 {
     (void)snprintf(path, PATH_SIZE_MAX, ROOT_DISK_PLACE "/%s/%u", part, number);
+}
+
+void layers_format_upper(unsigned number, char ret_text[LAYERS_PLACE_MAX])
+{
+    if (number == LAYERS_NUMBER_ROOT)
+        (void)snprintf(ret_text, LAYERS_PLACE_MAX, ROOT_DISK_PLACE "/" LAYERS_ROOT);
+    else
+        place_of(ret_text, LAYERS_UPPER, number);
+}
+
+void layers_format_work(unsigned number, char ret_text[LAYERS_PLACE_MAX])
+{
+    place_of(ret_text, LAYERS_WORKS, number);
 }
 
 static int make_places(unsigned number, struct error *error)
@@ -209,14 +266,23 @@ void layers_format_below(
         const struct sandbox *sandbox, unsigned number, bool is_merged, char ret_text[LAYERS_BELOW_MAX])
 {
     char upper[PATH_SIZE_MAX];
+    char base[PATH_SIZE_MAX] = "";
     char hidden[PATH_SIZE_MAX];
     char lower[PATH_SIZE_MAX];
-    bool has_hidden = layers_has_hidden(sandbox->layers[number]);
-    place_of(upper, LAYERS_UPPER, number);
+    layers_format_upper(number, upper);
+    const char *first = is_merged ? upper : "";
+    const char *after = is_merged ? ":" : "";
+    if (number == LAYERS_NUMBER_ROOT) {
+        (void)snprintf(
+                ret_text, LAYERS_BELOW_MAX, "%s%s" ROOT_DISK_PLACE "/" LAYERS_BASE "/" LAYERS_ROOT, first, after);
+        return;
+    }
+    if (sandbox->plan.has_base && sandbox->base_layers[number] >= 0)
+        (void)snprintf(base, sizeof(base), ROOT_DISK_PLACE "/" LAYERS_BASE "/" LAYERS_UPPER "/%d:",
+                sandbox->base_layers[number]);
     place_of(hidden, LAYERS_HIDDEN, number);
     place_of(lower, LAYERS_LOWER, number);
-    (void)snprintf(ret_text, LAYERS_BELOW_MAX, "%s%s%s%s%s", is_merged ? upper : "", is_merged ? ":" : "",
-            has_hidden ? hidden : "", has_hidden ? ":" : "", lower);
+    (void)snprintf(ret_text, LAYERS_BELOW_MAX, "%s%s%s%s:%s", first, after, base, hidden, lower);
 }
 
 int layers_mount(const struct sandbox *sandbox, unsigned number, bool is_merged, struct error *error)
@@ -224,8 +290,8 @@ int layers_mount(const struct sandbox *sandbox, unsigned number, bool is_merged,
     char upper[PATH_SIZE_MAX];
     char work[PATH_SIZE_MAX];
     char below[LAYERS_BELOW_MAX];
-    place_of(upper, LAYERS_UPPER, number);
-    place_of(work, LAYERS_WORKS, number);
+    layers_format_upper(number, upper);
+    layers_format_work(number, work);
     layers_format_below(sandbox, number, is_merged, below);
     /* Each by name: the defaults are the kernel's configuration. With metacopy an upper could hold a file without its
      * data (A15). Volatile: nothing of a disk is wanted after a crash. */
@@ -234,5 +300,7 @@ int layers_mount(const struct sandbox *sandbox, unsigned number, bool is_merged,
             {is_merged ? NULL : "upperdir", upper}, {"workdir", work}, {"volatile", NULL}, {NULL, NULL}};
     unsigned read_only = is_merged ? MOUNT_ATTR_RDONLY : 0;
     int fd = mount_new("overlay", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | read_only);
-    return fd < 0 ? error_errno(error, -fd, "mount an overlay over '/%s'", sandbox->layers[number]) : fd;
+    return fd < 0 ? error_errno(error, -fd, "mount an overlay over '/%s'",
+                            number == LAYERS_NUMBER_ROOT ? "" : sandbox->layers[number])
+                  : fd;
 }

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "kernel/mount.h"
 #include "sandbox/layers.h"
 #include "sandbox/masks_crew.h"
 #include "sandbox/sandbox.h"
@@ -168,14 +169,56 @@ static int check_owner(
             PLAN_RANGE_SIZE - 1);
 }
 
+/* The base's own file or directory in the place of @path, below the layer. */
+static bool is_there(int dir_fd, const char *path, bool *ret_is_mark)
+{
+    struct stat status;
+    _cleanup_close_ int fd = mount_open_beneath(dir_fd, path);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return false;
+    *ret_is_mark = S_ISCHR(status.st_mode) && status.st_rdev == makedev(0, 0);
+    return true;
+}
+
+/* What the base wrote lies above the masks: in the place of what was masked then too, that is its own. Else it may be a
+ * copy of what must not be read any more. 0; 1: it is its own; -ESTALE with @error. */
+static int check_base(const struct walk *walk, unsigned depth, const char *name, struct error *error)
+{
+    char path[PATH_SIZE_MAX];
+    bool is_mark = false;
+    const struct masks *masks = walk->masks;
+    if (masks->base_upper_fd < 0)
+        return 0;
+    path_of(walk, depth, name, path);
+    const char *below = path + 1 + strlen(masks->path) + 1;
+    if (!is_there(masks->base_upper_fd, below, &is_mark) || is_mark)
+        return 0;
+    if (is_there(masks->base_hidden_fd, below, &is_mark))
+        return 1;
+    return error_text(error, ESTALE, "the base has the host's '%.120s', which may not be read any more", path);
+}
+
 static int cover(struct walk *walk, unsigned depth, const char *name, const struct stat *status, struct error *error)
 {
+    int r = check_base(walk, depth, name, error);
+    if (r < 0)
+        return r;
     int upper_fd = open_upper(walk, depth);
-    int r = upper_fd < 0 ? upper_fd : masks_cover(upper_fd, name, status->st_mode, status->st_uid, status->st_gid);
+    r = upper_fd < 0 ? upper_fd : masks_cover(upper_fd, name, status->st_mode, status->st_uid, status->st_gid);
     const struct timespec times[2] = {status->st_atim, status->st_mtim};
     if (r == 0 && utimensat(upper_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
         r = -errno;
     return r < 0 ? fail(walk, depth, name, -r, error) : 0;
+}
+
+/* What stands at @path is another layer's, which is mounted over this one. */
+static bool is_of_inner_layer(const struct walk *walk, const char *path)
+{
+    const struct sandbox *sandbox = walk->masks->sandbox;
+    for (unsigned i = 0; i < sandbox->layer_count; i++)
+        if (strlen(sandbox->layers[i]) > strlen(walk->masks->path) && layers_path_is_in(path + 1, sandbox->layers[i]))
+            return true;
+    return false;
 }
 
 /* Some of each layer are enough to tell whether the kernel heeds the marks; and only the leader's are in its memory. */
@@ -186,7 +229,7 @@ static void note(const struct walk *walk, unsigned depth, const char *name)
     if (sandbox->masked_count == SANDBOX_MASKED_MAX)
         return;
     path_of(walk, depth, name, path);
-    if (strlen(path) < PLAN_PATH_MAX)
+    if (strlen(path) < PLAN_PATH_MAX && !is_of_inner_layer(walk, path))
         memcpy(sandbox->masked[sandbox->masked_count++], path, strlen(path) + 1);
 }
 
@@ -204,11 +247,15 @@ void masks_forget(const struct masks *masks, const char *path)
 
 static int hide(struct walk *walk, unsigned depth, const char *name, struct error *error)
 {
+    int base = check_base(walk, depth, name, error);
+    if (base < 0)
+        return base;
     int upper_fd = open_upper(walk, depth);
     int r = upper_fd < 0 ? upper_fd : masks_hide(upper_fd, name);
     if (r < 0)
         return fail(walk, depth, name, -r, error);
-    note(walk, depth, name);
+    if (base == 0)
+        note(walk, depth, name);
     return 0;
 }
 
@@ -438,6 +485,15 @@ void masks_rules_done(struct masks_rules *rules)
     *rules = (struct masks_rules){0};
 }
 
+int masks_take_after(int fd, int below_fd)
+{
+    struct stat status;
+    if (fstat(below_fd, &status) < 0 || fchown(fd, status.st_uid, status.st_gid) < 0 ||
+            fchmod(fd, status.st_mode & 07777) < 0)
+        return -errno;
+    return set_times(fd, &status);
+}
+
 int masks_fill(const struct masks *masks, struct error *error)
 {
     struct walk *walk = calloc(1, sizeof(*walk));
@@ -454,11 +510,10 @@ int masks_fill(const struct masks *masks, struct error *error)
         r = check_owner(walk, 0, "", &top->status, error);
     if (r == 0)
         r = walk_together(walk, error);
-    /* As the host's: the overlay shows those of its upper directory. */
-    if (r == 0 && (fchown(masks->upper_fd, top->status.st_uid, top->status.st_gid) < 0 ||
-                          fchmod(masks->upper_fd, top->status.st_mode & 07777) < 0 ||
-                          set_times(masks->upper_fd, &top->status) < 0))
-        r = fail(walk, 0, "", errno, error);
+    if (r == 0) {
+        r = masks_take_after(masks->upper_fd, masks->lower_fd);
+        r = r < 0 ? fail(walk, 0, "", -r, error) : 0;
+    }
     for (unsigned i = 0; i < DEPTH_MAX; i++)
         free(walk->levels[i].entries);
     free(walk);

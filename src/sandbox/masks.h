@@ -1,6 +1,6 @@
-/* What a build may not see of a layer: put into the layer's upper directory before its overlay is mounted, as the
- * overlay's own marks (A10, A11). A mark needs a right that the build does not have, so it can neither make nor read
- * one; it can put a new file in its place, which then is its own.
+/* What a build may not see of a layer: put into a directory between the host's and the layer's upper one before its
+ * overlay is mounted, as the overlay's own marks (A10, A11). A mark needs a right that the build does not have, so it
+ * can neither make nor read one; it can put a new file in its place, which then is its own.
  *
  * A file that others may not read is not there, nor is a socket, a pipe or a device. A directory that others may not
  * enter is there and empty. */
@@ -34,12 +34,17 @@ struct masks {
     const struct masks_rules *rules;
     const char *path; /* of the layer, without a leading slash */
     int lower_fd;     /* what is below, its owners mapped */
-    int upper_fd;
+    int upper_fd;     /* what is filled */
+    /* With a base: what it wrote to the layer, which lies above the masks, and what was masked when it did; -EBADF. */
+    int base_upper_fd;
+    int base_hidden_fd;
 };
 
-/* Walks the lower directory once, following no link, and fills the upper one. 0 or -errno with @error, which names the
- * path. */
+/* Walks the lower directory once, following no link, and fills the upper one. 0; -ESTALE: the base wrote to what could
+ * be read then and may not be now; -errno; with @error, which names the path. */
 int masks_fill(const struct masks *masks, struct error *error);
+/* Owner, mode and times of the directory @fd become those of the directory @below_fd. 0 or -errno. */
+int masks_take_after(int fd, int below_fd);
 
 /* Opens, in the upper directory, the parent of @path (below the layer), made as it is below where it is not there yet;
  * its name is stored. A descriptor; -ENOENT: there is no such directory below, or it is masked; -errno. */

@@ -18,7 +18,7 @@
 
 int sandbox_make_private(struct sandbox *sandbox, struct error *error)
 {
-    static const int trees[] = {PLAN_FD_ROOT, PLAN_FD_WORK, PLAN_FD_STAGE, PLAN_FD_CACHE};
+    static const int trees[] = {PLAN_FD_ROOT, PLAN_FD_WORK, PLAN_FD_STAGE, PLAN_FD_CACHE, PLAN_FD_BASE_DISK};
     /* The first mount below a shared one would appear on the host; what is handed in are clones, and a clone belongs
      * to the peer group of its original. */
     int r = mount_make_private();

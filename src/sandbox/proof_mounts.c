@@ -83,6 +83,8 @@ static bool overlay_matches(const struct sandbox *sandbox, const struct root_mou
         if (mountinfo_has_option(options, never[i]))
             return false;
     char below[LAYERS_BELOW_MAX];
+    char upper[LAYERS_PLACE_MAX];
+    char work[LAYERS_PLACE_MAX];
     const unsigned number = mount->number;
     bool is_merged = mount->kind == ROOT_KIND_MERGED;
     layers_format_below(sandbox, number, is_merged, below);
@@ -90,8 +92,9 @@ static bool overlay_matches(const struct sandbox *sandbox, const struct root_mou
         return false;
     if (is_merged)
         return !strstr(options, "upperdir=");
-    return has_format(options, "upperdir=" ROOT_DISK_PLACE "/" LAYERS_UPPER "/%u", number) &&
-           has_format(options, "workdir=" ROOT_DISK_PLACE "/" LAYERS_WORKS "/%u", number) &&
+    layers_format_upper(number, upper);
+    layers_format_work(number, work);
+    return has_format(options, "upperdir=%s", upper) && has_format(options, "workdir=%s", work) &&
            (mountinfo_has_option(options, "volatile") || mountinfo_has_option(options, "fsync=volatile"));
 }
 
@@ -140,6 +143,7 @@ static const char *root_field(const struct sandbox *sandbox, const struct root_m
     case ROOT_KIND_PROC_RO:
         return strchr(mount->path, '/');
     case ROOT_KIND_DISK:
+    case ROOT_KIND_UNDER:
         (void)snprintf(buffer, size, "/%s", mount->source);
         return buffer;
     case ROOT_KIND_BASE:
@@ -175,6 +179,8 @@ static bool device_matches(const struct sandbox *sandbox, const struct root_moun
     bool is_disk = mount->kind == ROOT_KIND_DISK || (mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk);
     if (is_disk)
         return device == sandbox->handed[PLAN_FD_WORK].device;
+    if (mount->kind == ROOT_KIND_UNDER)
+        return device == sandbox->handed[PLAN_FD_BASE_DISK].device;
     return mount->kind != ROOT_KIND_HANDED || device == sandbox->handed[mount->number].device;
 }
 
@@ -290,7 +296,8 @@ static int check_trees(const struct sandbox *sandbox, struct error *error)
         char path[ROOT_PATH_MAX + 1];
         const struct root_mount *mount = &list->mounts[i];
         (void)snprintf(path, sizeof(path), "/%s", mount->path);
-        if ((mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk) || (mount->kind == ROOT_KIND_DISK && i == 0))
+        bool is_build_root = i == 0 && (mount->kind == ROOT_KIND_DISK || mount->kind == ROOT_KIND_LAYER);
+        if ((mount->kind == ROOT_KIND_WORK && sandbox->plan.work_on_disk) || is_build_root)
             r = check_disk(sandbox, path, error);
         else if (mount->kind == ROOT_KIND_DISK || mount->kind == ROOT_KIND_LAYER)
             r = check_space(sandbox, path, error);

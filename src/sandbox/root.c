@@ -194,6 +194,9 @@ static int new_mount(const struct sandbox *sandbox, const struct root_mount *mou
     case ROOT_KIND_DISK:
         (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/%s", mount->source);
         return mount_clone(AT_FDCWD, path);
+    case ROOT_KIND_UNDER:
+        (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/" LAYERS_BASE "/%s", mount->source);
+        return mount_clone(AT_FDCWD, path);
     case ROOT_KIND_LOWER:
         (void)snprintf(path, sizeof(path), ROOT_DISK_PLACE "/" LAYERS_LOWER "/%u", mount->number);
         return mount_clone(AT_FDCWD, path);

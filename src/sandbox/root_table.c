@@ -26,6 +26,11 @@
     {                                                                                                                  \
         path, ROOT_KIND_DISK, "ext4", options, 0, 0, false, source, 0                                                  \
     }
+/* Of the root itself. */
+#define OVERLAY(path, kind, options)                                                                                   \
+    {                                                                                                                  \
+        path, ROOT_KIND_##kind, "overlay", options, 0, 0, false, "", LAYERS_NUMBER_ROOT                                \
+    }
 #define HANDED(path, options, number)                                                                                  \
     {                                                                                                                  \
         path, ROOT_KIND_HANDED, NULL, options, 0, 0, false, "", number                                                 \
@@ -41,7 +46,8 @@ static const struct root_mount standard_root[] = {
         ROW("etc/hostname", FILE, "tmpfs", READ_ONLY_FILE),
         ROW("etc/resolv.conf", FILE, "tmpfs", READ_ONLY_FILE),
 };
-static const struct root_mount build_root[] = {DISK("", WRITABLE, "root")};
+static const struct root_mount build_root[] = {DISK("", WRITABLE, LAYERS_ROOT)};
+static const struct root_mount based_root[] = {OVERLAY("", LAYER, WRITABLE)};
 static const struct root_mount tool_root[] = {ROW("", TOOL, "tmpfs", READ_ONLY_FILE)};
 
 static const struct root_mount proc_rows[] = {
@@ -75,9 +81,10 @@ static const struct root_mount tmp_row[] = {
 static const struct root_mount work_row[] = {
         SIZED("work", WORK, offsetof(struct plan, work_bytes), offsetof(struct plan, work_inodes), false)};
 
+static const struct root_mount merged_row[] = {DISK("merged", READ_ONLY, LAYERS_ROOT)};
+static const struct root_mount based_merged_row[] = {OVERLAY("merged", MERGED, READ_ONLY)};
 static const struct root_mount collect_rows[] = {
-        DISK("merged", READ_ONLY, "root"),
-        DISK("upper", READ_ONLY, "upper"),
+        DISK("upper", READ_ONLY, LAYERS_UPPER),
         HANDED("base", READ_ONLY ",idmapped", PLAN_FD_ROOT),
         HANDED("stage", WRITABLE ",idmapped", PLAN_FD_STAGE),
 };
@@ -119,6 +126,20 @@ static void add_layers(struct root_list *list, const struct sandbox *sandbox, en
     }
 }
 
+/* Of each that the base has, what it wrote. */
+static void add_base_layers(struct root_list *list, const struct sandbox *sandbox)
+{
+    for (unsigned i = 0; i < sandbox->layer_count; i++) {
+        struct root_mount row = {
+                .kind = ROOT_KIND_UNDER, .type = "ext4", .options = READ_ONLY ",idmapped", .number = i};
+        if (sandbox->base_layers[i] < 0)
+            continue;
+        (void)snprintf(row.path, sizeof(row.path), "%s/%u", NAME_OF(RECIPE_BASE_UPPER), i);
+        (void)snprintf(row.source, sizeof(row.source), LAYERS_UPPER "/%d", sandbox->base_layers[i]);
+        add(list, &row, 1);
+    }
+}
+
 static void add_tool(struct root_list *list, const struct sandbox *sandbox)
 {
     ADD(list, tool_root);
@@ -131,8 +152,14 @@ static void add_tool(struct root_list *list, const struct sandbox *sandbox)
     else if (sandbox->plan.type == PLAN_TYPE_SWEEP)
         ADD(list, sweep_rows);
     else {
+        if (sandbox->plan.has_base)
+            ADD(list, based_merged_row);
+        else
+            ADD(list, merged_row);
         ADD(list, collect_rows);
         add_layers(list, sandbox, ROOT_KIND_LOWER);
+        if (sandbox->plan.has_base)
+            add_base_layers(list, sandbox);
         add_layers(list, sandbox, ROOT_KIND_MERGED);
         if (sandbox->plan.has_cache)
             ADD(list, cache_row);
@@ -153,7 +180,10 @@ int root_list_make(struct sandbox *sandbox, struct error *error)
         ADD(list, work_row);
         break;
     case PLAN_TYPE_BUILD:
-        ADD(list, build_root);
+        if (sandbox->plan.has_base)
+            ADD(list, based_root);
+        else
+            ADD(list, build_root);
         add_layers(list, sandbox, ROOT_KIND_LAYER);
         ADD(list, proc_rows);
         ADD(list, build_dev_row);

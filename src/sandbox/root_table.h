@@ -28,14 +28,15 @@ enum root_kind {
     ROOT_KIND_WORK,   /* the disk that joblet handed in, or else as ROOT_KIND_TMPFS */
     ROOT_KIND_TOOL,   /* the root of collect, verify and sweep: a small tmpfs, read-only when filled */
     ROOT_KIND_DISK,   /* the directory "source" of the build's disk */
-    ROOT_KIND_LAYER,  /* build: the overlay of layer "number" */
+    ROOT_KIND_UNDER,  /* the directory "source" of the base's disk */
+    ROOT_KIND_LAYER,  /* build: the overlay of layer "number", or of the root over a base's */
     ROOT_KIND_MERGED, /* collect: the same, read-only */
     ROOT_KIND_LOWER,  /* collect: what lies below layer "number", read-only */
     ROOT_KIND_HANDED, /* the tree that joblet handed in as descriptor "number" */
 };
 
 #define ROOT_PATH_MAX 64U
-#define ROOT_MOUNTS_MAX 160U
+#define ROOT_MOUNTS_MAX 200U
 
 struct root_mount {
     char path[ROOT_PATH_MAX]; /* below the new root, without a leading slash */

@@ -44,6 +44,7 @@ struct sandbox {
     struct root_list root;
     const char *layers[SANDBOX_LAYERS_MAX]; /* build, collect: their paths, of a compiled-in list */
     unsigned layer_count;
+    int base_layers[SANDBOX_LAYERS_MAX]; /* with a base: the number of the same layer in it; -1: it has none */
     /* Build: some of the paths that are masked, for the proof; an empty text is none. */
     char masked[SANDBOX_MASKED_MAX][PLAN_PATH_MAX];
     unsigned masked_count;

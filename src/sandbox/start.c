@@ -32,6 +32,7 @@ static int check_descriptors(struct sandbox *sandbox, struct error *error)
             {PLAN_FD_STAGE, is_collect || plan->type == PLAN_TYPE_VERIFY || plan->type == PLAN_TYPE_SWEEP, true,
                     "tree to work on"},
             {PLAN_FD_CACHE, plan->has_cache == 1, true, "cache"},
+            {PLAN_FD_BASE_DISK, plan->has_base == 1, true, "base"},
             {PLAN_FD_HOST_LINK, plan->network.is_set == 1, false, "socket of the host's network"},
     };
     for (size_t i = 0; i < ELEMENTS(optional); i++) {

@@ -128,19 +128,15 @@ static int hide(const struct masks *masks, const char *path)
     return r == -EEXIST ? 0 : r;
 }
 
+/* It would delete what the build downloads before it is collected. */
+static const char docker_clean[] = "apt/apt.conf.d/docker-clean";
+
 int synthetic_hide_names(const struct masks *masks)
 {
-    int r = 0;
+    int r = has(masks, docker_clean) ? hide(masks, docker_clean) : 0;
     for (size_t i = 0; r == 0 && i < ELEMENTS(hashes); i++)
         r = hide(masks, hashes[i]);
     return r;
-}
-
-/* It would delete what the build downloads before it is collected. */
-static int hide_docker_clean(const struct masks *masks)
-{
-    static const char path[] = "apt/apt.conf.d/docker-clean";
-    return has(masks, path) ? hide(masks, path) : 0;
 }
 
 static int fill_etc(const struct masks *masks)
@@ -155,11 +151,9 @@ static int fill_etc(const struct masks *masks)
     root_files_resolvers(sandbox, text, sizeof(text));
     if (r == 0)
         r = put(masks, "resolv.conf", text, 0644, 0);
-    if (r == 0)
+    if (r == 0 && masks->base_upper_fd < 0)
         r = put_accounts(masks);
-    if (r == 0)
-        r = put(masks, "apt/apt.conf.d/99joblet", apt_settings, 0644, 0);
-    return r == 0 ? hide_docker_clean(masks) : r;
+    return r == 0 && masks->base_upper_fd < 0 ? put(masks, "apt/apt.conf.d/99joblet", apt_settings, 0644, 0) : r;
 }
 
 /* A chain of directories of the job's. The last one's descriptor or -errno. */
@@ -228,7 +222,7 @@ int synthetic_fill(const struct masks *masks, struct error *error)
     }
     if (strcmp(masks->path, "etc") == 0)
         r = fill_etc(masks);
-    else if (strcmp(masks->path, "usr") == 0)
+    else if (strcmp(masks->path, "usr") == 0 && masks->base_upper_fd < 0)
         r = put(masks, "sbin/policy-rc.d", policy, 0755, 0);
     return r < 0 ? error_errno(error, -r, "make the build's own files in '/%s'", masks->path) : 0;
 }

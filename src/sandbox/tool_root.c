@@ -53,6 +53,8 @@ static int attach_build(struct sandbox *sandbox, struct error *error)
     int r = layers_attach_disk(sandbox, error);
     if (r == 0)
         r = layers_load(sandbox, error);
+    if (r == 0)
+        r = layers_load_base(sandbox, error);
     for (unsigned i = 0; r == 0 && i < sandbox->layer_count; i++)
         r = layers_attach_lower(sandbox, i, error);
     return r;

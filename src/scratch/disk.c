@@ -99,9 +99,10 @@ static bool keep_spare(struct disk_place *place, unsigned number)
     return is_kept;
 }
 
-int disk_new_image(const struct disk_place *place, uint64_t size, struct error *error)
+int disk_new_image(const struct disk_place *place, uint64_t size, bool can_be_named, struct error *error)
 {
-    _cleanup_close_ int fd = openat(place->directory_fd, ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd = openat(place->directory_fd, ".",
+            O_TMPFILE | (can_be_named ? 0 : O_EXCL) | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_errno(error, errno, "make a file without a name on the file system of the prefix");
     if (ftruncate(fd, (off_t)size) < 0)
@@ -109,7 +110,7 @@ int disk_new_image(const struct disk_place *place, uint64_t size, struct error *
     return TAKE_FD(fd);
 }
 
-int disk_mount(struct disk_place *place, int image_fd, struct disk *ret_disk, struct error *error)
+int disk_mount(struct disk_place *place, int image_fd, uint64_t attributes, struct disk *ret_disk, struct error *error)
 {
     _cleanup_close_ int image = image_fd;
     char name[LOOP_DEVICE_NAME_MAX];
@@ -120,9 +121,9 @@ int disk_mount(struct disk_place *place, int image_fd, struct disk *ret_disk, st
     if (device < 0)
         return error_errno(error, -device, "attach a loop device");
     loop_device_name(number, name);
-    const struct mount_option options[] = {
-            {"source", name}, {"errors", "remount-ro"}, {"noinit_itable", NULL}, {NULL, NULL}};
-    _cleanup_close_ int mount = mount_new("ext4", options, ATTRIBUTES);
+    const struct mount_option options[] = {{"source", name}, {"errors", "remount-ro"}, {"noinit_itable", NULL},
+            {attributes & MOUNT_ATTR_RDONLY ? "ro" : NULL, NULL}, {NULL, NULL}};
+    _cleanup_close_ int mount = mount_new("ext4", options, ATTRIBUTES | attributes);
     if (mount < 0)
         return error_errno(error, -mount, "mount ext4");
     if (fstat(image, &status) < 0)
@@ -134,7 +135,7 @@ int disk_mount(struct disk_place *place, int image_fd, struct disk *ret_disk, st
 
 int disk_make(struct disk_place *place, const struct disk_template *model, struct disk *ret_disk, struct error *error)
 {
-    int fd = disk_new_image(place, model->image_bytes, error);
+    int fd = disk_new_image(place, model->image_bytes, model->can_be_named, error);
     if (fd < 0)
         return fd;
     for (unsigned i = 0; i < model->part_count; i++) {
@@ -145,7 +146,12 @@ int disk_make(struct disk_place *place, const struct disk_template *model, struc
             return error_errno(error, -r, "write a disk's file");
         }
     }
-    return disk_mount(place, fd, ret_disk, error);
+    return disk_mount(place, fd, 0, ret_disk, error);
+}
+
+int disk_open(struct disk_place *place, int image_fd, struct disk *ret_disk, struct error *error)
+{
+    return disk_mount(place, image_fd, MOUNT_ATTR_RDONLY, ret_disk, error);
 }
 
 int disk_clone(const struct disk *disk)

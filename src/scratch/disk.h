@@ -1,7 +1,8 @@
 /* One disk, a job's /work or all that a build writes: a file without a name on the file system of the prefix, a loop
  * device over it, ext4 in it.
  * Its size is the limit; what is in it is gone with its last user, whoever that is. Only what we formatted is mounted:
- * a disk is a copy of a template that mke2fs made, and its file is never in reach of a job. */
+ * a disk is a copy of a template that mke2fs made, and its file is never in reach of a job. That of a build may get a
+ * name from joblet when the build is over: then it is opened again as often as it is wanted, and only read. */
 #pragma once
 
 #include <pthread.h>
@@ -53,6 +54,7 @@ struct disk_template {
     uint64_t free_inodes;
     int64_t changed_sec; /* the change time of the directory */
     uint32_t changed_nsec;
+    bool can_be_named;     /* a build's: its file may stay */
     unsigned part_count;
     struct template_part *parts; /* what is not zero */
 };
@@ -73,6 +75,8 @@ struct disk {
 /* Makes a disk, not attached anywhere. 0 or -errno with @error. Any thread; takes milliseconds, most of them waiting.
  */
 int disk_make(struct disk_place *place, const struct disk_template *model, struct disk *ret_disk, struct error *error);
+/* Mounts the file @image_fd (taken), which was a disk's, once more, read-only. 0 or -errno with @error. Any thread. */
+int disk_open(struct disk_place *place, int image_fd, struct disk *ret_disk, struct error *error);
 /* A detached mount of the directory alone. The disk must be attached in the caller's namespace (kernel 6.1). A
  * descriptor or -errno. */
 int disk_clone(const struct disk *disk);

@@ -36,7 +36,10 @@ struct item {
     enum task task;
     bool is_taken;
     bool is_build;
-    const struct disk_template *model;
+    bool is_base;
+    int image_fd;   /* base: until it is mounted */
+    uint64_t token; /* base: joblet's */
+    const struct disk_template *model; /* NULL: a base */
     struct disk disk;
     struct error error; /* of making it; code 0: none */
 };
@@ -60,6 +63,7 @@ struct keeper {
     bool paused;      /* making failed: not again until something is asked for */
     unsigned builds_wanted;
     unsigned builds_making;
+    unsigned bases_making;
     struct item *build_ahead;
     /* Shared. */
     pthread_mutex_t lock;
@@ -100,10 +104,12 @@ static void make(struct keeper *keeper, struct item *item)
 {
     char path[24];
     name_place(item, path);
-    if (disk_make(keeper->place, item->model, &item->disk, &item->error) < 0)
+    int r = item->is_base ? disk_open(keeper->place, TAKE_FD(item->image_fd), &item->disk, &item->error)
+                          : disk_make(keeper->place, item->model, &item->disk, &item->error);
+    if (r < 0)
         return;
     _cleanup_close_ int target = mkdir(path, 0700) < 0 ? -errno : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int r = target < 0 ? -errno : mount_attach(item->disk.mount_fd, target);
+    r = target < 0 ? -errno : mount_attach(item->disk.mount_fd, target);
     if (r == 0)
         return;
     (void)error_errno(&item->error, -r, "attach a disk");
@@ -115,7 +121,7 @@ static void drop(struct keeper *keeper, struct item *item)
 {
     char path[24];
     name_place(item, path);
-    if (item->task == TASK_DROP && disk_used_bytes(item->model, &item->disk) > WRITTEN_OUT_MAX)
+    if (item->task == TASK_DROP && !item->is_base && disk_used_bytes(item->model, &item->disk) > WRITTEN_OUT_MAX)
         disk_shut(&item->disk);
     (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
     disk_close(keeper->place, &item->disk);
@@ -173,7 +179,7 @@ static int say(const struct keeper *keeper, const struct scratch_message *messag
 
 static void refill(struct keeper *keeper)
 {
-    unsigned have = keeper->ready + keeper->making - keeper->builds_making;
+    unsigned have = keeper->ready + keeper->making - keeper->builds_making - keeper->bases_making;
     if (keeper->paused || have >= READY_LOW + keeper->waiting)
         return;
     for (; have < READY_WANTED + keeper->waiting && keeper->making < MAKING_MAX; have++) {
@@ -252,7 +258,7 @@ static void give_build(struct keeper *keeper, struct item *item)
     struct error error = {0};
     _cleanup_close_ int first = disk_clone_whole(&item->disk);
     _cleanup_close_ int second = disk_clone_whole(&item->disk);
-    const int fds[] = {first, second};
+    const int fds[] = {first, second, item->disk.image_fd};
     keeper->builds_wanted--;
     int r = first < 0 ? first : second;
     if (r >= 0)
@@ -309,6 +315,61 @@ static void on_build_made(struct keeper *keeper, struct item *item)
     }
 }
 
+/* --- bases --- */
+
+static void answer_base(const struct keeper *keeper, uint64_t token, const struct error *error)
+{
+    struct scratch_message message = {
+            .magic = SCRATCH_MAGIC, .kind = SCRATCH_BASE_TROUBLE, .token = token, .error = *error};
+    (void)say(keeper, &message, NULL, 0);
+}
+
+/* Takes @image_fd. */
+static void on_base_wanted(struct keeper *keeper, uint64_t token, int image_fd)
+{
+    const struct error no_memory = {.code = ENOMEM, .text = "no memory for a disk"};
+    struct item *item = calloc(1, sizeof(*item));
+    if (!item) {
+        (void)fd_close(image_fd);
+        answer_base(keeper, token, &no_memory);
+        return;
+    }
+    item->id = ++keeper->next_id;
+    item->is_build = item->is_base = true;
+    item->image_fd = image_fd;
+    item->token = token;
+    keeper->bases_making++;
+    hand_over(keeper, item, TASK_MAKE);
+}
+
+static void on_base_made(struct keeper *keeper, struct item *item)
+{
+    const struct scratch_message message = {
+            .magic = SCRATCH_MAGIC, .kind = SCRATCH_BASE_READY, .id = item->id, .token = item->token};
+    keeper->bases_making--;
+    if (item->error.code != 0) {
+        answer_base(keeper, item->token, &item->error);
+        free(item);
+        return;
+    }
+    _cleanup_close_ int first = disk_clone_whole(&item->disk);
+    _cleanup_close_ int second = disk_clone_whole(&item->disk);
+    const int fds[] = {first, second};
+    int r = first < 0 ? first : second;
+    if (r >= 0)
+        r = say(keeper, &message, fds, ELEMENTS(fds));
+    if (r < 0) {
+        struct error error = {0};
+        (void)error_errno(&error, -r, "clone a disk");
+        answer_base(keeper, item->token, &error);
+        hand_over(keeper, item, TASK_DROP);
+        return;
+    }
+    item->is_taken = true;
+    item->next = keeper->items;
+    keeper->items = item;
+}
+
 /* --- what joblet says --- */
 
 static struct item *find(const struct keeper *keeper, uint64_t id)
@@ -336,7 +397,7 @@ static void on_returned(struct keeper *keeper, struct item *item)
         hand_over(keeper, item, TASK_DROP);
 }
 
-static int on_message(struct keeper *keeper, const struct scratch_message *message)
+static int on_message(struct keeper *keeper, const struct scratch_message *message, int fds[SCRATCH_FDS_MAX])
 {
     struct item *item;
     switch (message->kind) {
@@ -360,6 +421,11 @@ static int on_message(struct keeper *keeper, const struct scratch_message *messa
     case SCRATCH_BUILD_WANTED:
         on_build_wanted(keeper);
         return 0;
+    case SCRATCH_BASE_WANTED:
+        if (fds[0] < 0)
+            return -EPROTO;
+        on_base_wanted(keeper, message->token, TAKE_FD(fds[0]));
+        return 0;
     default:
         return -EPROTO;
     }
@@ -371,14 +437,14 @@ static int read_channel(struct keeper *keeper)
 {
     struct scratch_message message = {0};
     for (;;) {
-        int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF};
+        int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF, -EBADF};
         int r = scratch_receive(keeper->channel_fd, /* wait= */ 0, &message, fds);
         if (r == -EAGAIN)
             return 0;
+        if (r == 0)
+            r = on_message(keeper, &message, fds);
         for (unsigned i = 0; i < SCRATCH_FDS_MAX; i++)
             (void)fd_close(fds[i]);
-        if (r == 0)
-            r = on_message(keeper, &message);
         if (r < 0)
             return r;
     }
@@ -400,6 +466,10 @@ static void read_done(struct keeper *keeper)
             continue;
         }
         keeper->making--;
+        if (item->is_base) {
+            on_base_made(keeper, item);
+            continue;
+        }
         if (item->is_build) {
             on_build_made(keeper, item);
             continue;

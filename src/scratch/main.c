@@ -95,7 +95,7 @@ int main(void)
     struct scratch_message state = {.magic = SCRATCH_MAGIC, .kind = SCRATCH_STATE};
     struct disk_place place = {.dev_fd = -EBADF, .control_fd = -EBADF};
     struct keeper_models models = {0};
-    int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF};
+    int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF, -EBADF};
     (void)umask(022);
     if (close_range(SCRATCH_FD_CHANNEL, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ||
             scratch_receive(SCRATCH_FD_CHANNEL, /* wait= */ 1, &message, fds) < 0 || message.kind != SCRATCH_SETUP)

@@ -48,7 +48,7 @@ int scratch_receive(int channel_fd, int wait, struct scratch_message *ret_messag
     union control control;
     struct msghdr head = {
             .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
-    int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF};
+    int fds[SCRATCH_FDS_MAX] = {-EBADF, -EBADF, -EBADF};
     ssize_t got = recvmsg(channel_fd, &head, (wait ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
     if (got < 0)
         return errno == EINTR ? -EAGAIN : -errno;

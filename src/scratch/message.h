@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-#define SCRATCH_FDS_MAX 2U
+#define SCRATCH_FDS_MAX 3U
 #define SCRATCH_MAGIC 0x5243534aU /* "JSCR" */
 
 /* Descriptors of joblet-scratch at exec; 2 is the service's log. */
@@ -28,14 +28,20 @@ enum scratch_kind {
     SCRATCH_TROUBLE,   /* from: a disk that was wanted cannot be made, @error says why */
     /* Disks of builds: not for /work. Given back by SCRATCH_RETURNED, they are never used again. */
     SCRATCH_BUILD_WANTED,  /* to: one is wanted; answered by one of the next two */
-    SCRATCH_BUILD_READY,   /* from: disk @id of @bytes and @inodes is joblet's, with two detached mounts of all of it */
+    SCRATCH_BUILD_READY,   /* from: disk @id of @bytes and @inodes is joblet's, with two detached mounts of all of it,
+                              and its file, which joblet alone can give a name */
     SCRATCH_BUILD_TROUBLE, /* from: it cannot be made, @error says why */
+    /* The same over a file that joblet has: a disk of a build that ended long ago. It is only read. */
+    SCRATCH_BASE_WANTED,  /* to: with the file; answered by one of the next two, with the same @token */
+    SCRATCH_BASE_READY,   /* from: disk @id is joblet's, with two detached mounts of all of it, read-only */
+    SCRATCH_BASE_TROUBLE, /* from: it cannot be mounted, @error says why */
 };
 
 struct scratch_message {
     uint32_t magic;
     uint32_t kind;
     uint64_t id;
+    uint64_t token; /* joblet's, of what was wanted of a base */
     uint64_t bytes;
     uint64_t inodes;
     uint64_t build_bytes;

@@ -189,18 +189,19 @@ static int try_size(struct disk_place *place, uint64_t size, uint64_t inodes, ui
         struct disk_template *model, struct error *error)
 {
     struct disk disk;
-    _cleanup_close_ int fd = disk_new_image(place, size, error);
+    _cleanup_close_ int fd = disk_new_image(place, size, /* can_be_named= */ false, error);
     int r = fd < 0 ? fd : format(fd, size, inodes, error);
     if (r < 0)
         return r;
     int image_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (image_fd < 0)
         return error_errno(error, errno, "keep the template of a disk");
-    r = disk_mount(place, image_fd, &disk, error);
+    r = disk_mount(place, image_fd, 0, &disk, error);
     if (r < 0)
         return r;
     r = furnish(&disk, owner, model, error);
     model->image_bytes = size;
+    model->can_be_named = owner == DISK_NO_OWNER;
     disk_close(place, &disk); /* writes it all to the file */
     return r == 0 ? load(fd, model, error) : r;
 }

@@ -76,7 +76,7 @@ static void test_phases(void **state)
     build_report_end(&report, /* failed= */ false, 50);
     _cleanup_free_ char *text = build_report_format(&report, true);
     assert_string_equal(text,
-            "{\"dry_run\":true,\"phases\":[{\"number\":1,\"name\":\"Parse & "
+            "{\"dry_run\":true,\"base\":\"\",\"phases\":[{\"number\":1,\"name\":\"Parse & "
             "Validate\",\"begin_ns\":10,\"end_ns\":20,\"outcome\":"
             "\"done\"},{\"number\":4,\"name\":\"Validate "
             "Packages\",\"begin_ns\":20,\"end_ns\":40,\"outcome\":\"failed\"}],"

@@ -12,10 +12,12 @@ import time
 import uuid
 
 HELLO, LIST_JOBS, JOB_START, JOB_SIGNAL, JOB_RELEASE, JOB_REMOVE, JOB_LOOK, BUILD_START, TOOL_START, BUILD_PUBLISH, \
-    RUNTIME_REMOVE, HOST_STATE, AUDIT_APPEND = range(1, 14)
+    RUNTIME_REMOVE, HOST_STATE, AUDIT_APPEND, BASE_FIND, BASE_SEAL = range(1, 16)
 EVENT_JOB_ENDED, EVENT_SHUTDOWN, EVENT_JOB_VIEW = 64, 65, 66
 KILL = 2
 COLLECT, VERIFY = 1, 2
+NO_BASE, MAKE_BASE, USE_BASE = range(3)
+NO_KEY = bytes(32)
 STANDARD, BUILD, COLLECT_JOB, VERIFY_JOB, SWEEP = range(1, 6)
 EXITED, STOPPED, SETUP_FAILURE = 1, 5, 8
 ERROR = struct.Struct("=iI192s")
@@ -138,7 +140,7 @@ class Joblet:
         self.socket.settimeout(120)
         self.ends = {}
         if greet:
-            assert not self.request(HELLO, struct.pack("=II", 1, 0))[16:20].strip(b"\0")
+            assert not self.request(HELLO, struct.pack("=II", 2, 0))[16:20].strip(b"\0")
             return self.list()
         return None
 
@@ -224,9 +226,11 @@ class Joblet:
         error = self.start_request(JOB_START, job + limits() + runtime(name, version), words, environment)
         return job, error
 
-    def build(self, words, name="hello", version="1.0", language="python", dry_run=0, job=None, **wanted):
+    def build(self, words, name="hello", version="1.0", language="python", dry_run=0, job=None, base=NO_BASE, key=NO_KEY,
+              **wanted):
         job = job or uuid.uuid4().bytes
-        body = job + limits(**wanted) + runtime(name, version) + struct.pack("=16sII", language.encode(), dry_run, 0)
+        body = job + limits(**wanted) + runtime(name, version)
+        body += struct.pack("=16sII", language.encode(), dry_run, base) + key
         return job, self.start_request(BUILD_START, body, words, ())
 
     def collect(self, build, words):
@@ -241,6 +245,14 @@ class Joblet:
 
     def publish(self, build, replace=0):
         return self.answer(BUILD_PUBLISH, build + struct.pack("=II", replace, 0))
+
+    def find_base(self, key):
+        """Error, the id of the build that it is, and its notes."""
+        data = self.request(BASE_FIND, key)
+        return Error(data[8:208]), data[208:224], data[232:744]
+
+    def seal(self, build, notes=b""):
+        return self.answer(BASE_SEAL, build + notes.ljust(512, b"\0"))
 
     def remove_runtime(self, name, version):
         return self.answer(RUNTIME_REMOVE, runtime(name, version))

@@ -1036,7 +1036,7 @@ static void send_mutated(struct mutating *mutating)
     static const uint16_t weights[] = {CHANNEL_LIST_JOBS, CHANNEL_JOB_START, CHANNEL_JOB_SIGNAL, CHANNEL_JOB_SIGNAL,
             CHANNEL_JOB_SIGNAL, CHANNEL_JOB_RELEASE, CHANNEL_JOB_RELEASE, CHANNEL_JOB_REMOVE, CHANNEL_JOB_REMOVE,
             CHANNEL_JOB_LOOK, CHANNEL_BUILD_START, CHANNEL_TOOL_START, CHANNEL_BUILD_PUBLISH, CHANNEL_RUNTIME_REMOVE,
-            CHANNEL_HOST_STATE, CHANNEL_AUDIT_APPEND};
+            CHANNEL_HOST_STATE, CHANNEL_AUDIT_APPEND, CHANNEL_BASE_FIND, CHANNEL_BASE_SEAL};
     uint16_t operation = weights[next(mutating) % ELEMENTS(weights)];
     uint16_t size = channel_request_size(operation);
     int fd = -EBADF;
@@ -1119,7 +1119,9 @@ static void take_reply(struct mutating *mutating, const struct channel_received 
             [CHANNEL_BUILD_PUBLISH] = sizeof(struct channel_reply),
             [CHANNEL_RUNTIME_REMOVE] = sizeof(struct channel_reply),
             [CHANNEL_HOST_STATE] = sizeof(struct channel_host_reply),
-            [CHANNEL_AUDIT_APPEND] = sizeof(struct channel_reply)};
+            [CHANNEL_AUDIT_APPEND] = sizeof(struct channel_reply),
+            [CHANNEL_BASE_FIND] = sizeof(struct channel_base_reply),
+            [CHANNEL_BASE_SEAL] = sizeof(struct channel_reply)};
     unsigned at = 0;
     while (at < FLYING_MAX && mutating->flying[at].sequence != message->header.sequence)
         at++;

@@ -76,7 +76,7 @@ static void try_operands(const uint8_t running[16], const uint8_t ended[16], int
     memset(builds[1].language, 'a', sizeof(builds[1].language));
     memcpy(builds[2].language, "a\0b", 3);
     builds[3].dry_run = 2;
-    builds[4].reserved = 1;
+    builds[4].base = CHANNEL_BASE_USE + 1;
     memset(builds[5].build_id, 0, sizeof(builds[5].build_id));
     memcpy(builds[6].build_id, running, sizeof(builds[6].build_id));
     memcpy(builds[7].build_id, ended, sizeof(builds[7].build_id));

@@ -214,13 +214,13 @@ class Builds(Case):
             self.assertEqual(joblet.build(["install"], version=name[:30])[1].code, errno.EINVAL, name)
             self.assertEqual(joblet.build(["install"], language=name[:14])[1].code, errno.EINVAL, name)
         longest = b"a" * 65
-        rest = struct.pack("=16sII", b"python", 0, 0)
+        rest = struct.pack("=16sII32x", b"python", 0, 0)
         for runtime in (longest + b"1".ljust(33, b"\0") + bytes(6), b"a\0b".ljust(65, b"\0") + b"1".ljust(39, b"\0"),
                         b"a".ljust(65, b"\0") + b"1".ljust(38, b"\0") + b"x", b"a".ljust(65, b"\0") + b"1" * 33 + bytes(6)):
             error = joblet.start_request(channel.BUILD_START, new() + channel.limits() + runtime + rest, ["install"], ())
             self.assertEqual(error.code, errno.EINVAL, runtime)
-        for tail in (struct.pack("=16sII", b"python", 2, 0), struct.pack("=16sII", b"python", 0, 1),
-                     struct.pack("=16sII", b"p\0x", 0, 0)):
+        for tail in (struct.pack("=16sII32x", b"python", 2, 0), struct.pack("=16sII32x", b"python", 0, 1),
+                     struct.pack("=16sII32x", b"p\0x", 0, 0)):
             body = new() + channel.limits() + channel.runtime("a", "1") + tail
             self.assertEqual(joblet.start_request(channel.BUILD_START, body, ["install"], ()).code, errno.EINVAL)
         self.assertEqual(joblet.build(["install"], job=bytes(16))[1].code, errno.EINVAL)
@@ -553,6 +553,113 @@ class Chain(Case):
         job, error = joblet.verify("hello", "1.0")
         self.assertIn("@wrong /usr/bin/grep", self.finish(job, error, 1))
         self.assertEqual(joblet.run(["true"], "hello", "1.0")[1].code, errno.EKEYREJECTED)
+
+
+class Bases(Case):
+    """A build begins with the disk of an earlier one."""
+    KEY = b"k" * 32
+
+    def make(self, script="echo tool >/usr/bin/tool; echo state >/srv/state; chown 7 /srv/state"):
+        build = self.build(script, name="base", base=channel.MAKE_BASE, key=self.KEY)
+        self.assert_done(self.joblet.seal(build, b"notes"))
+        self.joblet.release(build)
+        return build
+
+    def use(self, script, name):
+        return self.build(script, name=name, base=channel.USE_BASE, key=self.KEY)
+
+    def kept(self):
+        return sorted(os.listdir(self.joblet.prefix + "/cache/base"))
+
+    def test_made_used_and_not_changed(self):
+        joblet = self.joblet
+        self.assert_refused(joblet.find_base(self.KEY)[0], errno.ENOENT, "not installed before")
+        made = self.make()
+        error, found, notes = joblet.find_base(self.KEY)
+        self.assert_done(error)
+        self.assertEqual((found, notes.rstrip(b"\0")), (made, b"notes"))
+        directory = joblet.prefix + "/cache/base"
+        name = str(uuid.UUID(bytes=made))
+        self.assertEqual(self.kept(), [name + ".image", name + ".record"])
+        for path in ("", "/" + name + ".image", "/" + name + ".record"):
+            status = os.stat(directory + path)
+            self.assertEqual((status.st_uid, status.st_mode & 0o7777), (0, 0o400 if path else 0o700), path)
+        # Two at a time, each with ids of its own, and neither sees what the other does to it.
+        one, error = joblet.build(["install", "cat /usr/bin/tool; echo poison >/usr/bin/tool; rm /srv/state; sleep 600"],
+                                  name="one", base=channel.USE_BASE, key=self.KEY)
+        self.assert_done(error)
+        wait_for(lambda: "tool" in joblet.output(one))
+        other = self.use("cat /usr/bin/tool /srv/state; stat -c %u /srv/state; id -u; ls -d /proc/disk /cache/base 2>&1 | "
+                         "grep -c 'No such'; echo x >/usr/bin/more", "other")
+        self.assertEqual(joblet.output(other), "tool\nstate\n7\n0\n2\n")
+        job, ended = self.collect(other, "copy")
+        self.assertEqual(ended.exit_code, 0, joblet.output(job))
+        joblet.release(job, other)
+        self.stop_job(one)
+        # It outlives the service.
+        joblet.stop()
+        joblet.start()
+        self.assertEqual(joblet.output(self.use("cat /usr/bin/tool", "third")), "tool\n")
+
+    def test_replaced(self):
+        self.make()
+        made = self.make("echo second >/usr/bin/tool")
+        name = str(uuid.UUID(bytes=made))
+        self.assertEqual(self.kept(), [name + ".image", name + ".record"])
+        self.assertEqual(self.joblet.output(self.use("cat /usr/bin/tool", "a")), "second\n")
+
+    def test_refused(self):
+        joblet = self.joblet
+        plain = self.build(name="a")
+        self.assert_refused(joblet.seal(plain), errno.EINVAL, "not begun as a base")
+        self.assert_refused(joblet.seal(uuid.uuid4().bytes), errno.ESRCH)
+        joblet.release(plain)
+        running, error = joblet.build(["install", "sleep 600"], name="a", base=channel.MAKE_BASE, key=self.KEY)
+        self.assert_done(error)
+        self.assert_refused(joblet.seal(running), errno.EINVAL, "has not ended")
+        self.stop_job(running)
+        failed, _ = joblet.build(["install", "exit 3"], name="a", base=channel.MAKE_BASE, key=self.KEY)
+        joblet.end(failed)
+        self.assert_refused(joblet.seal(failed), errno.EINVAL, "has not ended with 0")
+        base = self.build(name="b", base=channel.MAKE_BASE, key=self.KEY)
+        self.assert_refused(joblet.collect(base, ["collect"])[1], errno.EINVAL, "of a dry run or a base")
+        self.assert_done(joblet.seal(base))
+        self.assert_refused(joblet.seal(base), errno.EINVAL)
+        self.assert_refused(joblet.publish(base), errno.EINVAL)
+        for wanted in ({"base": channel.USE_BASE}, {"base": channel.MAKE_BASE}, {"key": self.KEY},
+                       {"base": channel.USE_BASE, "key": self.KEY, "dry_run": 1}):
+            self.assertEqual(joblet.build(["install"], name="c", **wanted)[1].code, errno.EINVAL, wanted)
+        error = joblet.build(["install"], name="c", base=channel.USE_BASE, key=b"x" * 32)[1]
+        self.assert_refused(error, errno.ENOENT, "the build's base is gone")
+
+    def test_what_a_crash_leaves(self):
+        """A record that is torn, and an image without one."""
+        joblet = self.joblet
+        made = str(uuid.UUID(bytes=self.make()))
+        joblet.stop()
+        directory = joblet.prefix + "/cache/base/"
+        with open(directory + str(uuid.uuid4()) + ".image", "w") as file:
+            file.write("x")
+        with open(directory + made + ".record", "r+b") as file:
+            file.seek(300)
+            file.write(b"torn")
+        joblet.start()
+        self.assertEqual(self.kept(), [])
+        self.assert_refused(joblet.find_base(self.KEY)[0], errno.ENOENT)
+
+    def test_another_host(self):
+        """What joblet itself sees of the host's packages decides."""
+        joblet = self.joblet
+        self.make()
+        joblet.stop()
+        joblet.command = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /etc/apt/preferences.d && '
+                          'echo >/etc/apt/preferences.d/other && exec "$@"', "sh"]
+        try:
+            joblet.start()
+            self.assert_refused(joblet.find_base(self.KEY)[0], errno.ESTALE, "of the host have changed")
+        finally:
+            joblet.command = []
+        self.assertEqual(self.kept(), [])
 
 
 class WithoutLoopDevices(Case):

@@ -128,8 +128,12 @@ static void test_layout_of_the_view(void **state)
     /* What joblet reads out of a request is where joblet-api puts it. */
     assert_int_equal(sizeof(struct channel_runtime), 104);
     assert_int_equal(sizeof(struct channel_job_start), 296);
-    assert_int_equal(sizeof(struct channel_build_start), 320);
+    assert_int_equal(sizeof(struct channel_build_start), 352);
     assert_int_equal(sizeof(struct channel_tool_start), 320);
+    assert_int_equal(sizeof(struct channel_base_find), 40);
+    assert_int_equal(sizeof(struct channel_base_seal), 536);
+    assert_int_equal(offsetof(struct channel_base_reply, error), offsetof(struct channel_reply, error));
+    assert_int_equal(offsetof(struct channel_base_reply, notes), 232);
     for (uint16_t operation = CHANNEL_HELLO; operation < CHANNEL_OPERATION_COUNT; operation++) {
         bool starts =
                 operation == CHANNEL_JOB_START || operation == CHANNEL_BUILD_START || operation == CHANNEL_TOOL_START;

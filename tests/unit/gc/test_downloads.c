@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,6 +103,36 @@ static void test_judges_and_removes(void **state)
     downloads_done(&downloads);
 }
 
+/* A base goes with its record, and not while a build has it. */
+static void test_bases(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct downloads downloads;
+    struct error error = {0};
+    static const char *const names[] = {"one.image", "one.record", "two.image", "two.record"};
+    for (size_t i = 0; i < ELEMENTS(names); i++)
+        make(fixture, names[i], NOW - 100);
+    int fd = openat(fixture->dir_fd, "two.image", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_SH), 0);
+    assert_int_equal(downloads_list(fixture->dir_fd, &downloads, &error), 0);
+    downloads_keep_bases(&downloads);
+    assert_int_equal(downloads.count, 2);
+    downloads_judge(&downloads, NOW, 50, UINT64_MAX);
+    assert_int_equal(downloads_remove_bases(fixture->dir_fd, &downloads, &error), 0);
+    assert_int_equal(downloads.items[0].verdict, DOWNLOADS_TOO_OLD);
+    assert_int_equal(downloads.items[1].verdict, DOWNLOADS_USED);
+    downloads_done(&downloads);
+    for (size_t i = 0; i < ELEMENTS(names); i++)
+        assert_int_equal(faccessat(fixture->dir_fd, names[i], F_OK, 0), i < 2 ? -1 : 0);
+    (void)close(fd);
+    assert_int_equal(downloads_list(fixture->dir_fd, &downloads, &error), 0);
+    downloads_keep_bases(&downloads);
+    downloads_judge(&downloads, NOW, 0, 0);
+    assert_int_equal(downloads_remove_bases(fixture->dir_fd, &downloads, &error), 0);
+    downloads_done(&downloads);
+    assert_int_equal(faccessat(fixture->dir_fd, "two.image", F_OK, 0), -1);
+}
+
 static void test_empty(void **state)
 {
     const struct fixture *fixture = *state;
@@ -121,6 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(test_judges_and_removes, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(test_bases, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_empty, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

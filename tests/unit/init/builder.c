@@ -51,6 +51,59 @@ int builder_renew_disk(struct builder *builder)
     return 0;
 }
 
+int builder_keep_base(struct builder *builder)
+{
+    char path[96];
+    _cleanup_close_ int place = new_directory(builder->driver, "kept");
+    _cleanup_close_ int copy = mount_clone(builder->disk.mount_fd, "");
+    int r = place < 0 || copy < 0 ? -ENOENT : mount_end_writing(builder->disk.mount_fd);
+    if (r == 0)
+        r = mount_attach(copy, place);
+    (void)snprintf(path, sizeof(path), "%s/disk", builder->driver->directory);
+    (void)umount2(path, MNT_DETACH);
+    if (r < 0) {
+        (void)fprintf(stderr, "builder: keep a base: %s\n", strerror(-r));
+        return -1;
+    }
+    builder->base = builder->disk;
+    builder->has_base = true;
+    builder->has_disk = false;
+    return builder_renew_disk(builder);
+}
+
+void builder_rest_on_base(struct builder *builder, struct driver_job *job)
+{
+    builder->gives_base = true;
+    job->plan.has_base = 1;
+    job->plan.id_base += PLAN_RANGE_SIZE;
+}
+
+void builder_drop_base(struct builder *builder)
+{
+    char path[96];
+    (void)snprintf(path, sizeof(path), "%s/kept", builder->driver->directory);
+    builder->gives_base = false;
+    if (!builder->has_base)
+        return;
+    builder->has_base = false;
+    (void)umount2(path, MNT_DETACH);
+    disk_close(&builder->place, &builder->base);
+    (void)rmdir(path);
+}
+
+static void put_base(const struct builder *builder, const struct driver_job *job, int fds[])
+{
+    char path[96];
+    const uint32_t base = job->plan.id_base;
+    (void)snprintf(path, sizeof(path), "%s/kept", builder->driver->directory);
+    _cleanup_close_ int map = driver_new_userns(builder->driver->id_base, base, PLAN_RANGE_SIZE);
+    fds[PLAN_FD_BASE_DISK] = mount_clone(AT_FDCWD, path);
+    if (mount_set_attributes(fds[PLAN_FD_BASE_DISK], MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY, map) < 0)
+        abort();
+    (void)fd_close(fds[PLAN_FD_USERNS]);
+    fds[PLAN_FD_USERNS] = driver_new_userns(0, base, PLAN_RANGE_SIZE);
+}
+
 int builder_open(struct builder *builder, const struct driver *driver)
 {
     struct error error = {0};
@@ -134,6 +187,7 @@ void builder_uncover_host(struct builder *builder)
 void builder_close(struct builder *builder)
 {
     builder_uncover_host(builder);
+    builder_drop_base(builder);
     drop_disk(builder);
     template_done(&builder->model);
     disk_place_close(&builder->place);
@@ -168,6 +222,8 @@ static void put_fds(const struct driver *driver, struct driver_job *job, int fds
         fds[PLAN_FD_STAGE] = new_tree(driver, "stage", plan->type == PLAN_TYPE_VERIFY);
     if (plan->has_cache)
         fds[PLAN_FD_CACHE] = new_tree(driver, "cache", plan->type == PLAN_TYPE_BUILD);
+    if (builder->gives_base)
+        put_base(builder, job, fds);
     if (builder->change_fds)
         builder->change_fds(driver, job, fds);
 }

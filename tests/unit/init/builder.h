@@ -18,6 +18,9 @@ struct builder {
     struct disk_template model;
     struct disk disk;
     bool has_disk;
+    struct disk base; /* of an earlier build, sealed */
+    bool has_base;
+    bool gives_base; /* to jobs, whatever their plan says */
     bool is_covered;
     /* As driver_job's, after the right ones were put there. */
     void (*change_fds)(const struct driver *driver, struct driver_job *job, int fds[]);
@@ -28,6 +31,12 @@ int builder_open(struct builder *builder, const struct driver *driver);
 void builder_close(struct builder *builder);
 /* A new, empty disk, instead of the one that was there. 0 or -1. */
 int builder_renew_disk(struct builder *builder);
+
+/* The disk as it is becomes a base, and a new one takes its place. 0 or -1. */
+int builder_keep_base(struct builder *builder);
+/* @job gets the base, and ids of its own: other than those that the base was made with. */
+void builder_rest_on_base(struct builder *builder, struct driver_job *job);
+void builder_drop_base(struct builder *builder);
 
 /* In the driver's mount namespace, puts directories of the driver's in the place of the host's /usr, /etc and /opt,
  * for jobs that come: they are filled by the test, and a walk over them takes no time. 0 or -1. */

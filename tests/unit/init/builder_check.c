@@ -112,6 +112,7 @@ int check_tear_down(void **state)
     builder_uncover_host(&check_builder);
     builder_shell(&check_builder, "rm -rf host");
     check_builder.change_fds = NULL;
+    builder_drop_base(&check_builder);
     return builder_renew_disk(&check_builder);
 }
 

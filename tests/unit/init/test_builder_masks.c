@@ -65,10 +65,10 @@ static char *list_masks(uint32_t cpu_percent)
     check_run(&job);
     assert_int_equal(job.record.exit_code, 0);
     driver_job_done(&job);
-    check_script(&job, PLAN_TYPE_COLLECT,
-            "cd /upper/0; find . -type d -exec stat -c '%n %f %u %g %Y' {} + | sort; find . ! -type d | sort");
-    char *list = strdup(job.log);
-    driver_job_done(&job);
+    char *list = NULL;
+    builder_shell(&check_builder, "(cd disk/hidden/0; find . -type d -exec stat -c '%%n %%f %%u %%g %%Y' {} + | sort; "
+                                  "find . ! -type d | sort) >list");
+    assert_int_equal(fd_read_file_at(check_driver.root_fd, "list", 1U << 20, &list, NULL), 0);
     return list;
 }
 

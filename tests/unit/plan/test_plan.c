@@ -145,7 +145,7 @@ static void test_type_lies(void **state)
 {
     (void)state;
     assert_lie_refused(plan.has_cache = 1);
-    assert_lie_refused(plan.reserved = 1);
+    assert_lie_refused(plan.has_base = 1);
     assert_lie_refused(plan.network.mtu = 1);
     assert_lie_refused(plan.build.absent_inode[1] = 1);
     assert_lie_refused(plan.type = PLAN_TYPE_SWEEP + 1);
@@ -155,9 +155,10 @@ static void test_type_lies(void **state)
         assert_other_lie_refused(good_tool(type), plan.work_on_disk ^= 1);
         assert_other_lie_refused(good_tool(type), plan.network = good_build().network);
         assert_other_lie_refused(good_tool(type), plan.network.is_set = 1);
-        assert_other_lie_refused(good_tool(type), plan.reserved = 1);
+        assert_other_lie_refused(good_tool(type), plan.has_base = 2);
     }
     assert_other_lie_refused(good_tool(PLAN_TYPE_VERIFY), plan.has_cache = 1);
+    assert_other_lie_refused(good_tool(PLAN_TYPE_VERIFY), plan.has_base = 1);
     assert_other_lie_refused(good_tool(PLAN_TYPE_SWEEP), plan.has_cache = 1);
     assert_other_lie_refused(good_tool(PLAN_TYPE_SWEEP), plan.build = good_build().build);
     assert_other_lie_refused(good_tool(PLAN_TYPE_COLLECT), memset(&plan.build, 0, sizeof(plan.build)));
@@ -165,6 +166,7 @@ static void test_type_lies(void **state)
     assert_build_lie_refused(plan.work_on_disk = 0);
     assert_build_lie_refused(plan.work_on_disk = 2);
     assert_build_lie_refused(plan.has_cache = 2);
+    assert_build_lie_refused(plan.has_base = 2);
 }
 
 static void test_build_lies(void **state)

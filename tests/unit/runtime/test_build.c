@@ -111,7 +111,7 @@ static void assert_has(const char *text, const char *part)
 static void install(struct fixture *fixture, char *ret_text, size_t size)
 {
     runtime_list_done(&fixture->words);
-    assert_int_equal(runtime_build_install(&fixture->build, &fixture->words), 0);
+    assert_int_equal(runtime_build_install(&fixture->build, RUNTIME_PART_ALL, &fixture->words), 0);
     assert_string_equal(fixture->words.items[0], "install");
     flatten(&fixture->words, ret_text, size);
 }
@@ -177,10 +177,9 @@ static void test_install_whole(void **state)
     install(&fixture, text, sizeof(text));
     assert_has(text, "install | env RUNTIME_NAME=evil | env DEBIAN_FRONTEND=noninteractive |");
     /* What says where it is comes after the configuration's. */
-    assert_has(text, "| env JOBLET_CHROOT=true | env BUILD_ID=00000000-0000-4000-8000-000000000001 | env "
-                     "RUNTIME_TYPE=python | env RUNTIME_NAME=a-1 | env RUNTIME_VERSION=2.3.4 | env "
-                     "RUNTIME_DIR=/opt/joblet/runtimes/a-1/2.3.4 | env PLATFORM=debian | env ARCHITECTURE=amd64 | env "
-                     "PKG_MANAGER=apt |");
+    assert_has(text, "| env JOBLET_CHROOT=true | env PLATFORM=debian | env ARCHITECTURE=amd64 | env PKG_MANAGER=apt |");
+    assert_has(text, "| env BUILD_ID=00000000-0000-4000-8000-000000000001 | env RUNTIME_TYPE=python | env "
+                     "RUNTIME_NAME=a-1 | env RUNTIME_VERSION=2.3.4 | env RUNTIME_DIR=/opt/joblet/runtimes/a-1/2.3.4 |");
     assert_has(text, "| env ISOLATED_DIR=/opt/joblet/runtimes/a-1/2.3.4/isolated |");
     assert_has(text,
             "| run directories 5000000000 4 /bin/mkdir -p -- /opt/joblet/runtimes/a-1/2.3.4/isolated | phase 6 "
@@ -270,7 +269,7 @@ static void test_no_injection(void **state)
     (void)state;
     struct fixture fixture;
     prepare(&fixture, "node", "any", "pip: [zzz]\nnpm: [zzz]\n");
-    assert_int_equal(runtime_build_install(&fixture.build, &fixture.words), 0);
+    assert_int_equal(runtime_build_install(&fixture.build, RUNTIME_PART_ALL, &fixture.words), 0);
     for (size_t i = 0; i < fixture.words.count; i++) {
         const char *word = fixture.words.items[i];
         if (strcmp(word, "zzz") == 0)
@@ -301,6 +300,79 @@ static void test_digest(void **state)
     assert_int_equal(runtime_build_digest(fixture.spec, "b", other), 0);
     assert_string_not_equal(plain, with);
     assert_string_not_equal(with, other);
+    done(&fixture);
+}
+
+static void find_key(const char *language, const char *version, const char *more, const char *variable,
+        const char *builder, uint8_t ret_key[RUNTIME_BASE_KEY_SIZE])
+{
+    const char *why;
+    struct fixture fixture;
+    prepare(&fixture, language, version, more);
+    if (variable)
+        assert_int_equal(runtime_list_add(&fixture.environment, variable), 0);
+    fixture.build.build_id = more; /* another one each time */
+    assert_true(runtime_build_has_base(&fixture.build, &why));
+    assert_int_equal(runtime_build_base_key(&fixture.build, builder, ret_key), 0);
+    done(&fixture);
+}
+
+/* A base is the same for all that need the same packages, and another for whatever reaches their installation. */
+static void test_base_key(void **state)
+{
+    (void)state;
+    uint8_t first[RUNTIME_BASE_KEY_SIZE];
+    uint8_t other[RUNTIME_BASE_KEY_SIZE];
+    static const char *const same[] = {"pip: [six]\n", "pip: [idna]\npip_options: --no-deps\n", "environment: {A: b}\n",
+            "hooks: {post_install: 'true'}\n"};
+    static const struct {
+        const char *language;
+        const char *version;
+        const char *more;
+        const char *variable;
+        const char *builder;
+    } different[] = {{"python", "3.12", "", NULL, "1"}, {"go", "1.19", "", NULL, "1"},
+            {"python", "3.11", "npm: [a]\n", NULL, "1"}, {"python", "3.11", "", "http_proxy=x", "1"},
+            {"python", "3.11", "", NULL, "2"}};
+    find_key("python", "3.11", "", NULL, "1", first);
+    for (size_t i = 0; i < ELEMENTS(same); i++) {
+        find_key("python", "3.11", same[i], NULL, "1", other);
+        assert_memory_equal(first, other, sizeof(first));
+    }
+    for (size_t i = 0; i < ELEMENTS(different); i++) {
+        find_key(different[i].language, different[i].version, different[i].more, different[i].variable,
+                different[i].builder, other);
+        assert_memory_not_equal(first, other, sizeof(first));
+    }
+}
+
+/* The parts together are what is done in one go, but for a hook that would come first. */
+static void test_parts(void **state)
+{
+    (void)state;
+    const char *why = "";
+    struct fixture fixture;
+    char text[16384];
+    prepare(&fixture, "python", "3.11", "pip: [six]\nhooks: {post_install: 'true'}\n");
+    assert_int_equal(runtime_build_install(&fixture.build, RUNTIME_PART_BASE, &fixture.words), 0);
+    flatten(&fixture.words, text, sizeof(text));
+    assert_has(text, "run base ");
+    assert_null(strstr(text, "a-1"));
+    assert_null(strstr(text, "2.3.4"));
+    assert_null(strstr(text, "six"));
+    assert_null(strstr(text, "run pip"));
+    runtime_list_done(&fixture.words);
+    assert_int_equal(runtime_build_install(&fixture.build, RUNTIME_PART_REST, &fixture.words), 0);
+    flatten(&fixture.words, text, sizeof(text));
+    assert_has(text, "run pip ");
+    assert_has(text, "run post_install ");
+    assert_has(text, "RUNTIME_NAME=a-1");
+    assert_null(strstr(text, "run base"));
+    assert_null(strstr(text, "package-lists"));
+    done(&fixture);
+    prepare(&fixture, "python", "3.11", "hooks: {pre_install: 'true'}\n");
+    assert_false(runtime_build_has_base(&fixture.build, &why));
+    assert_string_equal(why, "the pre_install hook runs first");
     done(&fixture);
 }
 
@@ -364,6 +436,8 @@ int main(void)
             cmocka_unit_test(test_long_file),
             cmocka_unit_test(test_no_injection),
             cmocka_unit_test(test_digest),
+            cmocka_unit_test(test_base_key),
+            cmocka_unit_test(test_parts),
             cmocka_unit_test(test_hosts),
             cmocka_unit_test(test_packagers),
     };

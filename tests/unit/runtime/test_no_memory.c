@@ -95,7 +95,7 @@ static int use_recipes(const struct runtime_spec *spec)
     if (r == 0)
         r = runtime_build_digest(spec, "setup", digest);
     if (r == 0)
-        r = runtime_build_install(&build, &words);
+        r = runtime_build_install(&build, RUNTIME_PART_ALL, &words);
     if (r == 0)
         r = runtime_build_collect(&build, &built, &words);
     runtime_recipe_done(&recipe);

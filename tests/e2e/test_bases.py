@@ -1,0 +1,73 @@
+"""The packages of a language are installed once: a build with other packages of pip begins with the base of an earlier one.
+One server, a few small builds. It needs package sources, so it is host_only."""
+
+import json
+import os
+import time
+
+import pytest
+
+from conftest import Server, read
+from test_builds import Builder, log_lines, unchanged_packages
+
+pytestmark = pytest.mark.host_only("needs package sources")
+
+POST = """set -eu
+echo stray >/srv/stray
+mkdir -p /usr/local/share/made; echo made >/usr/local/share/made/file
+"""
+
+
+@pytest.fixture(scope="module")
+def builder(stubs, host):
+    server = Server(*stubs)
+    made = Builder(server)
+    yield made
+    made.pool.shutdown(cancel_futures=True)
+    server.stop()
+
+
+def build(builder, name, **more):
+    started = time.monotonic()
+    result = builder.build(builder.write(name, **more), "-v")
+    assert "BUILD SUCCESSFUL" in result.out, result.out[-4000:] + result.err
+    print(f"{name}: {time.monotonic() - started:.1f} s")
+    return result
+
+
+def base_line(result):
+    lines = [line for line in log_lines(result) if line.startswith("base: ")]
+    assert len(lines) == 1, result.out[-4000:]
+    return lines[0]
+
+
+def entries(builder, name, file):
+    """Path → entry of a list beside the runtime."""
+    text = read(os.path.join(builder.server.prefix, "runtimes", name, "1.0.0", file)).decode()
+    found = [json.loads(line) for line in text.splitlines() if line.startswith('{"path"')]
+    assert found, text[:300]
+    return {entry["path"]: entry for entry in found}
+
+
+def test_base(builder):
+    with unchanged_packages():
+        first = build(builder, "first", pip=["six==1.16.0"])
+        second = build(builder, "second", pip=["idna==3.7"], hooks={"timeout": "60s", "post_install": POST})
+    assert base_line(first) == "base: MISS: these packages were not installed before"
+    assert "Unpacking" in first.out and "Unpacking" not in second.out
+    assert base_line(second).startswith("base: HIT: ")
+    assert "/srv/stray" in second.out
+    # The base is there as if it had been installed for this one, each file with its origin.
+    ours, theirs = (entries(builder, name, "manifest") for name in ("second", "first"))
+    strange = {path for path, entry in ours.items() if entry["origin"] not in ("step pip", "step post_install")
+               and theirs.get(path, {}).get("origin") != entry["origin"]}
+    assert not {path for path in strange if "/opt/joblet" not in path}, sorted(strange)[:20]
+    assert ours["/usr/local/share/made/file"]["origin"] == "step post_install"
+    assert any("/idna/" in path and entry["origin"] == "step pip" for path, entry in ours.items())
+    assert not any("/six.py" in path for path in ours)
+    missing = {path for path, entry in theirs.items() if entry["origin"] not in ("step pip", "joblet") and path not in ours}
+    assert not missing, sorted(missing)[:20]
+    changes = entries(builder, "second", "changes")
+    assert changes["/srv/stray"]["kept"] is False
+    tested = builder.server.rnx("runtime", "test", "second", within=120)
+    assert tested.returncode == 0
