@@ -37,8 +37,8 @@ struct item {
     bool is_taken;
     bool is_build;
     bool is_base;
-    int image_fd;   /* base: until it is mounted */
-    uint64_t token; /* base: joblet's */
+    int image_fd;                      /* base: until it is mounted */
+    uint64_t token;                    /* base: joblet's */
     const struct disk_template *model; /* NULL: a base */
     struct disk disk;
     struct error error; /* of making it; code 0: none */
