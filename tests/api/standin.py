@@ -23,7 +23,7 @@ SEALS = 0x1 | 0x2 | 0x4 | 0x8
 F_ADD_SEALS = 1033
 
 HELLO, LIST, START, SIGNAL, RELEASE, REMOVE, LOOK = 1, 2, 3, 4, 5, 6, 7
-BUILD_START, TOOL_START, PUBLISH, RUNTIME_REMOVE, HOST_STATE, AUDIT_APPEND, AUDIT_OPEN = 8, 9, 10, 11, 12, 13, 14
+BUILD_START, TOOL_START, PUBLISH, RUNTIME_REMOVE, HOST_STATE, AUDIT_APPEND, BASE_FIND, BASE_SEAL = range(8, 16)
 STANDARD, BUILD, COLLECT, VERIFY = 1, 2, 3, 4
 EKEYREJECTED = 129
 EVENT_ENDED, EVENT_SHUTDOWN, EVENT_VIEW = 64, 65, 66
@@ -63,7 +63,8 @@ class JobStart(ctypes.Structure):
 
 class BuildStart(ctypes.Structure):
     _fields_ = [("header", Header), ("job_id", ctypes.c_uint8 * 16), ("limits", Limits), ("runtime", Runtime),
-                ("language", ctypes.c_char * 16), ("dry_run", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
+                ("language", ctypes.c_char * 16), ("dry_run", ctypes.c_uint32), ("base", ctypes.c_uint32),
+                ("base_key", ctypes.c_uint8 * 32)]
 
 
 class ToolStart(ctypes.Structure):
@@ -74,6 +75,14 @@ class ToolStart(ctypes.Structure):
 class BuildPublish(ctypes.Structure):
     _fields_ = [("header", Header), ("build_id", ctypes.c_uint8 * 16), ("replace", ctypes.c_uint32),
                 ("reserved", ctypes.c_uint32)]
+
+
+class BaseFind(ctypes.Structure):
+    _fields_ = [("header", Header), ("key", ctypes.c_uint8 * 32)]
+
+
+class BaseSeal(ctypes.Structure):
+    _fields_ = [("header", Header), ("build_id", ctypes.c_uint8 * 16), ("notes", ctypes.c_uint8 * 512)]
 
 
 class RuntimeRemove(ctypes.Structure):
@@ -91,6 +100,11 @@ class JobId(ctypes.Structure):
 
 class Reply(ctypes.Structure):
     _fields_ = [("header", Header), ("error", Error)]
+
+
+class BaseReply(ctypes.Structure):
+    _fields_ = [("header", Header), ("error", Error), ("build_id", ctypes.c_uint8 * 16), ("made_unix_ns", ctypes.c_int64),
+                ("notes", ctypes.c_uint8 * 512)]
 
 
 class HelloReply(ctypes.Structure):
@@ -204,7 +218,7 @@ class Settings(ctypes.Structure):
 
 MESSAGES = {HELLO: Hello, LIST: ListJobs, START: JobStart, SIGNAL: JobSignal, RELEASE: JobId, REMOVE: JobId, LOOK: JobId,
             BUILD_START: BuildStart, TOOL_START: ToolStart, PUBLISH: BuildPublish, RUNTIME_REMOVE: RuntimeRemove,
-            HOST_STATE: Header, AUDIT_APPEND: Header, AUDIT_OPEN: Header}
+            HOST_STATE: Header, AUDIT_APPEND: Header, BASE_FIND: BaseFind, BASE_SEAL: BaseSeal}
 
 
 def uuid_text(raw):
@@ -340,6 +354,8 @@ class Joblet:
         self.damaged = {}  # (name, version): what verify says
         self.in_use = set()
         self.fail_publish = None
+        self.fail_seal = None
+        self.bases = None  # key → (build id, notes); None: there can be none
         self.refuse_signals = 0
         self.test_steps = []  # of a job that is none of steps
         self.published = []
@@ -474,8 +490,8 @@ class Joblet:
         channel.send(bytes(message))
 
     def on_1(self, message, fds, channel):
-        assert message.version == 1
-        return HelloReply(version=1, max_jobs=self.max_jobs)
+        assert message.version == 2
+        return HelloReply(version=2, max_jobs=self.max_jobs)
 
     def on_2(self, message, fds, channel):
         known = [job for job in self.jobs.values() if not job.released]
@@ -572,6 +588,23 @@ class Joblet:
         reply = HostReply(**{name: value for name, value in self.host.items() if name != "fingerprint"})
         reply.fingerprint[:] = list(self.host["fingerprint"])
         return reply
+
+    def on_14(self, message, fds, channel):
+        if self.bases is None:
+            return BaseReply(error=Error(95, 0, b"there are no bases here"))
+        if bytes(message.key) not in self.bases:
+            return BaseReply(error=Error(2, 0, b"these packages were not installed before"))
+        reply = BaseReply(made_unix_ns=time.time_ns())
+        reply.build_id[:], reply.notes[:] = self.bases[bytes(message.key)]
+        return reply
+
+    def on_15(self, message, fds, channel):
+        build = self.jobs[uuid_text(message.build_id)]
+        assert build.message.base == 1 and build.ended.record.exit_code == 0 and not build.released
+        if self.fail_seal:
+            return Reply(error=Error(*self.fail_seal))
+        self.bases[bytes(build.message.base_key)] = (list(message.build_id), list(message.notes))
+        return Reply()
 
     def on_13(self, message, fds, channel):
         size = os.fstat(fds[0]).st_size

@@ -583,6 +583,35 @@ class Builds(Case):
         self.assertEqual(details["counts"], {"files": 1234, "bytes": 5678901})
 
 
+    def test_the_base_is_not_installed_again(self):
+        self.joblet.bases = {}
+        _, lines, result = self.build(self.LEAST + "pip: [x]\n", verbose=True)
+        self.assertTrue(result.success, lines)
+        self.assertIn(("info", "base: MISS: these packages were not installed before"), lines)
+
+        def installs():
+            return [(job.message.base, [a[0] for word, a in job.recipe if word == "run"])
+                    for job in self.joblet.jobs.values() if job.type == 2]
+        (made, base), (used, rest) = installs()
+        self.assertEqual((made, used), (1, 2))
+        self.assertTrue("base" in base and "pip" not in base and "pip" in rest and "base" not in rest, (base, rest))
+        # Another package of pip: the base is there.
+        phases, lines, result = self.build(self.LEAST.replace("name: a", "name: b") + "pip: [y]\n", verbose=True)
+        self.assertTrue(result.success, lines)
+        self.assertEqual(phases, list(enumerate(self.NAMES, 1)))
+        self.assertTrue(any(level == "info" and text.startswith("base: HIT: ") for level, text in lines), lines)
+        self.assertEqual([use for use, _ in installs()], [1, 2, 2])
+        # What cannot be kept is installed in one go, and so is what a hook of the client's runs before.
+        self.joblet.fail_seal = (28, 0, b"no space")
+        _, lines, result = self.build(self.LEAST.replace("name: a", "name: c") + "npm: [z]\n", verbose=True)
+        self.assertTrue(result.success, lines)
+        self.assertEqual([use for use, _ in installs()][3:], [1, 0])
+        _, lines, result = self.build(self.LEAST.replace("name: a", "name: d") + "hooks: {pre_install: 'true'}\n", verbose=True)
+        self.assertTrue(result.success, lines)
+        self.assertIn(("info", "base: MISS: the pre_install hook runs first"), lines)
+        self.assertEqual([use for use, _ in installs()][5:], [0])
+        self.nothing_left()
+
     def test_an_unchanged_one_is_taken_from_the_store(self):
         _, lines, result = self.build(verbose=True)
         self.assertTrue(result.success)
