@@ -27,6 +27,7 @@
 /* "joblet setup" has the log for a moment. */
 #define OPEN_TRIES 100
 #define OPEN_PAUSE_NS 100000000L
+#define LATE_NS 100000000ULL
 /* Security messages of the system, informational (RFC 5424). */
 #define SYSLOG_PREFIX "<86>joblet-audit: "
 #define SYSLOG_PATH "/dev/log"
@@ -183,6 +184,20 @@ static int send_order(struct trail *trail, struct error *error)
     return 0;
 }
 
+static int ask_settler(struct broker *broker, struct error *error)
+{
+    struct trail *trail = &broker->trail;
+    for (unsigned tries = 0;; tries++) {
+        int r = trail->settler.fd >= 0 ? 0 : start_settler(broker);
+        if (r < 0)
+            return error_errno(error, -r, "start the child that waits for the disk");
+        r = send_order(trail, error);
+        if (r != -EPIPE || tries > 0)
+            return r;
+        stop_settler(broker); /* it was killed just now */
+    }
+}
+
 static void settle(struct broker *broker)
 {
     struct trail *trail = &broker->trail;
@@ -190,17 +205,25 @@ static void settle(struct broker *broker)
     uint64_t last = audit_log_last(trail->log);
     if (trail->asked || last == trail->settled)
         return;
-    int r = 0;
-    if (trail->settler.fd < 0 && (r = start_settler(broker)) < 0)
-        r = error_errno(&error, -r, "start the child that waits for the disk");
-    if (r == 0)
-        r = send_order(trail, &error);
-    if (r == 0) {
+    if (ask_settler(broker, &error) == 0) {
         trail->asked = last;
         return;
     }
     log_event(LOG_LEVEL_ERROR, "the audit log cannot be put on the disk", "error", error.text, NULL);
     answer_waiting(broker, last, &error);
+}
+
+static void on_late(struct loop_timer *timer)
+{
+    settle(LOOP_OWNER(timer, struct broker, trail.timer));
+}
+
+/* Nobody waits for joblet's own records: they go along with the next that somebody waits for. */
+static void settle_soon(struct broker *broker)
+{
+    struct trail *trail = &broker->trail;
+    if (!trail->asked && trail->timer.deadline_ns == 0 && audit_log_last(trail->log) != trail->settled)
+        loop_arm(broker->loop, &trail->timer, LATE_NS, on_late);
 }
 
 static void on_settled(struct loop_source *source, uint32_t events)
@@ -229,10 +252,11 @@ static void on_settled(struct loop_source *source, uint32_t events)
         (void)error_errno(&error, -code, "put the audit log on the disk");
         log_event(LOG_LEVEL_ERROR, "the audit log cannot be put on the disk", "error", error.text, NULL);
         answer_waiting(broker, asked, &error);
-        if (!trail->first_wait) /* tried again with the next record */
-            return;
     }
-    settle(broker);
+    if (trail->first_wait)
+        settle(broker);
+    else if (code == 0) /* else it is tried again with the next record */
+        settle_soon(broker);
 }
 
 /* ---- copies ---- */
@@ -312,7 +336,7 @@ int trail_write(struct broker *broker, const struct trail_facts *facts, struct e
     if (r < 0)
         log_event(LOG_LEVEL_ERROR, "the audit log cannot be written", "error", told->text, NULL);
     else
-        settle(broker);
+        settle_soon(broker);
     return r;
 }
 
@@ -375,6 +399,8 @@ void trail_close(struct broker *broker)
 {
     struct trail *trail = &broker->trail;
     struct error error = {0};
+    if (broker->loop)
+        loop_disarm(broker->loop, &trail->timer);
     if (broker->loop && trail->settler.fd >= 0)
         stop_settler(broker);
     while (trail->first_wait) {

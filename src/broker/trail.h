@@ -21,6 +21,7 @@ struct trail {
     pid_t settler_pid;
     uint64_t asked;   /* up to here the child is putting it on the disk; 0: it has nothing to do */
     uint64_t settled; /* up to here it is there */
+    struct loop_timer timer;
     struct trail_wait *first_wait;
     struct trail_wait *last_wait;
     double refusal_tokens;

@@ -1036,12 +1036,12 @@ static void send_mutated(struct mutating *mutating)
     static const uint16_t weights[] = {CHANNEL_LIST_JOBS, CHANNEL_JOB_START, CHANNEL_JOB_SIGNAL, CHANNEL_JOB_SIGNAL,
             CHANNEL_JOB_SIGNAL, CHANNEL_JOB_RELEASE, CHANNEL_JOB_RELEASE, CHANNEL_JOB_REMOVE, CHANNEL_JOB_REMOVE,
             CHANNEL_JOB_LOOK, CHANNEL_BUILD_START, CHANNEL_TOOL_START, CHANNEL_BUILD_PUBLISH, CHANNEL_RUNTIME_REMOVE,
-            CHANNEL_HOST_STATE};
+            CHANNEL_HOST_STATE, CHANNEL_AUDIT_APPEND};
     uint16_t operation = weights[next(mutating) % ELEMENTS(weights)];
     uint16_t size = channel_request_size(operation);
     int fd = -EBADF;
     bool valid = false;
-    if (operation != CHANNEL_LIST_JOBS && operation != CHANNEL_HOST_STATE)
+    if (operation != CHANNEL_LIST_JOBS && operation != CHANNEL_HOST_STATE && operation != CHANNEL_AUDIT_APPEND)
         fill_id(mutating, bytes + sizeof(struct channel_header));
     if (operation == CHANNEL_JOB_SIGNAL) {
         uint32_t signal = (uint32_t)(next(mutating) % 4);
@@ -1061,6 +1061,9 @@ static void send_mutated(struct mutating *mutating)
         if (fd < 0)
             fd = mutating->specs[KIND_UNSEALED];
     }
+    /* No spec is a list of facts. */
+    if (operation == CHANNEL_AUDIT_APPEND)
+        fd = mutating->specs[KIND_UNSEALED];
     /* An id of its own, limits of any kind. */
     const size_t fixed = valid ? offsetof(struct channel_job_start, limits) : sizeof(struct channel_header);
     if (valid)
@@ -1115,7 +1118,8 @@ static void take_reply(struct mutating *mutating, const struct channel_received 
             [CHANNEL_TOOL_START] = sizeof(struct channel_start_reply),
             [CHANNEL_BUILD_PUBLISH] = sizeof(struct channel_reply),
             [CHANNEL_RUNTIME_REMOVE] = sizeof(struct channel_reply),
-            [CHANNEL_HOST_STATE] = sizeof(struct channel_host_reply)};
+            [CHANNEL_HOST_STATE] = sizeof(struct channel_host_reply),
+            [CHANNEL_AUDIT_APPEND] = sizeof(struct channel_reply)};
     unsigned at = 0;
     while (at < FLYING_MAX && mutating->flying[at].sequence != message->header.sequence)
         at++;

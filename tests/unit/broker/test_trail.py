@@ -1,0 +1,187 @@
+"""The audit log as joblet keeps it, seen from joblet-api's side of the channel and on the disk."""
+import hashlib
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import unittest
+import uuid
+
+import channel
+
+NONE = "0" * 64
+
+
+def facts(**texts):
+    return b"".join(name.encode() + b"\0" + value.encode() + b"\0" for name, value in texts.items())
+
+
+def chain(prefix):
+    """All records, each held against the one before it: as docs/AUDIT.md tells an auditor to do it."""
+    records, previous, sequence = [], NONE, 0
+    directory = prefix + "/state/audit"
+    for name in sorted(n for n in os.listdir(directory) if re.fullmatch(r"[0-9]{20}\.jsonl", n)):
+        assert int(name[:20]) == sequence + 1, name
+        with open(f"{directory}/{name}", "rb") as file:
+            text = file.read()
+        assert text.endswith(b"\n")
+        for line in text.split(b"\n")[:-1]:
+            record = json.loads(line)
+            sequence += 1
+            assert record["seq"] == sequence and record["prev"] == previous, line
+            assert hashlib.sha256(line[:line.rindex(b',"hash":"')]).hexdigest() == record["hash"], line
+            previous = record["hash"]
+            records.append(record)
+    return records
+
+
+def settlers(pid):
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat") as file:
+                text = file.read()
+        except OSError:
+            continue
+        name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
+        if name == "joblet-audit" and int(rest[1]) == pid and rest[0] != "Z":
+            found.append(int(entry))
+    return found
+
+
+class Trail(unittest.TestCase):
+    def setUp(self):
+        self.joblet = channel.Joblet(programs)
+        self.addCleanup(self.joblet.remove)
+
+    def append(self, data):
+        fd = channel.sealed(data)
+        try:
+            return self.joblet.answer(AUDIT_APPEND, b"", [fd])
+        finally:
+            os.close(fd)
+
+    def find(self, **wanted):
+        return [r for r in chain(self.joblet.prefix) if all(r.get(key) == value for key, value in wanted.items())]
+
+    def test_records(self):
+        joblet = self.joblet
+        joblet.start()
+        # Joblet-api's words, whatever is in them.
+        value = "a \"b\" \\ \x01\x7f \u00e4\u20ac\U0001f600 \n"
+        self.assertEqual(self.append(facts(action="job.run", result="intent", user="somebody", note=value)).code, 0)
+        (record,) = self.find(action="job.run")
+        self.assertEqual((record["source"], record["user"], record["note"]), ("joblet-api", "somebody", value))
+        self.assertEqual(self.append(b"action\0x\0note\0\xff\xfe\0").code, 0)
+        self.assertEqual(self.find(action="x")[0]["note"], "\\xff\\xfe")
+        # What is answered is on the disk, and under a signed head.
+        with open(joblet.prefix + "/state/audit/head") as file:
+            self.assertGreaterEqual(json.load(file)["seq"], record["seq"])
+        # What could be taken for joblet's own is refused, and so is what is no text.
+        before = len(chain(joblet.prefix))
+        for bad in (facts(source="joblet"), facts(seq="1"), facts(hash="x"), facts(prev="x"), facts(time="x"), facts(v="2"),
+                    facts(**{"Action": "x"}), facts(**{"": "x"}), facts(**{'a"b': "x"}), b"action", b"action\0x", b"action\0",
+                    b"action\0x\0action\0y\0", facts(**{f"f{n}": "x" for n in range(513)})):
+            self.assertEqual(self.append(bad).code, 22, bad[:40])
+        unsealed = os.memfd_create("facts")
+        self.assertNotEqual(joblet.answer(AUDIT_APPEND, b"", [unsealed]).code, 0)
+        os.close(unsealed)
+        self.assertNotEqual(self.append(b"action\0" + b"x" * 65536 + b"\0").code, 0)
+        self.assertEqual(len(chain(joblet.prefix)), before)
+        # A job, by joblet's own word.
+        job, error = joblet.run(["/bin/sh", "-c", "exit 3"], environment=("PATH=/usr/bin:/bin", "TOKEN=canary-4711"))
+        self.assertEqual(error.code, 0, error)
+        name = str(uuid.UUID(bytes=job))
+        (started,) = self.find(action="job.start", job=name)
+        self.assertEqual((started["source"], started["result"]), ("joblet", "ok"))
+        for word in ("no_new_privs=1", "seccomp=2", "cap_eff=0", "cap_bnd=0", "own_ns=pid,mnt,uts,ipc,net,cgroup,user"):
+            self.assertIn(word, started["kernel_command"])
+        joblet.end(job)
+        (ended,) = self.find(action="job.end", job=name)
+        self.assertEqual((ended["reason"], ended["exit_code"], ended["result"]), ("exited", "3", "failed"))
+        joblet.release(job)
+        # What is refused, by operation.
+        self.assertNotEqual(joblet.signal(uuid.uuid4().bytes).code, 0)
+        self.assertEqual(self.find(action="operation.refused")[-1]["operation"], "signal a job")
+        _, error = joblet.run(["/bin/true"], name="no-such", version="1.0")
+        self.assertNotEqual(error.code, 0)
+        self.assertIn("no-such", self.find(action="operation.refused")[-1]["error"] + self.find(action="job.start")[-1]["error"])
+        # A broken rule.
+        joblet.send(channel.LIST_JOBS, b"")
+        joblet.accept()
+        self.assertEqual(self.find(action="api.broken")[-1]["result"], "refused")
+        self.assertEqual(len(self.find(action="api.start")), 2)
+        joblet.stop()
+        self.assertEqual(chain(joblet.prefix)[-1]["action"], "service.end")
+        for path, _, names in os.walk(joblet.prefix + "/state/audit"):
+            for entry in names:
+                with open(f"{path}/{entry}", "rb") as file:
+                    self.assertNotIn(b"canary-4711", file.read())
+
+    def test_kills(self):
+        joblet = self.joblet
+        joblet.start()
+        # The child that waits for the disk is replaced, and no answer is lost.
+        for number in range(20):
+            for pid in settlers(joblet.process.pid):
+                os.kill(pid, signal.SIGKILL)
+            self.assertEqual(self.append(facts(action="test.kill", number=str(number))).code, 0)
+        self.assertEqual(len(self.find(action="test.kill")), 20)
+        pid = joblet.process.pid
+        for number in range(50):
+            fd = channel.sealed(facts(action="test.flood", number=str(number)))
+            joblet.send(AUDIT_APPEND, b"", [fd])
+            os.close(fd)
+        joblet.kill()
+        channel.wait_for(lambda: not settlers(pid))
+        joblet.start()
+        self.assertEqual(self.find(action="audit.tampered"), [])
+        self.assertEqual([r["number"] for r in self.find(action="test.flood")],
+                         [str(n) for n in range(len(self.find(action="test.flood")))])
+        joblet.stop()
+
+    def test_full_disk(self):
+        """What cannot be recorded is not done."""
+        joblet = self.joblet
+        directory = joblet.prefix + "/state/audit"
+        os.makedirs(directory, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k,mode=750", "test", directory], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", directory], check=True)
+        joblet.start()
+        filler = directory + "/filler"
+        with open(filler, "wb") as file:
+            while True:
+                try:
+                    os.write(file.fileno(), bytes(1024))
+                except OSError:
+                    break
+        # First there is no room for a head, then none in the last page of the log either; the log stays whole.
+        told = []
+        while not any("write the audit log" in text for text in told):
+            error = self.append(facts(action="test.fill", text="x" * 200))
+            self.assertEqual(error.code, 28 if told else error.code)
+            told += [error.text] if error.code else []
+            chain(joblet.prefix)
+        job, error = joblet.run(["/bin/sh", "-c", "echo ran"])
+        self.assertNotEqual(error.code, 0)
+        self.assertIn("audit log", error.text)
+        self.assertEqual(joblet.list(), {})
+        os.unlink(filler)
+        self.assertEqual(self.append(facts(action="test.again")).code, 0)
+        job, error = joblet.run(["/bin/true"])
+        self.assertEqual(error.code, 0, error)
+        joblet.end(job)
+        joblet.release(job)
+        self.assertEqual(len(self.find(action="test.again")), 1)
+        joblet.stop()
+
+
+AUDIT_APPEND = channel.AUDIT_APPEND
+
+if __name__ == "__main__":
+    programs = {"joblet": sys.argv[1], "joblet-init": sys.argv[2], "joblet-api": sys.argv[3],
+                "joblet-scratch": os.path.join(os.path.dirname(sys.argv[1]), "joblet-scratch")}
+    unittest.main(argv=sys.argv[:1], verbosity=2)
