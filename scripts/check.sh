@@ -88,6 +88,9 @@ step_words() {
     return "$bad"
 }
 
+# docs/COMPLIANCE.md is what the tags of the checks say, and each section that applies has one.
+step_compliance() { scripts/compliance.py --check; }
+
 step_shell() { shellcheck scripts/*.sh scripts/vm/guest-init .ci/run; }
 
 step_gcc() { CC=gcc build_tree "$check/gcc"; }
@@ -173,6 +176,7 @@ steps=(
     'format|one format, by clang-format'
     'includes|folders include only what they may'
     'words|no path of a machine, nothing left undone'
+    'compliance|each section of a standard that applies has a check'
     'shell|scripts, by shellcheck'
     'gcc|build with gcc, warnings are errors'
     'unit|unit tests, corpora of the fuzz targets'

@@ -168,8 +168,9 @@ static void look_at_file(const struct leftover_place *place, struct leftover_lis
     int r = fd_is_half_written(name, target) ? fd_is_forgotten_at(dir_fd, name) : -EPERM;
     if (r == 0)
         return; /* it is being written */
+    bool is_top = strcmp(directory, ".") == 0;
     struct leftover *item =
-            leftover_add(list, LEFTOVER_HALF_FILE, "%s%s%s", directory, strcmp(directory, ".") == 0 ? "" : "/", name);
+            leftover_add(list, LEFTOVER_HALF_FILE, "%s%s%s", is_top ? "" : directory, is_top ? "" : "/", name);
     if (!item)
         return;
     (void)snprintf(item->at, sizeof(item->at), "%.120s", name);

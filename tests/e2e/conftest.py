@@ -345,6 +345,7 @@ def own_server(stubs, host):
 def pytest_configure(config):
     config.addinivalue_line("markers", "vm: runs in the virtual machine too (given to all that are not host_only)")
     config.addinivalue_line("markers", "host_only: not in the virtual machine, with the reason")
+    config.addinivalue_line("markers", "shows: sections of standards (scripts/compliance.py)")
 
 
 def pytest_collection_modifyitems(items):
