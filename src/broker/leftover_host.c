@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -12,6 +13,8 @@
 #include "network/network.h"
 
 #define DEVICES_MAX 4096U
+#define TRIES 100U
+#define PAUSE_NS 20000000L
 
 /* --- loop devices --- */
 
@@ -61,6 +64,12 @@ int leftover_remove_device(struct leftover_place *place, const struct leftover *
         return 0; /* joblet-scratch does, many at a time */
     _cleanup_close_ int fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
     int r = fd < 0 ? -errno : loop_device_remove(fd, item->host);
+    /* A joblet-scratch whose joblet was killed may be removing it, too. */
+    for (unsigned i = 0; r == -EBUSY && i < TRIES; i++) {
+        const struct timespec pause = {.tv_nsec = PAUSE_NS};
+        (void)nanosleep(&pause, NULL);
+        r = loop_device_remove(fd, item->host);
+    }
     return r < 0 && r != -ENODEV ? error_errno(error, -r, "remove the device") : 0;
 }
 

@@ -256,11 +256,12 @@ static bool has_note(const struct leftover_place *place, const char *group)
     return files_read_run(place->jobs_fd, group + strlen(GROUP_PREFIX), &note) == 0 && strcmp(note.group, group) == 0;
 }
 
-static int find_age(const struct cgroup_host *host, const char *name, struct stat *ret_status)
+/* Its first directory: the number of the hierarchy that it is in, or -ENOENT. */
+static int find_place(const struct cgroup_host *host, const char *name, struct stat *ret_status)
 {
     for (unsigned i = 0; i < host->count; i++)
         if (fstatat(host->hierarchies[i].parent_fd, name, ret_status, AT_SYMLINK_NOFOLLOW) == 0)
-            return 0;
+            return (int)i;
     return -ENOENT;
 }
 
@@ -272,13 +273,15 @@ static void look_at_group(const char *name, void *user)
     uint8_t id[16];
     struct stat status;
     bool is_ours = text_parse_uuid(name + strlen(GROUP_PREFIX), id) == 0;
-    if (is_known(grouping, name) || find_age(host, name, &status) < 0)
+    int number = is_known(grouping, name) ? -EEXIST : find_place(host, name, &status);
+    if (number < 0)
         return;
     if (is_ours && (has_note(place, name) || leftover_is_younger(place, &status))) {
         grouping->kept++;
         return;
     }
-    struct leftover *item = leftover_add(grouping->list, LEFTOVER_GROUP, "%s/%s", host->hierarchies[0].directory, name);
+    struct leftover *item =
+            leftover_add(grouping->list, LEFTOVER_GROUP, "%s/%s", host->hierarchies[number].directory, name);
     if (!item)
         return;
     (void)snprintf(item->at, sizeof(item->at), "%s", name);

@@ -47,21 +47,29 @@ static void set_hosts(struct broker *broker)
         place->hosts[place->host_count++] = &at->host;
 }
 
+static const char *describe(const struct leftover *item)
+{
+    if (item->verdict == LEFTOVER_NOT_OURS)
+        return "something looks like ours and is not: left";
+    if (item->failure.code)
+        return "a leftover of an earlier joblet cannot be removed";
+    if (item->verdict == LEFTOVER_WAITS)
+        return "a leftover of an earlier joblet waits";
+    if (item->kind == LEFTOVER_JOB)
+        return "a job was left half-started, recorded as a setup failure";
+    /* A sandbox empties the one, joblet-scratch removes the other. */
+    return item->kind == LEFTOVER_TREE || item->kind == LEFTOVER_DEVICE
+                   ? "a leftover of an earlier joblet is being removed"
+                   : "a leftover of an earlier joblet was removed";
+}
+
 static void tell(const struct leftover *item, int64_t now_unix)
 {
-    bool is_ours = item->verdict != LEFTOVER_NOT_OURS;
-    const char *what = item->failure.code ? "a leftover of an earlier joblet cannot be removed"
-                       : item->is_removed ? "a leftover of an earlier joblet was removed"
-                       : is_ours          ? "a leftover of an earlier joblet waits"
-                                          : "something looks like ours and is not: left";
-    log_event(item->failure.code ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, what, "kind", leftover_kind_name(item->kind),
-            "name", item->name, "owner", item->owner, "age_s",
-            LOG_NUMBER(item->since_unix > 0 && item->since_unix < now_unix ? now_unix - item->since_unix : 0), "why",
-            item->why,
-            item->failure.code ? "error"
-            : item->stays      ? "left"
-                               : NULL,
-            item->failure.code ? item->failure.text : item->stays, NULL);
+    const char *left = item->failure.code ? item->failure.text : item->stays;
+    int64_t age_s = item->since_unix > 0 && item->since_unix < now_unix ? now_unix - item->since_unix : 0;
+    log_event(item->failure.code ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, describe(item), "kind",
+            leftover_kind_name(item->kind), "name", item->name, "owner", item->owner, "age_s", LOG_NUMBER(age_s), "why",
+            item->why, left ? "left" : NULL, left, NULL);
 }
 
 static void tell_all(const struct leftover_list *list)

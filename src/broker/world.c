@@ -67,7 +67,7 @@ int world_take_lock(int run_fd, const char *prefix, struct error *error)
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         return TAKE_FD(fd);
     if (errno == EWOULDBLOCK)
-        return error_text(error, EBUSY, "another joblet serves the prefix '%s'", prefix);
+        return error_text(error, EBUSY, "another joblet serves the prefix '%s', or 'joblet gc' works on it", prefix);
     return error_errno(error, errno, "take the lock");
 }
 

@@ -21,7 +21,9 @@ def gc(server, *arguments, prefix=None):
     result = subprocess.run([server.joblet_program, "--prefix", prefix or server.prefix, "gc", "--json", *arguments],
                             capture_output=True, text=True, check=False, timeout=seconds(120), stdin=subprocess.DEVNULL)
     assert result.stdout, result.stderr
-    return result, {item["name"]: item for item in json.loads(result.stdout)["leftovers"]}
+    items = json.loads(result.stdout)["leftovers"]
+    # A group has a name in each hierarchy, of which one is told.
+    return result, {os.path.basename(item["name"]) if item["kind"] == "control group" else item["name"]: item for item in items}
 
 
 def parents(server):
@@ -75,12 +77,11 @@ def plant(server):
     subprocess.run(["nft", "add", "table", "inet", f"joblet_{digits}", "{", "comment", f'"{identity}"', ";", "}"], check=True)
     subprocess.run(["ip", "link", "add", f"jb{digits}", "type", "bridge"], check=True)
     subprocess.run(["ip", "link", "set", f"jb{digits}", "alias", identity], check=True)
-    group_name = f"{parents(server)[0]}/job-{group}"
     ours = {f"state/jobs/{job}": "job", f"state/jobs/{job}/run.new": "note", f"state/jobs/{made}.new": "job's files",
             f"state/jobs/{going}.old": "job's files", f"runtimes/.trash-{tree}": "tree", "runtimes/empty": "runtime's name",
             "base.old.0123abcd": "base root", "run/.address.0123abcd": "half-written", ".base.manifest.0123abcd": "half-written",
             "config/.ca.key.0123abcd": "half-written", f"inet joblet_{digits}": "nftables table", f"jb{digits}": "bridge"}
-    return ours, group_name, job
+    return ours, f"job-{group}", job
 
 
 def name_strangers(server):
@@ -88,9 +89,10 @@ def name_strangers(server):
     return {"file": [f"state/jobs/{other}.new", "run/.address.mine"],
             "link": ["run/.groups.0123abcd"],
             # A directory without a record, and a tree that is root's, as no build's is.
-            "directory": ["state/jobs/notes", f"state/jobs/{other}", f"{parents(server)[0]}/job-mine", "runtimes/.trash-mine",
+            "directory": ["state/jobs/notes", f"state/jobs/{other}", "runtimes/.trash-mine",
                           f"runtimes/.trash-{other}", "base.old.mine"],
-            "bridge": ["jb0badcafe"]}
+            "bridge": ["jb0badcafe"],
+            "group": ["job-mine"]}
 
 
 def plant_strangers(server, names):
@@ -100,6 +102,8 @@ def plant_strangers(server, names):
         os.symlink("/etc/hostname", os.path.join(server.prefix, name))
     for name in names["directory"]:
         os.mkdir(os.path.join(server.prefix, name))
+    for name in names["group"]:
+        os.mkdir(os.path.join(parents(server)[0], name))
     for name in names["bridge"]:
         subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
 
@@ -109,20 +113,19 @@ def exists(server, name):
         return os.path.exists(f"/sys/class/net/{name}")
     if name.startswith("inet "):
         return subprocess.run(["nft", "list", "table", *name.split()], capture_output=True, check=False).returncode == 0
-    return os.path.lexists(name if name.startswith("/") else os.path.join(server.prefix, name))
+    if name.startswith("job-"):
+        return any(os.path.isdir(os.path.join(directory, name)) for directory in parents(server))
+    return os.path.lexists(os.path.join(server.prefix, name))
 
 
 def remove_strangers(server, strangers):
     subprocess.run(["ip", "link", "del", "jb0badcafe"], capture_output=True, check=False)
     for name in strangers:
-        path = name if name.startswith("/") else os.path.join(server.prefix, name)
-        with contextlib.suppress(OSError):
-            if os.path.islink(path) or os.path.isfile(path):
-                os.unlink(path)
-            elif path.startswith("/sys"):
-                os.rmdir(path)
-            else:
-                shutil.rmtree(path)
+        path = os.path.join(server.prefix, name)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
 
 
 @pytest.mark.shows("Checklist 5", "CIS-Docker 6.2", "NIST 4.4.5")
@@ -179,6 +182,7 @@ def test_leftovers(stubs, host):
         # The start finds the same, says so, and does what gc leaves to it.
         ours_again, group, _ = plant(server)
         server.launch()
+        server.close_channels()
         log = server.service_log
         for name in (*ours_again, group):
             assert name in log, name
