@@ -29,7 +29,7 @@ static const struct verb {
 #ifdef HAVE_DOCTOR
         {"doctor", doctor_main, "say what this host can and cannot enforce"},
 #endif
-        {"gc", gc_main, "list and free what is kept for later builds"},
+        {"gc", gc_main, "list and remove what crashes left, and old downloads"},
         {"version", verb_version, "print the version"},
         {"help", verb_help, "print this text"},
 };
