@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -148,6 +149,17 @@ int __wrap_network_prove(const struct sandbox *sandbox, struct error *error)
     if (is_asked("net-namespace") || is_asked("routes") || is_asked("fences"))
         return 0;
     return __real_network_prove(sandbox, error);
+}
+
+int __real_stat64(const char *path, struct stat64 *ret_status);
+int __wrap_stat64(const char *path, struct stat64 *ret_status)
+{
+    int r = __real_stat64(path, ret_status);
+    if (r == 0 && is_asked("user-namespace") && ret_status->st_uid >= id_shift()) {
+        ret_status->st_uid -= id_shift();
+        ret_status->st_gid -= id_shift();
+    }
+    return r;
 }
 
 /* --- files of /proc --- */

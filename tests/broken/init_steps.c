@@ -45,7 +45,7 @@ bool left_out_of_jobs(const char *protection)
 
 uint32_t id_shift(void)
 {
-    return left_out("user-namespace") ? box->plan.id_base : 0;
+    return left_out_of_jobs("user-namespace") ? box->plan.id_base : 0;
 }
 
 #define STEP(name, ...)                                                                                                \
@@ -61,14 +61,13 @@ uint32_t id_shift(void)
 LEAVE_OUT(sandbox_set_hostname, "uts-namespace")
 LEAVE_OUT(sandbox_join_keyring, "session-keyring")
 LEAVE_OUT(sandbox_set_landlock, "landlock")
-LEAVE_OUT(sandbox_limit_bounding, "bounding-set")
 LEAVE_OUT(sandbox_drop_groups, "groups")
 LEAVE_OUT(sandbox_attach_cgroups, "cgroup-membership")
 /* It would write the settings of the host. */
 LEAVE_OUT(sandbox_set_network, "net-namespace")
 STEP(sandbox_unshare_cgroups, if (left_out("cgroup-namespace")) return 0;
         if (left_out("cgroup-membership")) return unshare(CLONE_NEWCGROUP))
-STEP(sandbox_limit_namespaces, if (left_out("namespace-limits") || left_out("user-namespace")) return 0)
+STEP(sandbox_limit_namespaces, if (left_out("namespace-limits") || left_out_of_jobs("user-namespace")) return 0)
 
 /* --- start --- */
 
@@ -231,7 +230,7 @@ int __wrap_sandbox_join_userns(struct sandbox *sandbox, struct error *error)
     const gid_t group = GROUP_ADM;
     if (left_out("groups") && setgroups(1, &group) < 0)
         return -errno;
-    return left_out("user-namespace") ? 0 : __real_sandbox_join_userns(sandbox, error);
+    return left_out_of_jobs("user-namespace") ? 0 : __real_sandbox_join_userns(sandbox, error);
 }
 
 /* joblet-init has the command's id: the command may signal it and change its limits. */
@@ -264,21 +263,35 @@ SET_IDS(setresgid)
 STEP(sandbox_limit_capabilities,
         if (left_out("capabilities") || left_out("ambient") || left_out("no-new-privileges")) return 0)
 
-static int raise_ambient(void)
+/* What may be inherited may become ambient: set while the bounding set permits it. */
+static int raise_inheritable(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct sets[2];
     if (syscall(SYS_capget, &header, sets) < 0)
         return -errno;
     for (unsigned i = 0; i < 2; i++)
-        sets[i].effective = sets[i].inheritable = sets[i].permitted;
-    if (syscall(SYS_capset, &header, sets) < 0)
-        return -errno;
+        sets[i].inheritable = sets[i].permitted;
+    return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
+}
+
+int __real_sandbox_limit_bounding(struct sandbox *sandbox, struct error *error);
+int __wrap_sandbox_limit_bounding(struct sandbox *sandbox, struct error *error)
+{
+    int r = left_out("ambient") ? raise_inheritable() : 0;
+    return r < 0 || left_out("bounding-set") ? r : __real_sandbox_limit_bounding(sandbox, error);
+}
+
+int __real_sandbox_drop_ambient(struct sandbox *sandbox, struct error *error);
+int __wrap_sandbox_drop_ambient(struct sandbox *sandbox, struct error *error)
+{
+    if (!left_out("ambient"))
+        return __real_sandbox_drop_ambient(sandbox, error);
     for (unsigned long number = 0; number < 41; number++)
-        (void)prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_RAISE, number, 0UL, 0UL);
+        if (prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_RAISE, number, 0UL, 0UL) < 0)
+            return -errno;
     return 0;
 }
-STEP(sandbox_drop_ambient, if (left_out("ambient")) return raise_ambient())
 
 int __real_capability_clear(void);
 int __wrap_capability_clear(void)
@@ -341,13 +354,24 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *value, st
 int __real_masks_fill(const struct masks *masks, struct error *error);
 int __wrap_masks_fill(const struct masks *masks, struct error *error)
 {
-    return left_out("masks") || left_out("accounts") ? 0 : __real_masks_fill(masks, error);
+    return left_out("masks") ? 0 : __real_masks_fill(masks, error);
+}
+
+/* The host's own, with the hashes of passwords. */
+static int copy_shadow(const struct masks *masks)
+{
+    char bytes[65536];
+    _cleanup_close_ int from = open("/etc/shadow", O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int to = openat(masks->upper_fd, "shadow", O_WRONLY | O_TRUNC | O_CLOEXEC);
+    ssize_t size = from < 0 || to < 0 ? -1 : read(from, bytes, sizeof(bytes));
+    return size < 0 || write(to, bytes, (size_t)size) != size ? -errno : 0;
 }
 
 int __real_synthetic_fill(const struct masks *masks, struct error *error);
 int __wrap_synthetic_fill(const struct masks *masks, struct error *error)
 {
-    return left_out("accounts") ? 0 : __real_synthetic_fill(masks, error);
+    int r = __real_synthetic_fill(masks, error);
+    return r == 0 && left_out("accounts") && strcmp(masks->path, "etc") == 0 ? copy_shadow(masks) : r;
 }
 
 int __real_layers_find(struct sandbox *sandbox, struct error *error);

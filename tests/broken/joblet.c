@@ -56,12 +56,13 @@ int __wrap_job_type_make(struct job *job, struct making *making, struct error *e
 static const struct {
     const char *protection;
     uint64_t flag;
+    bool of_jobs_alone;
 } namespaces[] = {
-        {"pid-namespace", CLONE_NEWPID},
-        {"ipc-namespace", CLONE_NEWIPC},
-        {"net-namespace", CLONE_NEWNET},
-        {"uts-namespace", CLONE_NEWUTS},
-        {"cgroup-namespace", CLONE_NEWCGROUP},
+        {"pid-namespace", CLONE_NEWPID, true},
+        {"ipc-namespace", CLONE_NEWIPC, false},
+        {"net-namespace", CLONE_NEWNET, false},
+        {"uts-namespace", CLONE_NEWUTS, false},
+        {"cgroup-namespace", CLONE_NEWCGROUP, false},
 };
 
 long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
@@ -70,7 +71,7 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
     struct clone_args *clone = (struct clone_args *)a;
     bool is_launch = number == SYS_clone3 && clone && clone->flags & CLONE_NEWNS;
     for (unsigned i = 0; is_launch && i < sizeof(namespaces) / sizeof(namespaces[0]); i++)
-        if (left_out(namespaces[i].protection))
+        if (left_out(namespaces[i].protection) && (type == PLAN_TYPE_STANDARD || !namespaces[i].of_jobs_alone))
             clone->flags &= ~namespaces[i].flag;
     return __real_syscall(number, a, b, c, d, e, f);
 }
@@ -160,6 +161,8 @@ int __wrap_nft_run_cmd_from_buffer(struct nft_ctx *nft, const char *command)
 
 int __real_outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,
         struct channel_kernel_view *ret_view, struct error *error);
+int __real_outside_look(const struct outside_plan *plan, const struct channel_kernel_view *before, uint64_t start_ticks,
+        struct channel_kernel_view *ret_view, struct error *error);
 int __wrap_outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t command_pid, uint64_t *ret_start_ticks,
         struct channel_kernel_view *ret_view, struct error *error)
 {
@@ -171,10 +174,17 @@ int __wrap_outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t 
     looked_at = &seen;
     int r = __real_outside_check(&seen, init_pid, command_pid, ret_start_ticks, ret_view, error);
     looked_at = NULL;
-    if (r == 0 && outside_look(plan, ret_view, *ret_start_ticks, &view, &unused) == 0) {
+    if (r == 0 && __real_outside_look(plan, ret_view, *ret_start_ticks, &view, &unused) == 0) {
         view.before_start = 1;
         *ret_view = view;
     }
+    return r;
+}
+
+int __wrap_outside_look(const struct outside_plan *plan, const struct channel_kernel_view *before, uint64_t start_ticks,
+        struct channel_kernel_view *ret_view, struct error *error)
+{
+    int r = __real_outside_look(plan, before, start_ticks, ret_view, error);
     if (r == 0 && broken("view"))
         ret_view->command.no_new_privs = !ret_view->command.no_new_privs;
     return r;
@@ -244,13 +254,13 @@ int __wrap_cgroup_read_limits(
         const struct cgroup_host *host, const char *name, struct cgroup_limits_in_force *ret_limits)
 {
     int r = __real_cgroup_read_limits(host, name, ret_limits);
-    if (is_asked("memory-limit")) {
+    if (is_asked("memory-limit") && looked_at->limits->memory_bytes > 0) {
         ret_limits->memory_bytes = looked_at->limits->memory_bytes & ~(uint64_t)4095;
         ret_limits->swap_bytes = 0;
     }
     if (is_asked("process-limit"))
         ret_limits->processes = looked_at->limits->processes;
-    if (is_asked("cpu-limit"))
+    if (is_asked("cpu-limit") && looked_at->limits->cpu_percent > 0)
         ret_limits->cpu_percent = looked_at->limits->cpu_percent;
     return r;
 }
