@@ -115,6 +115,9 @@ step_words() {
     return "$bad"
 }
 
+# docs/COMPLIANCE.md is what the tags of the checks say, and each section that applies has one.
+step_compliance() { scripts/compliance.py --check; }
+
 step_shell() { shellcheck scripts/*.sh scripts/vm/guest-init .ci/run; }
 
 step_gcc() { CC=gcc build_tree "$check/gcc"; }
@@ -223,6 +226,7 @@ steps=(
     'format|first|one format, by clang-format'
     'includes|first|folders include only what they may'
     'words|first|no path of a machine, nothing left undone'
+    'compliance|first|each section of a standard that applies has a check'
     'shell|first|scripts, by shellcheck'
     'gcc|first|build with gcc, warnings are errors'
     'image|first|kernel and root of the virtual machine'

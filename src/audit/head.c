@@ -79,3 +79,9 @@ int audit_head_parse(
         return error_text(error, EBADMSG, "the head of the audit log is not signed with the key of this prefix");
     return 0;
 }
+
+bool audit_head_is_first(const char *text)
+{
+    static const char start[] = "{\"v\":1,\"seq\":0,";
+    return strncmp(text, start, sizeof(start) - 1) == 0;
+}

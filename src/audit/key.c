@@ -68,32 +68,29 @@ static int write_pem(int config_fd, const char *path, EVP_PKEY *pkey, bool is_pr
     return r;
 }
 
-static int make(int prefix_fd, struct audit_key **ret_key, struct error *error)
+int audit_key_new(struct audit_key **ret_key, struct error *error)
+{
+    EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    return pkey ? take(pkey, ret_key, error) : error_text(error, EIO, "no Ed25519 key can be made");
+}
+
+int audit_key_write(const struct audit_key *key, int prefix_fd, struct error *error)
 {
     _cleanup_close_ int config_fd = openat(prefix_fd, "config", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (config_fd < 0)
         return error_errno(error, errno, "open 'config'");
-    EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    if (!pkey)
-        return error_text(error, EIO, "no Ed25519 key can be made");
     /* The public half first: with the private one there, nothing is made any more. */
-    int r = write_pem(config_fd, AUDIT_PUBLIC_FILE, pkey, /* is_private= */ false, 0644);
+    int r = write_pem(config_fd, AUDIT_PUBLIC_FILE, key->pkey, /* is_private= */ false, 0644);
     if (r == 0)
-        r = write_pem(config_fd, AUDIT_KEY_FILE, pkey, /* is_private= */ true, 0600);
-    if (r < 0) {
-        EVP_PKEY_free(pkey);
-        return error_errno(error, -r, "write '%s'", AUDIT_KEY_FILE);
-    }
-    return take(pkey, ret_key, error);
+        r = write_pem(config_fd, AUDIT_KEY_FILE, key->pkey, /* is_private= */ true, 0600);
+    return r < 0 ? error_errno(error, -r, "write '%s'", AUDIT_KEY_FILE) : 0;
 }
 
-int audit_key_load(int prefix_fd, bool may_make, struct audit_key **ret_key, struct error *error)
+int audit_key_load(int prefix_fd, struct audit_key **ret_key, struct error *error)
 {
     char *text = NULL;
     size_t size = 0;
     int r = fd_read_file_at(prefix_fd, AUDIT_KEY_FILE, AUDIT_PEM_MAX, &text, &size);
-    if (r == -ENOENT && may_make)
-        return make(prefix_fd, ret_key, error);
     if (r < 0)
         return error_errno(error, -r, "read '%s'", AUDIT_KEY_FILE);
     BIO *bio = BIO_new_mem_buf(text, (int)size);

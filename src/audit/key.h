@@ -1,7 +1,6 @@
 /* The key that signs the head of the audit log: Ed25519. Its PEM texts lie below the prefix (log.h). */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,9 +12,12 @@
 
 struct audit_key;
 
-/* Reads the private key, or makes one, with its public half beside it, when @may_make. -ENOENT without one. 0 or -errno
- * with @error. */
-int audit_key_load(int prefix_fd, bool may_make, struct audit_key **ret_key, struct error *error);
+/* A new key, in memory. 0 or -errno with @error. */
+int audit_key_new(struct audit_key **ret_key, struct error *error);
+/* Writes the public half, then the private one. 0 or -errno with @error. */
+int audit_key_write(const struct audit_key *key, int prefix_fd, struct error *error);
+/* Reads the private key. 0 or -errno with @error. */
+int audit_key_load(int prefix_fd, struct audit_key **ret_key, struct error *error);
 /* The PEM text of a public key. 0 or -EINVAL with @error. */
 int audit_key_parse_public(const char *pem, struct audit_key **ret_key, struct error *error);
 void audit_key_free(struct audit_key *key);

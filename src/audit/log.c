@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/end.h"
 #include "audit/files.h"
 #include "audit/head.h"
-#include "audit/scan.h"
 #include "base/fd.h"
 #include "base/text.h"
 
@@ -25,8 +25,10 @@ struct audit_log {
     struct audit_position last;
     uint64_t first; /* as in struct audit_head */
     uint8_t first_prev[AUDIT_HASH_SIZE];
-    uint64_t head_first; /* of the head that was made last */
-    uint64_t kept_first; /* of the head on the disk: files before it are gone */
+    struct audit_head head; /* the one that was made last */
+    uint64_t settled;       /* the last record that is on the disk and has a head */
+    uint64_t kept_first;    /* of the head on the disk: files before it are gone */
+    bool is_broken;         /* half a record stands behind the last one: the file is to be cut first */
     struct audit_key *key;
 };
 
@@ -49,8 +51,6 @@ static int open_newest(struct audit_log *log, uint64_t first, bool is_new, struc
     int r = own(log, fd, 0640);
     if (r == 0 && fstat(fd, &status) < 0)
         r = -errno;
-    if (r == 0 && is_new && fsync(log->dir_fd) < 0)
-        r = -errno;
     if (r < 0) {
         (void)fd_close(fd);
         if (is_new)
@@ -66,8 +66,13 @@ static int open_newest(struct audit_log *log, uint64_t first, bool is_new, struc
 
 static int open_directory(struct audit_log *log, int prefix_fd, struct error *error)
 {
-    if (mkdirat(prefix_fd, AUDIT_DIRECTORY, 0750) < 0 && errno != EEXIST)
+    bool made = mkdirat(prefix_fd, AUDIT_DIRECTORY, 0750) == 0;
+    if (!made && errno != EEXIST)
         return error_errno(error, errno, "make '%s' (run 'joblet setup')", AUDIT_DIRECTORY);
+    /* On the disk before there is a key: a key without a log is one whose log was taken away. */
+    _cleanup_close_ int state_fd = made ? openat(prefix_fd, "state", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+    if (made && (state_fd < 0 || fsync(state_fd) < 0))
+        return error_errno(error, errno, "put '%s' on the disk", AUDIT_DIRECTORY);
     log->dir_fd = openat(prefix_fd, AUDIT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (log->dir_fd < 0)
         return error_errno(error, errno, "open '%s'", AUDIT_DIRECTORY);
@@ -78,84 +83,11 @@ static int open_directory(struct audit_log *log, int prefix_fd, struct error *er
     return r < 0 ? error_errno(error, -r, "set the owner of '%s'", AUDIT_DIRECTORY) : 0;
 }
 
-/* ---- finding the end ---- */
+/* ---- going on ---- */
 
-/* What the scan of the files from the one of the head on has found. */
-struct found {
-    struct audit_position last;
-    uint64_t file_first;
-    uint64_t offset; /* behind the last record, in that file */
-    uint64_t rest;   /* bytes behind it, in that file */
-    bool covers;     /* the record of the head was there */
-    struct error error;
-};
-
-/* Follows the chain through one file. 0; -EBADMSG: what comes after the last record is none. */
-static int follow_file(int dir_fd, uint64_t first, const struct audit_head *head, struct found *found)
+static void name_aside(const char *name, char ret_aside[AUDIT_NAME_MAX + 32])
 {
-    char name[AUDIT_NAME_MAX];
-    struct audit_scan scan;
-    audit_format_name(first, name);
-    int r = audit_scan_open(dir_fd, name, &scan, &found->error);
-    if (r < 0)
-        return r;
-    while ((r = audit_scan_follow(&scan, &found->last, NULL, &found->error)) == 0)
-        if (found->last.sequence == head->last.sequence)
-            found->covers = memcmp(found->last.hash, head->last.hash, AUDIT_HASH_SIZE) == 0;
-    found->file_first = first;
-    found->offset = scan.offset;
-    found->rest = audit_scan_rest(&scan);
-    if (r == -ENODATA && found->rest > 0)
-        r = error_text(&found->error, EBADMSG, "the last line of '%s' has no end", name);
-    audit_scan_done(&scan);
-    return r == -ENODATA ? 0 : r;
-}
-
-/* The record before the first of the file @first. 0 or -errno. */
-static int read_before(int dir_fd, uint64_t first, struct audit_position *ret_position, struct error *error)
-{
-    char name[AUDIT_NAME_MAX];
-    struct audit_scan scan;
-    struct audit_record record;
-    const char *line;
-    size_t size;
-    audit_format_name(first, name);
-    int r = audit_scan_open(dir_fd, name, &scan, error);
-    if (r < 0)
-        return r;
-    *ret_position = (struct audit_position){.sequence = first - 1};
-    if (!audit_scan_next(&scan, &line, &size)) {
-        r = -ENODATA;
-    } else {
-        r = audit_record_read(line, size, &record, error);
-        if (r == 0)
-            memcpy(ret_position->hash, record.prev, AUDIT_HASH_SIZE);
-    }
-    audit_scan_done(&scan);
-    return r;
-}
-
-/* The chain from the file of the head's record on. What is wrong is in found->error. */
-static void follow(int dir_fd, const uint64_t *firsts, int count, const struct audit_head *head, struct found *found)
-{
-    int at = count - 1;
-    while (at > 0 && firsts[at] > head->last.sequence)
-        at--;
-    *found = (struct found){.covers = head->last.sequence == 0};
-    if (head->last.sequence > 0 && read_before(dir_fd, firsts[at], &found->last, &found->error) < 0)
-        return;
-    for (; at < count; at++) {
-        if (firsts[at] != found->last.sequence + 1) {
-            (void)error_text(
-                    &found->error, EBADMSG, "a file of the audit log is missing before record %" PRIu64, firsts[at]);
-            return;
-        }
-        /* Nothing comes after what is no record. */
-        if (follow_file(dir_fd, firsts[at], head, found) < 0 && (found->rest == 0 || at + 1 < count))
-            found->covers = false;
-        if (found->error.code != 0)
-            return;
-    }
+    (void)snprintf(ret_aside, AUDIT_NAME_MAX + 32, "%s" AUDIT_DAMAGED "%" PRId64, name, text_now_unix_ns());
 }
 
 /* Files that cannot be gone on with keep their bytes under another name. */
@@ -167,94 +99,190 @@ static int put_aside(struct audit_log *log, const uint64_t *firsts, int count, s
         if (firsts[i] <= log->last.sequence)
             continue;
         audit_format_name(firsts[i], name);
-        (void)snprintf(aside, sizeof(aside), "%s.damaged-%" PRId64, name, text_now_unix_ns());
+        name_aside(name, aside);
         if (renameat(log->dir_fd, name, log->dir_fd, aside) < 0)
             return error_errno(error, errno, "put '%s' aside", name);
     }
-    return open_newest(log, log->last.sequence + 1, /* is_new= */ true, error);
+    return 0;
 }
 
-/* Opens the file in which the chain goes on. */
-static int resume(struct audit_log *log, const struct found *found, struct audit_opened *opened, struct error *error)
+/* The bytes of the newest file from @offset on, under another name. */
+static int copy_aside(struct audit_log *log, uint64_t offset, struct error *error)
 {
-    int r = open_newest(log, found->file_first, /* is_new= */ false, error);
-    if (r < 0)
+    char name[AUDIT_NAME_MAX];
+    char aside[AUDIT_NAME_MAX + 32];
+    char piece[16384];
+    ssize_t got = 1;
+    audit_format_name(log->file_first, name);
+    name_aside(name, aside);
+    _cleanup_close_ int from = openat(log->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int to =
+            from < 0 ? -EBADF : openat(log->dir_fd, aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int r = to < 0 ? -errno : own(log, to, 0640);
+    for (; r == 0 && got > 0; offset += got > 0 ? (uint64_t)got : 0) {
+        got = pread(from, piece, sizeof(piece), (off_t)offset);
+        r = got < 0 ? -errno : fd_write_all(to, piece, (size_t)got);
+    }
+    if (r == 0 && fsync(to) < 0)
+        r = -errno;
+    return r < 0 ? error_errno(error, -r, "put the rest of '%s' aside", name) : 0;
+}
+
+/* The chain goes on behind its last record, in the same file. */
+static int resume(struct audit_log *log, const struct audit_end *end, const uint64_t *firsts, int count,
+        struct audit_opened *opened, struct error *error)
+{
+    bool is_damage = end->error.code != 0 && !end->half;
+    log->last = end->last;
+    int r = open_newest(log, end->file_first, /* is_new= */ false, error);
+    if (r == 0 && is_damage) {
+        opened->damage = end->error;
+        r = put_aside(log, firsts, count, error);
+        if (r == 0 && end->rest > 0)
+            r = copy_aside(log, end->offset, error);
+    }
+    if (r < 0 || end->rest == 0)
         return r;
-    log->last = found->last;
-    if (found->rest == 0)
-        return 0;
-    if (ftruncate(log->fd, (off_t)found->offset) < 0)
+    if (ftruncate(log->fd, (off_t)end->offset) < 0)
         return error_errno(error, errno, "cut what is no record from the audit log");
-    log->size = found->offset;
-    opened->cut_bytes = found->rest;
+    log->size = end->offset;
+    opened->cut_bytes = is_damage ? 0 : end->rest;
     return 0;
+}
+
+/* Behind the signed head, in a new file: what is before it is not what the head says. */
+static int start_again(struct audit_log *log, const uint64_t *firsts, int count, struct error *error)
+{
+    int r = put_aside(log, firsts, count, error);
+    return r < 0 ? r : open_newest(log, log->last.sequence + 1, /* is_new= */ true, error);
 }
 
 static int find_end(
         struct audit_log *log, const struct audit_head *head, struct audit_opened *opened, struct error *error)
 {
     _cleanup_free_ uint64_t *firsts = NULL;
-    struct found found;
+    struct audit_end end;
     int count = audit_list_files(log->dir_fd, &firsts);
     if (count < 0)
         return error_errno(error, -count, "list '%s'", AUDIT_DIRECTORY);
+    log->head = *head;
     log->last = head->last;
-    log->first = log->head_first = head->first ? head->first : 1;
+    log->settled = head->last.sequence;
+    log->first = head->first;
     memcpy(log->first_prev, head->first_prev, sizeof(log->first_prev));
-    if (count == 0 && head->last.sequence == 0)
-        return open_newest(log, 1, /* is_new= */ true, error);
-    if (count == 0) {
-        (void)error_text(&opened->damage, EBADMSG, "all records up to %" PRIu64 " are gone", head->last.sequence);
-        return put_aside(log, firsts, count, error);
+    if (opened->damage.code != 0 || count == 0) {
+        if (head->last.sequence > 0)
+            (void)error_text(&opened->damage, EBADMSG, "all records up to %" PRIu64 " are gone", head->last.sequence);
+        return start_again(log, firsts, count, error);
     }
-    follow(log->dir_fd, firsts, count, head, &found);
-    if (found.covers && found.last.sequence >= head->last.sequence) {
-        opened->uncovered = found.last.sequence - head->last.sequence;
-        return resume(log, &found, opened, error);
+    audit_end_find(log->dir_fd, firsts, count, head, &end);
+    if (end.covers && end.file_first > 0) {
+        opened->uncovered = end.last.sequence - head->last.sequence;
+        return resume(log, &end, firsts, count, opened, error);
     }
-    opened->damage = found.error;
+    opened->damage = end.error;
     if (opened->damage.code == 0)
         (void)error_text(&opened->damage, EBADMSG, "record %" PRIu64 ", the last one of the signed head, is not there",
                 head->last.sequence);
-    return put_aside(log, firsts, count, error);
+    return start_again(log, firsts, count, error);
 }
 
 /* ---- opening ---- */
 
-static int read_head(struct audit_log *log, struct audit_head *head, struct audit_opened *opened, struct error *error)
+static int write_head(int dir_fd, const char *head, size_t size, gid_t readers)
 {
-    _cleanup_free_ char *text = NULL;
-    size_t size;
-    *head = (struct audit_head){0};
-    int r = fd_read_file_at(log->dir_fd, AUDIT_HEAD_FILE, AUDIT_HEAD_MAX, &text, &size);
-    if (r == -ENOENT)
-        return 0;
+    static const char temporary[] = ".head";
+    _cleanup_close_ int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int r = fd_write_all(fd, head, size);
+    /* Whole on the disk before it has the name; the name is not waited for: an older head covers less, and that is
+     * all. */
+    if (r == 0 && (fchown(fd, (uid_t)-1, readers) < 0 || fchmod(fd, 0640) < 0 || fsync(fd) < 0))
+        r = -errno;
+    if (r == 0 && renameat(dir_fd, temporary, dir_fd, AUDIT_HEAD_FILE) < 0)
+        r = -errno;
+    return r;
+}
+
+/* A key, and before it is written the head of no record that is signed with it: so a kill or a power loss in between
+ * cannot be taken for a log that was removed, nor the other way round. */
+static int make_first(struct audit_log *log, int prefix_fd, struct audit_head *ret_head, struct error *error)
+{
+    char text[AUDIT_HEAD_MAX];
+    *ret_head = (struct audit_head){.first = 1};
+    int r = audit_key_new(&log->key, error);
     if (r < 0)
-        return error_errno(error, -r, "read the head of the audit log");
-    if (audit_head_parse(log->key, text, size, head, &opened->damage) < 0)
-        *head = (struct audit_head){0};
-    return 0;
+        return r;
+    int size = audit_head_format(log->key, ret_head, text_now_unix_ns(), text);
+    r = size < 0 ? size : write_head(log->dir_fd, text, (size_t)size, log->options.readers);
+    if (r == 0 && fsync(log->dir_fd) < 0)
+        r = -errno;
+    return r < 0 ? error_errno(error, -r, "write the first head of the audit log")
+                 : audit_key_write(log->key, prefix_fd, error);
+}
+
+/* A head that is not right is evidence; where there is none, an empty file says so. */
+static int put_head_aside(struct audit_log *log, struct error *error)
+{
+    char aside[AUDIT_NAME_MAX + 32];
+    name_aside(AUDIT_HEAD_FILE, aside);
+    if (renameat(log->dir_fd, AUDIT_HEAD_FILE, log->dir_fd, aside) == 0)
+        return 0;
+    _cleanup_close_ int fd = openat(log->dir_fd, aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int r = fd < 0 ? -errno : own(log, fd, 0640);
+    return r < 0 ? error_errno(error, -r, "put the head of the audit log aside") : 0;
+}
+
+static int judge_head(struct audit_log *log, const char *text, size_t size, struct audit_head *ret_head,
+        struct audit_opened *opened, struct error *error)
+{
+    int r = text ? audit_head_parse(log->key, text, size, ret_head, &opened->damage)
+                 : error_text(&opened->damage, EBADMSG, "the head of the audit log is gone");
+    if (r == 0)
+        return 0;
+    *ret_head = (struct audit_head){.first = 1};
+    return put_head_aside(log, error);
+}
+
+static bool exists(int dir_fd, const char *name)
+{
+    struct stat status;
+    return fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+/* Nothing was ever recorded here: no record, no key, and at most the first head of a start that was killed. */
+static bool is_fresh(const struct audit_log *log, int prefix_fd, const char *head)
+{
+    _cleanup_free_ uint64_t *firsts = NULL;
+    bool no_head = !head && !exists(log->dir_fd, AUDIT_HEAD_FILE) && !exists(prefix_fd, AUDIT_PUBLIC_FILE);
+    return (no_head || (head && audit_head_is_first(head))) && audit_list_files(log->dir_fd, &firsts) == 0;
 }
 
 static int open_all(struct audit_log *log, int prefix_fd, struct audit_opened *opened, struct error *error)
 {
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
     struct audit_head head;
-    struct error head_damage;
-    struct stat status;
     int r = open_directory(log, prefix_fd, error);
     if (r < 0)
         return r;
-    bool may_make = fstatat(log->dir_fd, AUDIT_HEAD_FILE, &status, AT_SYMLINK_NOFOLLOW) < 0;
-    r = audit_key_load(prefix_fd, may_make, &log->key, error);
-    if (r < 0)
-        return r;
-    r = read_head(log, &head, opened, error);
-    head_damage = opened->damage;
-    if (r == 0)
-        r = find_end(log, &head, opened, error);
-    if (head_damage.code != 0)
-        opened->damage = head_damage;
-    return r;
+    r = fd_read_file_at(log->dir_fd, AUDIT_HEAD_FILE, AUDIT_HEAD_MAX, &text, &size);
+    if (r < 0 && r != -ENOENT && r != -EFBIG)
+        return error_errno(error, -r, "read the head of the audit log");
+    if (exists(prefix_fd, AUDIT_KEY_FILE)) {
+        r = audit_key_load(prefix_fd, &log->key, error);
+        if (r == 0)
+            r = judge_head(log, text, size, &head, opened, error);
+    } else if (is_fresh(log, prefix_fd, text)) {
+        r = make_first(log, prefix_fd, &head, error);
+    } else {
+        r = error_text(error, ENOKEY,
+                "'" AUDIT_KEY_FILE
+                "' is gone, but there is an audit log: put it back from a copy, or move '" AUDIT_DIRECTORY
+                "' and '" AUDIT_PUBLIC_FILE "' away for a new log");
+    }
+    return r < 0 ? r : find_end(log, &head, opened, error);
 }
 
 int audit_log_open(int prefix_fd, const struct audit_options *options, struct audit_log **ret_log,
@@ -287,17 +315,27 @@ void audit_log_close(struct audit_log *log)
 
 /* ---- appending ---- */
 
+/* Half a line must not stay before the next one. */
+static int take_back(struct audit_log *log, struct error *error)
+{
+    if (ftruncate(log->fd, (off_t)log->size) < 0)
+        return error_errno(error, errno, "take back half a record of the audit log");
+    log->is_broken = false;
+    return 0;
+}
+
 static int write_line(struct audit_log *log, const char *line, size_t size, struct error *error)
 {
-    int r = fd_write_all(log->fd, line, size);
+    int r = log->is_broken ? take_back(log, error) : 0;
+    if (r < 0)
+        return r;
+    r = fd_write_all(log->fd, line, size);
     if (r == 0) {
         log->size += size;
         return 0;
     }
-    /* Half a line must not stay before the next one. */
-    if (ftruncate(log->fd, (off_t)log->size) < 0)
-        return error_errno(error, errno, "take back half a record of the audit log");
-    return error_errno(error, -r, "write the audit log");
+    log->is_broken = true;
+    return take_back(log, error) < 0 ? -EIO : error_errno(error, -r, "write the audit log");
 }
 
 static int append(
@@ -330,7 +368,7 @@ static int give_up_oldest(struct audit_log *log, struct error *error)
     if (count <= (int)log->options.keep_files)
         return 0;
     uint64_t keep = firsts[count - (int)log->options.keep_files];
-    int r = keep <= log->first ? 0 : read_before(log->dir_fd, keep, &before, error);
+    int r = keep <= log->first ? 0 : audit_end_before(log->dir_fd, keep, &before, error);
     if (r < 0 || keep <= log->first)
         return r == -ENODATA ? 0 : r;
     char facts[256];
@@ -345,10 +383,19 @@ static int give_up_oldest(struct audit_log *log, struct error *error)
     return 0;
 }
 
+/* A new file begins when all of the old one has a head on the disk: so only the newest file can end in what is on its
+ * way. A log that never comes to rest waits for the disk once in twice the size. */
 static int rotate(struct audit_log *log, struct error *error)
 {
-    if (fdatasync(log->fd) < 0)
-        return error_errno(error, errno, "put the audit log on the disk");
+    int r = log->is_broken ? take_back(log, error) : 0;
+    if (r < 0)
+        return r;
+    if (log->settled < log->last.sequence) {
+        if (log->size / 2 < log->options.file_bytes)
+            return 0;
+        if (fdatasync(log->fd) < 0)
+            return error_errno(error, errno, "put the audit log on the disk");
+    }
     return open_newest(log, log->last.sequence + 1, /* is_new= */ true, error);
 }
 
@@ -356,13 +403,13 @@ int audit_log_append(
         struct audit_log *log, const char *source, const char *facts, size_t size, char **ret_line, struct error *error)
 {
     int r = audit_facts_check(facts, size, error);
-    bool is_full = log->size >= log->options.file_bytes && log->last.sequence >= log->file_first;
-    if (r == 0 && is_full)
+    uint64_t file_first = log->file_first;
+    if (r == 0 && log->size >= log->options.file_bytes && log->last.sequence >= log->file_first)
         r = rotate(log, error);
     if (r == 0)
         r = append(log, source, facts, size, ret_line, error);
     /* Nobody's record fails for it: it is tried again with the next file. */
-    if (r == 0 && is_full)
+    if (r == 0 && log->file_first != file_first)
         (void)give_up_oldest(log, NULL);
     return r;
 }
@@ -388,36 +435,34 @@ int audit_log_make_head(struct audit_log *log, char ret_text[AUDIT_HEAD_MAX], st
 {
     struct audit_head head = {.last = log->last, .first = log->first};
     memcpy(head.first_prev, log->first_prev, sizeof(head.first_prev));
-    log->head_first = log->first;
+    log->head = head;
     int r = audit_head_format(log->key, &head, text_now_unix_ns(), ret_text);
     return r < 0 ? error_errno(error, -r, "sign the head of the audit log") : r;
 }
 
 int audit_log_settle(int dir_fd, int fd, const char *head, size_t size, gid_t readers)
 {
-    static const char temporary[] = ".head";
-    if (fdatasync(fd) < 0)
+    /* The file whose name is on the disk. */
+    static dev_t device;
+    static ino_t inode;
+    struct stat status;
+    if (fdatasync(fd) < 0 || fstat(fd, &status) < 0)
         return -errno;
-    _cleanup_close_ int head_fd =
-            openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (head_fd < 0)
+    if ((status.st_ino != inode || status.st_dev != device) && fsync(dir_fd) < 0)
         return -errno;
-    int r = fd_write_all(head_fd, head, size);
-    if (r == 0 && (fchown(head_fd, (uid_t)-1, readers) < 0 || fchmod(head_fd, 0640) < 0))
-        r = -errno;
-    /* Not waited for: an older head covers less, and nothing else. */
-    if (r == 0 && renameat(dir_fd, temporary, dir_fd, AUDIT_HEAD_FILE) < 0)
-        r = -errno;
-    return r;
+    inode = status.st_ino;
+    device = status.st_dev;
+    return write_head(dir_fd, head, size, readers);
 }
 
 void audit_log_settled(struct audit_log *log)
 {
     _cleanup_free_ uint64_t *firsts = NULL;
     char name[AUDIT_NAME_MAX];
-    if (log->head_first == log->kept_first)
+    log->settled = log->head.last.sequence;
+    if (log->head.first == log->kept_first)
         return;
-    log->kept_first = log->head_first;
+    log->kept_first = log->head.first;
     int count = audit_list_files(log->dir_fd, &firsts);
     for (int i = 0; i < count && firsts[i] < log->kept_first; i++) {
         audit_format_name(firsts[i], name);

@@ -6,8 +6,12 @@
  *     PREFIX/config/audit-key.pem     the private key (Ed25519), 0600
  *     PREFIX/config/audit-public.pem  for whoever checks
  *
- * A head is written after what it covers has reached the disk. So a kill or a power loss leaves lines that no head
- * covers, or half a line; the next start keeps the whole ones and cuts the half one, and both is said in a record. */
+ * A head is written after what it covers has reached the disk, the first one before there is a key or a record. So a
+ * kill or a power loss leaves lines that no head covers, or half a line; the next start keeps the whole ones and cuts
+ * the half one, and both is said in a record. Anything else is damage: it is said, what cannot be gone on with is put
+ * aside, and the chain goes on behind the last record that is sure.
+ *
+ * Opening reads from the head's file on, not all: audit_verify does. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,6 +27,8 @@
 #define AUDIT_PUBLIC_FILE "config/audit-public.pem"
 #define AUDIT_HEAD_FILE "head"
 #define AUDIT_HEAD_MAX 768U
+/* In the names of what could not be gone on with: "NAME.damaged-TIME". An administrator takes it away. */
+#define AUDIT_DAMAGED ".damaged-"
 
 struct audit_options {
     uint64_t file_bytes; /* a file that has as many is followed by a new one */
@@ -44,11 +50,12 @@ struct audit_log;
 struct audit_opened {
     uint64_t uncovered;  /* whole records after the head, kept */
     uint64_t cut_bytes;  /* of what came after them and is no record, cut */
-    struct error damage; /* the log is not what the head says: it goes on in a new file. Code 0: it is */
+    struct error damage; /* the log is not what the head says. Code 0: it is */
 };
 
 /* Opens the log of @prefix_fd for writing and makes what is missing of it (directory, key). 0; -EBUSY with @error when
- * another process has it; -errno with @error. Nothing is written yet: the caller says what was found. */
+ * another process has it; -ENOKEY when the key is gone and the log is not; -errno with @error. No record is written
+ * yet: the caller says what was found. */
 int audit_log_open(int prefix_fd, const struct audit_options *options, struct audit_log **ret_log,
         struct audit_opened *ret_opened, struct error *error);
 /* NULL is fine. What is not on the disk is left as it is. */

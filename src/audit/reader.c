@@ -19,10 +19,12 @@ static int hex_value(const char *at, const char *end, unsigned *ret_value)
     for (int i = 0; i < 4; i++, at++) {
         if (at >= end)
             return -EINVAL;
-        unsigned digit = *at >= '0' && *at <= '9' ? (unsigned)(*at - '0') : (unsigned)(*at - 'a') + 10;
-        if (digit > 15)
+        if (*at >= '0' && *at <= '9')
+            *ret_value = *ret_value << 4 | (unsigned)(*at - '0');
+        else if (*at >= 'a' && *at <= 'f')
+            *ret_value = *ret_value << 4 | ((unsigned)(*at - 'a') + 10);
+        else
             return -EINVAL;
-        *ret_value = *ret_value << 4 | digit;
     }
     return 0;
 }

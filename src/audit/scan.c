@@ -3,9 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -20,19 +21,28 @@ int audit_scan_open(int dir_fd, const char *name, struct audit_scan *ret_scan, s
         return error_text(error, EINVAL, "'%s' is no file of an audit log", name);
     if (status.st_size == 0)
         return 0;
-    /* It only grows: what is mapped now stays. */
-    void *text = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (text == MAP_FAILED)
-        return error_errno(error, errno, "map '%s'", name);
+    /* A copy: a mapping of a file that is cut just now would be a SIGBUS. */
+    char *text = malloc((size_t)status.st_size);
+    if (!text)
+        return error_errno(error, ENOMEM, "read '%s'", name);
+    ssize_t got = 1;
+    size_t size = 0;
+    while (got > 0 && size < (size_t)status.st_size) {
+        got = pread(fd, text + size, (size_t)status.st_size - size, (off_t)size);
+        size += got > 0 ? (size_t)got : 0;
+    }
+    if (got < 0) {
+        free(text);
+        return error_errno(error, errno, "read '%s'", name);
+    }
     ret_scan->text = text;
-    ret_scan->size = (size_t)status.st_size;
+    ret_scan->size = size;
     return 0;
 }
 
 void audit_scan_done(struct audit_scan *scan)
 {
-    if (scan->text)
-        (void)munmap(scan->text, scan->size);
+    free(scan->text);
     *scan = (struct audit_scan){0};
 }
 

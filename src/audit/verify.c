@@ -153,8 +153,8 @@ static void look_for_damaged(struct verifier *verifier)
         return;
     }
     while ((entry = readdir(directory)))
-        if (strstr(entry->d_name, ".jsonl.damaged-"))
-            tell(verifier->verdict, entry->d_name, 0, "joblet could not go on with this file, and put it aside");
+        if (strstr(entry->d_name, AUDIT_DAMAGED))
+            tell(verifier->verdict, entry->d_name, 0, "joblet found the log damaged at its start and put this aside");
     (void)closedir(directory);
 }
 

@@ -160,6 +160,37 @@ int fd_replace_file_at(int dir_fd, const char *name, const void *data, size_t si
     return r;
 }
 
+bool fd_is_half_written(const char *name, char ret_target[FD_TARGET_MAX])
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *dot = strrchr(name, '.');
+    if (name[0] != '.' || !dot || dot <= name + 1 || strlen(dot + 1) != 8 || strspn(dot + 1, digits) != 8)
+        return false;
+    size_t length = (size_t)(dot - name - 1);
+    if (length >= FD_TARGET_MAX)
+        return false;
+    memcpy(ret_target, name + 1, length);
+    ret_target[length] = '\0';
+    return true;
+}
+
+int fd_is_forgotten_at(int dir_fd, const char *name)
+{
+    struct stat status;
+    _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ELOOP ? -EPERM : -errno;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode) || status.st_nlink != 1 || status.st_uid != geteuid())
+        return -EPERM;
+    /* The kernel grants a lease for writing only while nobody else has the file open. */
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        return errno == EAGAIN || errno == EBUSY ? 0 : -errno;
+    (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+    return 1;
+}
+
 int fd_new_sealed(const char *name, const void *data, size_t size)
 {
     _cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);

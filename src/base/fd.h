@@ -2,6 +2,7 @@
 #pragma once
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -47,6 +48,13 @@ int fd_read_file_at(int dir_fd, const char *path, size_t max, char **ret_text, s
 int fd_write_file_at(int dir_fd, const char *path, const char *text);
 /* Replaces @name below @dir_fd as a whole: a temporary file, fsync, rename. Mode exactly @mode. 0 or -errno. */
 int fd_replace_file_at(int dir_fd, const char *name, const void *data, size_t size, mode_t mode);
+/* True when @name is what fd_replace_file_at calls a file until it is whole; @ret_target: the name that it would get.
+ */
+#define FD_TARGET_MAX 264U
+bool fd_is_half_written(const char *name, char ret_target[FD_TARGET_MAX]);
+/* Whether the file @name of @dir_fd is a plain one of ours alone: regular, with one name, our user's, open nowhere. 1;
+ * 0: somebody has it open; -EPERM: it is another kind of thing or another's; -errno. */
+int fd_is_forgotten_at(int dir_fd, const char *name);
 
 /* A sealed memfd (write, grow, shrink and seal sealed, close-on-exec) that holds @data. A descriptor or -errno. */
 int fd_new_sealed(const char *name, const void *data, size_t size);

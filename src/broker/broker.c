@@ -16,6 +16,7 @@
 #include "broker/context.h"
 #include "broker/job.h"
 #include "broker/launch.h"
+#include "broker/reconcile.h"
 #include "broker/sync.h"
 #include "broker/world.h"
 #include "kernel/landlock.h"
@@ -102,40 +103,20 @@ static int watch_signals(struct broker *broker, struct error *error)
 
 /* --- the start --- */
 
-/* Two services with different prefixes have groups of different names. */
-static void name_groups(const char *prefix, char ret_name[CGROUP_NAME_MAX])
-{
-    uint32_t hash = 2166136261U;
-    for (const char *at = prefix; *at; at++)
-        hash = (hash ^ (uint8_t)*at) * 16777619U;
-    (void)snprintf(ret_name, CGROUP_NAME_MAX, "joblet-%08x", hash);
-}
-
-static int read_boot_id(uint8_t ret_id[16], struct error *error)
-{
-    _cleanup_free_ char *text = NULL;
-    int r = fd_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text, NULL);
-    if (r == 0) {
-        text[strcspn(text, "\n")] = '\0';
-        r = text_parse_uuid(text, ret_id);
-    }
-    return r < 0 ? error_errno(error, -r, "read the host's boot id") : 0;
-}
-
 static int look_at_host(struct broker *broker, struct error *error)
 {
     char name[CGROUP_NAME_MAX];
     _cleanup_close_ int proc_fd = procstatus_open(getpid());
     int r = proc_fd < 0 ? proc_fd : procstatus_read_namespaces(proc_fd, &broker->own_namespaces, error);
     if (r == 0)
-        r = read_boot_id(broker->boot_id, error);
+        r = world_read_boot_id(broker->boot_id, error);
     if (r < 0)
         return proc_fd < 0 ? error_errno(error, -proc_fd, "open '/proc/%d'", getpid()) : r;
     r = landlock_get_abi();
     if (r < 0)
         return error_errno(error, -r, "no Landlock on this host (see 'joblet doctor')");
     broker->landlock_abi = (uint32_t)r;
-    name_groups(broker->prefix, name);
+    world_name_groups(broker->prefix, name);
     return cgroup_host_open(name, &broker->cgroups, error);
 }
 
@@ -215,14 +196,6 @@ static void open_network(struct broker *broker)
         log_event(LOG_LEVEL_WARN, "builds have no network", "reason", error->text, NULL);
 }
 
-/* What an earlier joblet left of it goes, unless one of its builds is still there. */
-static void reconcile_network(struct broker *broker)
-{
-    struct error error = {0};
-    if (broker->network && network_reconcile(broker->network, &error) < 0)
-        log_event(LOG_LEVEL_ERROR, "the network of earlier builds cannot be removed", "error", error.text, NULL);
-}
-
 static int make_parts(struct broker *broker, struct error *error)
 {
     const struct config *config = broker->config;
@@ -255,16 +228,16 @@ static int start(struct broker *broker, struct error *error)
         r = prepare_api(broker, error);
     if (r == 0)
         r = watch_signals(broker, error);
-    if (r == 0)
-        r = disks_start(&broker->disks, error);
-    if (r == 0)
+    if (r == 0) {
         open_network(broker);
+        reconcile_begin(broker); /* before joblet-scratch takes what is there */
+        r = disks_start(&broker->disks, error);
+    }
     if (r == 0)
         r = job_adopt_all(broker, error);
     if (r < 0)
         return r;
-    reconcile_network(broker);
-    sweep_scan(&broker->sweep);
+    reconcile_finish(broker);
     broker->api.listen_fd = world_listen(broker, error);
     if (broker->api.listen_fd < 0)
         return broker->api.listen_fd;

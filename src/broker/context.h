@@ -8,6 +8,7 @@
 #include "broker/api.h"
 #include "broker/bases.h"
 #include "broker/disks.h"
+#include "broker/leftover.h"
 #include "broker/loop.h"
 #include "broker/slots.h"
 #include "broker/store.h"
@@ -63,6 +64,8 @@ struct broker {
     struct store store;
     struct store_id absent[2]; /* directories that no build sees: the prefix, and /opt/joblet when that is another */
     struct sweep sweep;
+    struct leftover_place place; /* where the start looks for what an earlier joblet left */
+    struct leftover_list leftovers;
     struct build *first_build;
     struct sync *first_sync;
 

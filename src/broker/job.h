@@ -118,9 +118,7 @@ int job_look(const struct job *job, struct channel_kernel_view *ret_view, struct
 /* Sends the end of @job to joblet-api. */
 void job_send_end(struct job *job);
 
-/* Takes over what an earlier joblet left, and tidies what it left half-done: before anything is served. 0 or -errno
- * with
- * @error. */
+/* Takes over the jobs that an earlier joblet left: before anything is served. 0 or -errno with @error. */
 int job_adopt_all(struct broker *broker, struct error *error);
 /* Lets go of all jobs without touching them. */
 void job_forget_all(struct broker *broker);

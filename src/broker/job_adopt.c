@@ -1,23 +1,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "broker/job_private.h"
+#include "broker/leftover.h"
 #include "network/network.h"
 #include "plan/plan.h"
-
-/* Before anything is served, so waiting is allowed: processes that were just killed, until their groups are empty. */
-#define TIDY_TRIES 200
-#define TIDY_PAUSE_NS 10000000L
 
 /* --- one job --- */
 
@@ -25,15 +20,8 @@
  * and with them whatever was in them. */
 static const struct cgroup_host *find_host(struct broker *broker, const struct run_groups *groups)
 {
-    struct cgroup_host noted = {.count = groups->count, .swap = true};
-    for (unsigned i = 0; i < groups->count; i++) {
-        struct cgroup_hierarchy *to = &noted.hierarchies[i];
-        to->v2 = groups->hierarchies[i].v2 != 0;
-        to->controllers = groups->hierarchies[i].controllers;
-        memcpy(to->directory, groups->hierarchies[i].directory, sizeof(to->directory));
-        memcpy(to->shown, groups->hierarchies[i].shown, sizeof(to->shown));
-        memcpy(to->list, groups->hierarchies[i].list, sizeof(to->list));
-    }
+    struct cgroup_host noted;
+    leftover_read_host(groups, &noted);
     if (cgroup_host_equal(&noted, &broker->cgroups))
         return &broker->cgroups;
     for (struct foreign_host *at = broker->foreign; at; at = at->next)
@@ -47,21 +35,6 @@ static const struct cgroup_host *find_host(struct broker *broker, const struct r
     *foreign = (struct foreign_host){.next = broker->foreign, .host = noted};
     broker->foreign = foreign;
     return &foreign->host;
-}
-
-/* A pidfd of the joblet-init that the note names, or -ESRCH. A pid alone names nothing: boot, start time and group do.
- */
-static int open_init(const struct job *job)
-{
-    uint64_t start_ticks;
-    if (memcmp(job->note.boot_id, job->broker->boot_id, sizeof(job->note.boot_id)) != 0)
-        return -ESRCH;
-    _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, job->note.pid, 0);
-    _cleanup_close_ int proc_fd = procstatus_open(job->note.pid);
-    if (pidfd < 0 || proc_fd < 0 || procstatus_read_start_time(proc_fd, &start_ticks) < 0 ||
-            start_ticks != job->note.start_ticks || cgroup_check_member(job->cgroups, job->note.group, proc_fd) != 1)
-        return -ESRCH;
-    return TAKE_FD(pidfd);
 }
 
 /* A pipe of joblet-init's, so that its last bytes are ours when it is killed. */
@@ -92,7 +65,7 @@ static void adopt(struct broker *broker, const char *uuid, const struct run_note
     job->cgroups = find_host(broker, &note->groups);
     job->has_groups = job->has_files = true;
     job->phase = CHANNEL_JOB_RUNNING;
-    int pidfd = open_init(job);
+    int pidfd = leftover_open_init(&job->note, broker->boot_id, job->cgroups);
     if (pidfd < 0) {
         job->note.network_port = NETWORK_PORT_NONE; /* it went with the namespace */
         log_event(LOG_LEVEL_INFO, "a job ended while joblet was away", "job", uuid, NULL);
@@ -116,74 +89,14 @@ static void adopt(struct broker *broker, const char *uuid, const struct run_note
     }
 }
 
-/* A start that joblet did not live to see the end of: nothing was executed, or the note would be there. */
-static void record_half_started(struct broker *broker, const char *uuid, const uint8_t id[16])
-{
-    struct files files;
-    struct record record;
-    if (files_open(broker->jobs_fd, uuid, &files) < 0)
-        return;
-    if (record_read(files.record_fd, &record) != 0) {
-        record = (struct record){
-                .reason = RECORD_REASON_SETUP_FAILURE, .exit_code = -1, .ended_unix_ns = text_now_unix_ns()};
-        memcpy(record.job_id, id, sizeof(record.job_id));
-        (void)error_text(&record.error, EINTR, "joblet ended while the job was being started");
-        (void)record_write(files.record_fd, &record);
-        log_event(LOG_LEVEL_WARN, "a job was left half-started, recorded as a setup failure", "job", uuid, NULL);
-    }
-    files_close(&files);
-}
-
+/* What is no job, or none that got so far, is a leftover (leftover.h). */
 static void look_at(struct broker *broker, const char *uuid)
 {
     uint8_t id[16];
     struct run_note note;
-    if (text_parse_uuid(uuid, id) < 0) {
-        files_tidy(broker->jobs_fd, uuid);
-        return;
-    }
-    int r = files_read_run(broker->jobs_fd, uuid, &note);
-    if (r == 0 && memcmp(note.job_id, id, sizeof(id)) == 0) {
+    if (text_parse_uuid(uuid, id) == 0 && files_read_run(broker->jobs_fd, uuid, &note) == 0 &&
+            memcmp(note.job_id, id, sizeof(id)) == 0)
         adopt(broker, uuid, &note);
-        return;
-    }
-    record_half_started(broker, uuid, id);
-    if (r != -ENOENT)
-        (void)files_remove_run(broker->jobs_fd, uuid);
-}
-
-/* --- groups that belong to nobody --- */
-
-struct tidying {
-    struct broker *broker;
-    const struct cgroup_host *host;
-    unsigned left;
-};
-
-static void tidy_group(const char *name, void *user)
-{
-    struct tidying *tidying = user;
-    for (const struct job *job = tidying->broker->first_job; job; job = job->next)
-        if (strcmp(job->note.group, name) == 0)
-            return;
-    (void)cgroup_kill(tidying->host, name);
-    if (cgroup_remove(tidying->host, name) < 0)
-        tidying->left++;
-}
-
-static void tidy_host(struct broker *broker, const struct cgroup_host *host)
-{
-    const struct timespec pause = {.tv_nsec = TIDY_PAUSE_NS};
-    struct tidying tidying = {.broker = broker, .host = host};
-    for (unsigned i = 0; i < TIDY_TRIES; i++) {
-        tidying.left = 0;
-        (void)cgroup_walk(host, tidy_group, &tidying);
-        if (tidying.left == 0)
-            return;
-        (void)nanosleep(&pause, NULL);
-    }
-    log_event(LOG_LEVEL_ERROR, "control groups of an earlier joblet cannot be removed", "count",
-            LOG_NUMBER(tidying.left), NULL);
 }
 
 /* The earlier joblet's groups are looked at even when no job of it is known; then ours are noted for the next. */
@@ -212,8 +125,5 @@ int job_adopt_all(struct broker *broker, struct error *error)
     for (struct dirent *entry = readdir(directory); entry; entry = readdir(directory))
         look_at(broker, entry->d_name);
     (void)closedir(directory);
-    tidy_host(broker, &broker->cgroups);
-    for (struct foreign_host *at = broker->foreign; at; at = at->next)
-        tidy_host(broker, &at->host);
     return 0;
 }

@@ -1,6 +1,5 @@
 #include "broker/sweep.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,26 +47,6 @@ void sweep_add(struct sweep *sweep, const char *name)
     item->id = (struct store_id){.device = status.st_dev, .inode = status.st_ino};
     push(sweep, item);
     sweep_next(sweep);
-}
-
-static bool starts_with(const char *name, const char *prefix)
-{
-    return strncmp(name, prefix, strlen(prefix)) == 0;
-}
-
-void sweep_scan(struct sweep *sweep)
-{
-    int fd = openat(sweep->broker->store.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-    if (!directory) {
-        (void)fd_close(fd);
-        return;
-    }
-    for (struct dirent *entry = readdir(directory); entry; entry = readdir(directory))
-        if ((starts_with(entry->d_name, STORE_STAGE_PREFIX) || starts_with(entry->d_name, STORE_TRASH_PREFIX)) &&
-                strlen(entry->d_name) < STORE_NAME_MAX)
-            sweep_add(sweep, entry->d_name);
-    (void)closedir(directory);
 }
 
 static void take_off(struct sweep *sweep, struct sweep_item *item)

@@ -27,8 +27,6 @@ struct sweep {
     struct loop_timer timer;
 };
 
-/* Queues everything that an earlier joblet left. */
-void sweep_scan(struct sweep *sweep);
 /* Queues @name below the store. */
 void sweep_add(struct sweep *sweep, const char *name);
 /* Begins with the next one, when none is at work and one can be: whenever a job has ended. */

@@ -49,29 +49,45 @@ static int open_directory(int dir_fd, const char *path, struct error *error)
     return fd < 0 ? error_errno(error, errno, "open '%s' (run 'joblet setup')", path) : fd;
 }
 
-static int open_run(struct broker *broker, struct error *error)
+int world_open_run(const char *prefix, int prefix_fd, bool make, struct error *error)
 {
-    bool is_default = strcmp(broker->prefix, CONFIG_PREFIX_DEFAULT) == 0;
-    int dir_fd = is_default ? AT_FDCWD : broker->prefix_fd;
+    bool is_default = strcmp(prefix, CONFIG_PREFIX_DEFAULT) == 0;
+    int dir_fd = is_default ? AT_FDCWD : prefix_fd;
     const char *path = is_default ? RUN_DEFAULT : "run";
-    if (mkdirat(dir_fd, path, 0755) < 0 && errno != EEXIST)
+    if (make && mkdirat(dir_fd, path, 0755) < 0 && errno != EEXIST)
         return error_errno(error, errno, "make '%s'", path);
     return open_directory(dir_fd, path, error);
 }
 
-/* Held, through a descriptor that is never closed, as long as we live. */
-static int take_lock(const struct broker *broker, struct error *error)
+int world_take_lock(int run_fd, const char *prefix, struct error *error)
 {
-    int fd = openat(broker->run_fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd = openat(run_fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_errno(error, errno, "open the lock");
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    int code = errno;
-    (void)fd_close(fd);
-    if (code == EWOULDBLOCK)
-        return error_text(error, EBUSY, "another joblet serves the prefix '%s'", broker->prefix);
-    return error_errno(error, code, "take the lock");
+        return TAKE_FD(fd);
+    if (errno == EWOULDBLOCK)
+        return error_text(error, EBUSY, "another joblet serves the prefix '%s', or 'joblet gc' works on it", prefix);
+    return error_errno(error, errno, "take the lock");
+}
+
+int world_read_boot_id(uint8_t ret_id[16], struct error *error)
+{
+    _cleanup_free_ char *text = NULL;
+    int r = fd_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text, NULL);
+    if (r == 0) {
+        text[strcspn(text, "\n")] = '\0';
+        r = text_parse_uuid(text, ret_id);
+    }
+    return r < 0 ? error_errno(error, -r, "read the host's boot id") : 0;
+}
+
+void world_name_groups(const char *prefix, char ret_name[CGROUP_NAME_MAX])
+{
+    uint32_t hash = 2166136261U;
+    for (const char *at = prefix; *at; at++)
+        hash = (hash ^ (uint8_t)*at) * 16777619U;
+    (void)snprintf(ret_name, CGROUP_NAME_MAX, "joblet-%08x", hash);
 }
 
 int world_open(struct broker *broker, struct error *error)
@@ -79,10 +95,11 @@ int world_open(struct broker *broker, struct error *error)
     broker->prefix_fd = open_directory(AT_FDCWD, broker->prefix, error);
     if (broker->prefix_fd < 0)
         return broker->prefix_fd;
-    broker->run_fd = open_run(broker, error);
+    broker->run_fd = world_open_run(broker->prefix, broker->prefix_fd, /* make= */ true, error);
     if (broker->run_fd < 0)
         return broker->run_fd;
-    int r = take_lock(broker, error);
+    /* Held, through a descriptor that is never closed, as long as we live. */
+    int r = world_take_lock(broker->run_fd, broker->prefix, error);
     if (r < 0)
         return r;
     broker->jobs_fd = open_directory(broker->prefix_fd, "state/jobs", error);

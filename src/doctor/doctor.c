@@ -57,7 +57,19 @@ static bool can_run(const struct finding findings[])
     return true;
 }
 
-static int examine(struct doctor *doctor, bool json)
+static int finish(int r, bool is_well)
+{
+    if (r < 0)
+        (void)fprintf(stderr, "joblet doctor: the report could not be written\n");
+    return r == 0 && is_well ? 0 : 1;
+}
+
+static bool is_asked_for(const struct row *row, bool cis)
+{
+    return cis ? row->id != NULL : row->need != NEED_CIS;
+}
+
+static int examine(struct doctor *doctor, bool json, bool cis)
 {
     _cleanup_free_ struct finding *findings = calloc(doctor_row_count, sizeof(*findings));
     if (!findings) {
@@ -65,26 +77,33 @@ static int examine(struct doctor *doctor, bool json)
         return 1;
     }
     for (size_t i = 0; i < doctor_row_count; i++) {
+        if (!is_asked_for(&doctor_rows[i], cis))
+            continue;
         int r = try_row(doctor, &doctor_rows[i], &findings[i]);
         if (r < 0)
             finding_errno(&findings[i], -r, "start a try");
     }
+    if (cis)
+        return finish(json ? report_cis_json(doctor, findings) : report_cis_text(doctor, findings),
+                report_cis_failures(findings) == 0);
     bool jobs_can_run = can_run(findings);
     int r = json ? report_json(doctor, findings, jobs_can_run) : report_text(doctor, findings, jobs_can_run);
-    if (r < 0)
-        (void)fprintf(stderr, "joblet doctor: the report could not be written\n");
-    return r == 0 && jobs_can_run ? 0 : 1;
+    return finish(r, jobs_can_run);
 }
 
 int doctor_main(const char *prefix, int count, char **arguments)
 {
     bool json = false;
+    bool cis = false;
     for (int i = 0; i < count; i++) {
         if (strcmp(arguments[i], "--json") == 0) {
             json = true;
+        } else if (strcmp(arguments[i], "--cis") == 0) {
+            cis = true;
         } else if (strcmp(arguments[i], "--help") == 0) {
-            (void)printf("usage: joblet [--prefix DIR] doctor [--json]\n\n"
-                         "Tries what a sandbox needs and says what holds. The exit status is 0 when jobs can run.\n");
+            (void)printf("usage: joblet [--prefix DIR] doctor [--cis] [--json]\n\n"
+                         "Tries what a sandbox needs and says what holds. The exit status is 0 when jobs can run.\n"
+                         "--cis: says how well the host and the installation are kept; 0 when nothing fails.\n");
             return fflush(stdout) == 0 ? 0 : 1;
         } else {
             (void)fprintf(stderr, "joblet doctor: unknown argument '%s' (see 'joblet doctor --help')\n", arguments[i]);
@@ -95,7 +114,7 @@ int doctor_main(const char *prefix, int count, char **arguments)
     read_configuration(&doctor);
     /* A try is a fork: what is buffered would be written twice. */
     (void)fflush(stdout);
-    int status = examine(&doctor, json);
+    int status = examine(&doctor, json, cis);
     config_free(doctor.config);
     return status;
 }

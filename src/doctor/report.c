@@ -45,6 +45,8 @@ int report_text(const struct doctor *doctor, const struct finding findings[], bo
     bool colours = isatty(STDOUT_FILENO) == 1;
     (void)printf("joblet doctor: %s\n", doctor->prefix);
     for (size_t i = 0; i < doctor_row_count; i++) {
+        if (doctor_rows[i].need == NEED_CIS)
+            continue;
         if (strcmp(area, doctor_rows[i].area) != 0) {
             area = doctor_rows[i].area;
             (void)printf("\n%s\n", area);
@@ -72,12 +74,68 @@ int report_json(const struct doctor *doctor, const struct finding findings[], bo
     struct utsname names = {0};
     (void)uname(&names);
     json_t *rows = json_array();
-    for (size_t i = 0; i < doctor_row_count; i++)
+    size_t count = 0;
+    for (size_t i = 0; i < doctor_row_count; i++) {
+        if (doctor_rows[i].need == NEED_CIS)
+            continue;
         (void)json_array_append_new(rows, row_to_json(&doctor_rows[i], &findings[i]));
+        count++;
+    }
     json_t *report = json_pack("{s:s, s:s, s:b, s:o}", "prefix", doctor->prefix, "kernel", names.release, "jobsCanRun",
             (int)jobs_can_run, "rows", rows);
     /* jansson refuses texts that are not UTF-8, such as a path may be. */
-    int r = report && json_array_size(rows) == doctor_row_count ? json_dumpf(report, stdout, JSON_INDENT(2)) : -1;
+    int r = report && json_array_size(rows) == count ? json_dumpf(report, stdout, JSON_INDENT(2)) : -1;
+    json_decref(report);
+    return r == 0 && putchar('\n') != EOF && fflush(stdout) == 0 ? 0 : -EIO;
+}
+
+/* --- "doctor --cis" --- */
+
+static const char *cis_name(enum verdict verdict)
+{
+    static const char *const names[] = {
+            [VERDICT_NOT_TESTED] = "INFO", [VERDICT_HOLDS] = "PASS", [VERDICT_FAILS] = "FAIL"};
+    return names[verdict];
+}
+
+unsigned report_cis_failures(const struct finding findings[])
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < doctor_row_count; i++)
+        count += doctor_rows[i].id && findings[i].verdict == VERDICT_FAILS;
+    return count;
+}
+
+int report_cis_text(const struct doctor *doctor, const struct finding findings[])
+{
+    (void)printf("joblet doctor --cis: %s\n\n", doctor->prefix);
+    for (size_t i = 0; i < doctor_row_count; i++) {
+        const struct row *row = &doctor_rows[i];
+        if (!row->id)
+            continue;
+        (void)printf("%-4s  %-10s  %s: %s  (%s)\n", cis_name(findings[i].verdict), row->id, row->name, findings[i].seen,
+                row->shows);
+        if (findings[i].verdict == VERDICT_FAILS && row->mend)
+            (void)printf("                  -> %s\n", row->mend);
+    }
+    (void)printf("\n%u of the checks fail\n", report_cis_failures(findings));
+    return fflush(stdout) == 0 ? 0 : -EIO;
+}
+
+int report_cis_json(const struct doctor *doctor, const struct finding findings[])
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < doctor_row_count; i++) {
+        const struct row *row = &doctor_rows[i];
+        if (row->id)
+            (void)json_array_append_new(
+                    rows, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?}", "id", row->id, "name", row->name, "result",
+                                  cis_name(findings[i].verdict), "seen", findings[i].seen, "shows", row->shows, "mend",
+                                  findings[i].verdict == VERDICT_FAILS ? row->mend : NULL));
+    }
+    json_t *report = json_pack(
+            "{s:s, s:i, s:o}", "prefix", doctor->prefix, "failed", (int)report_cis_failures(findings), "checks", rows);
+    int r = report ? json_dumpf(report, stdout, JSON_INDENT(2)) : -1;
     json_decref(report);
     return r == 0 && putchar('\n') != EOF && fflush(stdout) == 0 ? 0 : -EIO;
 }

@@ -1,5 +1,6 @@
 /* One table drives the doctor (table.c). Its rows with NEED_JOBS are the required set of promise P6: each is something
- * without which joblet refuses to start a job. */
+ * without which joblet refuses to start a job. Those with an id are the checks of "doctor --cis"; docs/COMPLIANCE.md
+ * says which sections of which standards each of them shows, and is generated from the table. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +15,7 @@ enum need {
     NEED_LIMIT,  /* without it a limit is refused */
     NEED_BUILDS, /* for building runtimes */
     NEED_NOTE,   /* worth knowing */
+    NEED_CIS,    /* how the host is kept: told by "doctor --cis" alone */
 };
 
 enum verdict { VERDICT_NOT_TESTED, VERDICT_HOLDS, VERDICT_FAILS };
@@ -43,6 +45,8 @@ struct row {
     uint64_t argument;   /* for @run */
     const char *follows; /* NULL: what @need says */
     const char *mend;    /* what to do when it does not hold */
+    const char *id;      /* NULL: it is no check of "doctor --cis" */
+    const char *shows;   /* "STANDARD SECTION, ..." of scripts/compliance.toml */
 };
 
 extern const struct row doctor_rows[];
@@ -72,6 +76,12 @@ const char *verdict_name(enum verdict verdict);
 /* Prints all findings, one for each row. 0, or -EIO when it could not be written. */
 int report_text(const struct doctor *doctor, const struct finding findings[], bool jobs_can_run);
 int report_json(const struct doctor *doctor, const struct finding findings[], bool jobs_can_run);
+
+/* The checks of "doctor --cis" alone, as PASS, FAIL or INFO (could not be told). */
+int report_cis_text(const struct doctor *doctor, const struct finding findings[]);
+int report_cis_json(const struct doctor *doctor, const struct finding findings[]);
+/* How many of them do not hold. */
+unsigned report_cis_failures(const struct finding findings[]);
 
 #define TRY(name) void name(const struct doctor *doctor, const struct row *row, struct finding *finding)
 TRY(try_root);
@@ -116,3 +126,15 @@ TRY(try_loop);
 TRY(try_build_link);
 TRY(try_resolvers);
 TRY(try_forwarding);
+TRY(try_setting);
+TRY(try_file_system);
+TRY(try_clock);
+TRY(try_key_files);
+TRY(try_state_modes);
+TRY(try_unit);
+TRY(try_programs);
+TRY(try_lifetimes);
+TRY(try_log_level);
+TRY(try_audit_log);
+TRY(try_old_tls);
+TRY(try_no_certificate);

@@ -11,6 +11,7 @@
 #ifdef HAVE_SETUP
 #include "setup/setup.h"
 #endif
+#include "verify/verify.h"
 #ifdef HAVE_DOCTOR
 #include "doctor/doctor.h"
 #endif
@@ -29,7 +30,8 @@ static const struct verb {
 #ifdef HAVE_DOCTOR
         {"doctor", doctor_main, "say what this host can and cannot enforce"},
 #endif
-        {"gc", gc_main, "list and free what is kept for later builds"},
+        {"gc", gc_main, "list and remove what crashes left, and old downloads"},
+        {"verify", verify_main, "try each promise on this host, beside the running service"},
         {"version", verb_version, "print the version"},
         {"help", verb_help, "print this text"},
 };

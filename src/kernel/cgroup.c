@@ -466,7 +466,7 @@ static bool has_jobs(const struct cgroup_hierarchy *hierarchy)
            status.st_nlink > (hierarchy->v2 && hierarchy->controllers ? 3 : 2);
 }
 
-void cgroup_host_remove(struct cgroup_host *host, bool leave)
+void cgroup_host_prune(const struct cgroup_host *host, bool leave)
 {
     for (unsigned i = 0; i < host->count; i++) {
         const struct cgroup_hierarchy *hierarchy = &host->hierarchies[i];
@@ -478,6 +478,11 @@ void cgroup_host_remove(struct cgroup_host *host, bool leave)
             (void)unlinkat(hierarchy->parent_fd, "service", AT_REMOVEDIR);
         (void)rmdir(hierarchy->directory);
     }
+}
+
+void cgroup_host_remove(struct cgroup_host *host, bool leave)
+{
+    cgroup_host_prune(host, leave);
     cgroup_host_done(host);
 }
 

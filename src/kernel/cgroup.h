@@ -68,6 +68,8 @@ void cgroup_host_done(struct cgroup_host *host);
 /* Removes our parent groups, as far as nothing is left in them; with @leave the calling process is in the leaf and gets
  * out of it first. The descriptors are closed. */
 void cgroup_host_remove(struct cgroup_host *host, bool leave);
+/* The same of a host that stays open. */
+void cgroup_host_prune(const struct cgroup_host *host, bool leave);
 /* True when both lie in the same directories. */
 bool cgroup_host_equal(const struct cgroup_host *one, const struct cgroup_host *other);
 

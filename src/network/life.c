@@ -1,6 +1,7 @@
 #include "network/life.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include "network/bridge.h"
 #include "network/forwarding.h"
 #include "network/ruleset.h"
+
+#define LIST_SIZE_MAX (64U << 20)
 
 int life_hold(const char *identity)
 {
@@ -25,6 +28,25 @@ int life_hold(const char *identity)
     if (fd < 0 || bind(fd, (const struct sockaddr *)&address, size) < 0)
         return -errno;
     return TAKE_FD(fd);
+}
+
+bool life_is_dead(const char *identity)
+{
+    _cleanup_close_ int held = life_hold(identity);
+    return held >= 0;
+}
+
+/* The kernel lists abstract names with "@" for their first byte, each at the end of a line. */
+bool life_has_others(const char *identity)
+{
+    _cleanup_free_ char *text = NULL;
+    const size_t length = strlen(identity);
+    if (fd_read_file_at(AT_FDCWD, "/proc/net/unix", LIST_SIZE_MAX, &text, NULL) < 0)
+        return true;
+    for (const char *at = strstr(text, " @" SURVEY_MARK); at; at = strstr(at + 1, " @" SURVEY_MARK))
+        if (strncmp(at + 2, identity, length) != 0 || (at[2 + length] != '\n' && at[2 + length] != '\0'))
+            return true;
+    return false;
 }
 
 uint32_t life_hash(const char *identity)

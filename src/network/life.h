@@ -8,11 +8,17 @@
  * own. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "network/survey.h"
 
 /* Takes the name @identity. A descriptor, which holds it, the caller's; -EADDRINUSE: somebody has it; -errno. */
 int life_hold(const char *identity);
+/* True when nobody has that name. */
+bool life_is_dead(const char *identity);
+/* True when a service of another identity lives; also when that cannot be found out. */
+bool life_has_others(const char *identity);
 /* The hash that is in the names of what @identity has on the host. */
 uint32_t life_hash(const char *identity);
 

@@ -12,38 +12,16 @@
 #include "base/fd.h"
 #include "kernel/netlink.h"
 #include "kernel/nftables.h"
-#include "network/bridge.h"
 #include "network/forwarding.h"
 #include "network/life.h"
+#include "network/network_private.h"
 #include "network/resolver.h"
-#include "network/ruleset.h"
-#include "network/state.h"
 #include "network/survey.h"
 
 _Static_assert(NETWORK_PORTS_MAX <= 1000, "a port's number has at most three digits, its link's name 15");
 
 #define LIFE_TRIES 50U
 #define LIFE_PAUSE_NS (20L * 1000 * 1000)
-
-struct network {
-    int run_fd;
-    int watch_fd;
-    int life_fd; /* holds our name (life.h); -errno: somebody else has it */
-    const char *resolv_conf;
-    const char *resolved;
-    bool is_configured;
-    struct plan_route configured;
-    struct bridge_names names;
-    struct ruleset rules; /* its identity is the names' identity */
-
-    bool is_up;           /* something of ours is on the host, or may be */
-    bool has_network;     /* @state.network is chosen */
-    struct state state;   /* what is on the host */
-    struct state written; /* what the file says; nothing when its network has no length */
-    uint32_t next_port;
-    uint32_t taken_count;
-    bool is_taken[NETWORK_PORTS_MAX];
-};
 
 /* --- names --- */
 
@@ -135,6 +113,12 @@ int network_open(const struct network_options *options, struct network **ret_net
     hold_life(network, LIFE_TRIES);
     *ret_network = network;
     return 0;
+}
+
+void network_forget(struct network *network)
+{
+    if (network)
+        network_free(network);
 }
 
 void network_done(struct network *network)

@@ -51,6 +51,8 @@ bool network_cidr_is_valid(const char *text);
 int network_open(const struct network_options *options, struct network **ret_network, struct error *error);
 /* Frees it. What is on the host is removed unless a build uses it (a service that ends while its builds run on). */
 void network_done(struct network *network);
+/* Frees it alone; NULL is fine. */
+void network_forget(struct network *network);
 
 /* The build with this port runs, as an earlier joblet started it. 0; -ENOENT: no such port; -EBUSY: taken. */
 int network_adopt(struct network *network, uint32_t port);
@@ -59,6 +61,22 @@ int network_adopt(struct network *network, uint32_t port);
  * either case, and in network_idle, what dead services of other prefixes left is removed too.
  * 0 or -errno with @error: something of ours could not be removed. */
 int network_reconcile(struct network *network, struct error *error);
+
+/* What is on the host by our names while no build of this service runs (with one, nothing is told). */
+enum network_thing { NETWORK_THING_BRIDGE, NETWORK_THING_TABLE, NETWORK_THING_FORWARDING };
+struct network_leftover {
+    enum network_thing thing;
+    char name[64];
+    char identity[96]; /* what its alias or comment says, "" = nothing of ours */
+    bool is_own;       /* of this service; else of another one */
+    const char *stays; /* why it is not ours to remove; NULL: network_reconcile removes it */
+};
+/* Calls @found for each. 0 or -errno with @error. Changes nothing. */
+int network_find_leftovers(const struct network *network, void (*found)(const struct network_leftover *, void *),
+        void *user, struct error *error);
+
+/* True when a service of another prefix lives on this host; also when that cannot be found out. */
+bool network_has_others(const struct network *network);
 
 /* A place for one build. Makes bridge, tables and settings when they are not there, and puts them right when the host's
  * addresses, routes or resolvers have changed. Writes the number of the port, to be given back; @ret_plan; and a route

@@ -531,7 +531,7 @@ static bool process_uses(int proc_fd, const char *pid, const char *name)
     return used;
 }
 
-static bool is_used(const char *old_name)
+bool base_is_used(const char *old_name)
 {
     char name[300];
     (void)snprintf(name, sizeof(name), "/%s", old_name);
@@ -548,6 +548,22 @@ static bool is_used(const char *old_name)
     return used;
 }
 
+bool base_is_aside(const char *name)
+{
+    static const char digits[] = "0123456789abcdef";
+    const size_t length = strlen(OLD_PREFIX);
+    if (strcmp(name, NEW_NAME) == 0)
+        return true;
+    return strncmp(name, OLD_PREFIX, length) == 0 && strlen(name + length) == 8 && strspn(name + length, digits) == 8;
+}
+
+int base_remove_aside(int prefix_fd, const char *name)
+{
+    if (!base_is_aside(name))
+        return -EINVAL;
+    return base_is_used(name) ? -EBUSY : tree_remove(prefix_fd, name);
+}
+
 void base_sweep(int prefix_fd)
 {
     int fd = openat(prefix_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -557,11 +573,7 @@ void base_sweep(int prefix_fd)
         return;
     }
     const struct dirent *entry;
-    while ((entry = readdir(directory))) {
-        bool half_made = strcmp(entry->d_name, NEW_NAME) == 0;
-        bool old = strncmp(entry->d_name, OLD_PREFIX, strlen(OLD_PREFIX)) == 0;
-        if (half_made || (old && !is_used(entry->d_name)))
-            (void)tree_remove(prefix_fd, entry->d_name);
-    }
+    while ((entry = readdir(directory)))
+        (void)base_remove_aside(prefix_fd, entry->d_name);
     (void)closedir(directory);
 }

@@ -3,6 +3,7 @@
  * lists what each file was made from. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -28,6 +29,11 @@ int base_make(
  * program would make another base: the reason is the text of @reason; -errno with @reason. */
 int base_check(int prefix_fd, uint32_t disk_id, uint32_t command_id, struct error *reason);
 
-/* Removes old bases below @prefix_fd that no process uses any more, and half-made ones. Failures are ignored: the next
- * call tries again. Not while another process makes a base (the caller holds the prefix's lock). */
+/* True when @name is that of a base in the making or of an old one, below the prefix. */
+bool base_is_aside(const char *name);
+/* True when a process has a descriptor in it or a mount of it: a job whose root it is, or the setup that makes it. */
+bool base_is_used(const char *name);
+/* Removes it, unless it is used. 0; -EBUSY; -errno. */
+int base_remove_aside(int prefix_fd, const char *name);
+/* All of them below @prefix_fd. Failures are ignored: the next call tries again. */
 void base_sweep(int prefix_fd);

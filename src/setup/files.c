@@ -8,6 +8,16 @@
 
 #include "base/fd.h"
 
+bool files_is_ours(const char *name)
+{
+    static const char *const names[] = {"ca.key", "ca.crt", "joblet-config.yml"};
+    for (size_t i = 0; i < ELEMENTS(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    size_t length = strlen(name);
+    return strncmp(name, "rnx-config", 10) == 0 && strcmp(name + length - 4, ".yml") == 0;
+}
+
 /* A PEM text as the lines of a literal block. */
 static void write_block(FILE *file, const char *key, int indent, const char *text)
 {

@@ -1,6 +1,7 @@
 /* The texts of the files that setup writes beside joblet-config.yml, and the change of certificates in that file. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -11,6 +12,9 @@ struct files_node {
     const char *name;
     const struct certificate *certificate; /* the client's */
 };
+
+/* True when setup writes a file of this name into PREFIX/config. */
+bool files_is_ours(const char *name);
 
 /* A client configuration with @count nodes, all at @address ("HOST:PORT"); the first is the default. Layout: indented
  * by 2 and 4, PEM texts as literal blocks, which scripts rely on. Owned by the caller, who overwrites it. 0 or -errno.

@@ -551,14 +551,11 @@ static void sweep_config(struct setup *setup)
         (void)fd_close(fd);
         return;
     }
-    static const char *const starts[] = {".ca.", ".joblet-config.yml.", ".rnx-config"};
+    char target[FD_TARGET_MAX];
     const struct dirent *entry;
-    while ((entry = readdir(directory))) {
-        for (size_t i = 0; i < ELEMENTS(starts); i++) {
-            if (strncmp(entry->d_name, starts[i], strlen(starts[i])) == 0)
-                (void)unlinkat(setup->config_fd, entry->d_name, 0);
-        }
-    }
+    while ((entry = readdir(directory)))
+        if (fd_is_half_written(entry->d_name, target) && files_is_ours(target))
+            (void)unlinkat(setup->config_fd, entry->d_name, 0);
     (void)closedir(directory);
 }
 

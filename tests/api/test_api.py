@@ -1403,6 +1403,7 @@ class Stopping(Case):
 
 
 class Confinement(Case):
+    # shows: CIS-Docker 2.1, NIST 4.5.2
     def test_what_the_process_may(self):
         with open("/proc/%d/status" % self.joblet.process.pid) as file:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)

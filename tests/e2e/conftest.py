@@ -381,6 +381,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "vm: runs in the virtual machine too (given to all that are not host_only)")
     config.addinivalue_line("markers", "host_only: not in the virtual machine, with the reason")
     config.addinivalue_line("markers", "full: with FULL=1 alone")
+    config.addinivalue_line("markers", "shows: sections of standards (scripts/compliance.py)")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -180,6 +180,7 @@ HOST = {
 APT = ["packager", "apt", "package", "alpha"]
 
 
+@pytest.mark.shows("CIS-Docker 4.3", "NIST 4.1.2")
 def test_packages_bring_what_they_depend_on_and_no_more(make_root):
     root = make_root(HOST).mount()
     root.step("base", {"/usr/local/lib/site/module.py": "x\n"})

@@ -427,6 +427,7 @@ true
     assert mount.startswith("/ ro") and rest == ["1"], text
 
 
+@pytest.mark.shows("CIS-Docker 4.11", "NIST 4.1.1")
 def test_bill_of_materials(builder):
     builder.runtime("python")
     bill = json.loads(builder.server.rnx("runtime", "info", "--sbom", "python-3.11").stdout)
@@ -444,6 +445,7 @@ def test_bill_of_materials(builder):
 # --- the store
 
 
+@pytest.mark.shows("NIST 4.2.2")
 def test_unchanged_specification_is_not_built_again(builder):
     """A HIT says so with its reason, and takes no time."""
     builder.runtime("python")
@@ -580,6 +582,7 @@ def test_replaced_under_a_running_job(small, builder, jobs):
     assert builder.settled().count("small/1.0.0") == 1
 
 
+@pytest.mark.shows("CIS-Docker 4.12", "NIST 4.1.5", "OWASP D08")
 def test_a_changed_runtime_is_not_used(small, builder, jobs):
     """A file that does not fit the manifest is found by the test, and by the first job after a start of the service."""
     path = os.path.join(jobs.prefix, "runtimes/small/1.0.0/isolated" + MARK)
@@ -592,6 +595,7 @@ def test_a_changed_runtime_is_not_used(small, builder, jobs):
     assert refused.returncode == 1 and "small" in refused.stderr, refused
 
 
+@pytest.mark.shows("CIS-Docker 6.1")
 def test_remove(small, builder, jobs):
     removed = jobs.rnx("runtime", "remove", "small@1.0.0")
     assert "Runtime removed successfully" in removed.stdout and re.search(r"^Freed space: [\d.]+[KMG]B$", removed.stdout, re.M)
@@ -694,6 +698,7 @@ def seen(builder, canaries):
     return builder.hook("looks", script)
 
 
+@pytest.mark.shows("CIS-Docker 4.10", "OWASP D06", "Checklist 2")
 def test_a_hook_sees_no_secrets(seen):
     assert labelled(seen, "id") == ["0:0"]
     assert not labelled(seen, "seen") and not labelled(seen, "hash")
@@ -723,6 +728,7 @@ def test_a_hook_reaches_no_service_of_the_host(seen):
         assert answers and "reached" not in answers, (label, answers)
 
 
+@pytest.mark.shows("Checklist 4", "CIS-Linux 6.1")
 def test_a_hook_installs_and_the_host_does_not_notice(builder):
     """apt-get in a hook: the package is there in the build, and the host's database is byte by byte as it was."""
     assert not shutil.which("hello"), "the test needs a package that the host does not have"
@@ -773,6 +779,7 @@ def test_dry_run(builder):
     assert missing.returncode == 1 and "openjdk-99-jdk" in missing.out, missing
 
 
+@pytest.mark.shows("NIST 4.2.3")
 def test_who_may(builder):
     path = builder.write("roles", hooks={"pre_install": "exit 3"})
     for role in ("developer", "reader"):

@@ -75,6 +75,7 @@ def test_more_than_its_memory(server):
     assert re.search(r" /work /work rw,nosuid,nodev,noatime,idmapped - ext4 ", mount), mount
 
 
+@pytest.mark.shows("CIS-Docker 2.11")
 def test_its_bytes(small):
     ended = small.shell("""head -c 100M /dev/zero >/work/big; stat -c %s /work/big; stat -f -c '%a %S' /work
         rm /work/big; echo x >/work/y && cat /work/y""")
@@ -100,6 +101,7 @@ def test_owners(small):
     assert ended.text == ". 65534:65534 755\nd 65534:65534 755\nd/f 65534:65534 644\nnot permitted\nno\n"
 
 
+@pytest.mark.shows("OWASP D09", "Checklist 5")
 def test_nothing_of_an_earlier_job(small):
     """Whether it was used or left alone, a disk is empty for the next job, and its free space tells nothing."""
     write = "for i in 1 2 3; do yes marker-of-a-job | head -c 4M >/work/f$i; done; sync /work/f1; "

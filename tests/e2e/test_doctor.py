@@ -1,10 +1,17 @@
 """joblet doctor beside a running server: what it says agrees with what jobs then do, and it leaves nothing."""
 
+import contextlib
 import json
 import os
+import socket
+import ssl
 import subprocess
+import threading
 
 from conftest import ANY_KERNEL, eventually, seconds
+import pytest
+
+from conftest import eventually, pem_blocks, seconds
 
 
 def doctor(server, *arguments, prefix=None):
@@ -16,6 +23,7 @@ def doctor_groups():
     return [path for path, _, _ in os.walk("/sys/fs/cgroup") if os.path.basename(path).startswith("joblet-doctor-")]
 
 
+@pytest.mark.shows("NIST 4.3.5")
 def test_where_jobs_run_the_doctor_says_so(server):
     result = doctor(server, "--json")
     report = json.loads(result.stdout)
@@ -38,6 +46,42 @@ def test_the_table_has_every_row(server):
 
 
 @ANY_KERNEL
+def cis(server, prefix=None):
+    report = json.loads(doctor(server, "--cis", "--json", prefix=prefix).stdout)
+    return {check["id"]: check for check in report["checks"]}
+
+
+@pytest.mark.shows("CIS-Docker 2.7")
+def test_what_the_service_accepts(server, tmp_path):
+    """It refuses old versions and clients without a certificate; a service that does not is found."""
+    checks = cis(server)
+    assert all(checks[check]["result"] == "PASS" for check in ("TLS-1", "TLS-2", "TLS-3", "TLS-4", "PREFIX-5", "PREFIX-6")), checks
+    text = doctor(server, "--cis").stdout
+    assert all(f"  {check} " in text for check in checks) and "\033" not in text
+    pem = pem_blocks(f"{server.prefix}/config/rnx-config-admin.yml")
+    for name in ("cert", "key"):
+        (tmp_path / name).write_bytes(pem[name])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    context.set_alpn_protocols(["h2"])
+    (tmp_path / "run").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        (tmp_path / "run/address").write_text(f"127.0.0.1:{listener.getsockname()[1]}\n", encoding="ascii")
+
+        def serve():
+            for _ in range(2):
+                with contextlib.suppress(OSError):
+                    connection, _ = listener.accept()
+                    with context.wrap_socket(connection, server_side=True) as stream:
+                        stream.send(b"x")
+                        stream.recv(1)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        checks = cis(server, str(tmp_path))
+        thread.join(seconds(30))
+    assert [checks[check]["result"] for check in ("TLS-3", "TLS-4")] == ["FAIL", "FAIL"], checks
+
+
 def test_before_setup(server, tmp_path):
     result = doctor(server, prefix=str(tmp_path / "nowhere"))
     assert result.returncode == 1 and "joblet setup" in result.stdout and "Jobs cannot run" in result.stdout

@@ -309,6 +309,7 @@ class Run:
                 f"executed (exit 126), {self.harmless} {harmless} by the list")
 
 
+@pytest.mark.shows("NIST 4.4.1", "OWASP D04")
 def test_p6_every_failing_call_is_refused(faults, capsys):
     """N of N: with the errno that is most likely, then with one that our code or an older kernel could mean otherwise."""
     pid = faults.server.pid

@@ -147,6 +147,7 @@ def test_the_hook_really_ran(attempts, builder):
     nothing_left(builder)
 
 
+@pytest.mark.shows("Checklist 4", "NIST 4.4.4")
 def test_every_attempt_is_refused(attempts):
     found, _, built = attempts
     escapes = {name: seen for name, (verdict, seen) in found.items() if verdict != "refused"}
@@ -154,6 +155,7 @@ def test_every_attempt_is_refused(attempts):
     assert len(found) > 65, built.text[-2000:]
 
 
+@pytest.mark.shows("CIS-Docker 2.4", "NIST 4.4.2")
 def test_addresses_of_the_host_are_unreachable(attempts):
     """Not answered by chance: a port that is closed would say so."""
     found, _, _ = attempts
@@ -236,6 +238,7 @@ def planted(builder):
     return built
 
 
+@pytest.mark.shows("NIST 4.1.3", "CIS-Docker 4.8")
 def test_planted_files_are_stripped_and_told(planted, builder):
     root = os.path.join(builder.prefix, "runtimes/planted/1.0.0/isolated")
     for path, _, names in os.walk(root):
@@ -260,6 +263,7 @@ def test_nothing_is_written_beside_the_runtime(planted, builder):
     assert "stray" in planted.text or b"/opt/joblet/runtimes/stray" in read(os.path.join(directory, "changes"))
 
 
+@pytest.mark.shows("Checklist 1")
 def test_a_job_in_it_sees_nothing_of_the_host(planted, builder):
     outcome = builder.shell("cat /usr/local/a-link /usr/local/b-link /etc/hosts; ls -ld /etc/hosts; id -u; python3.11 -c 'print(6 * 7)'",
                             runtime="planted")

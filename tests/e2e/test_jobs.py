@@ -32,6 +32,7 @@ def test_environment(server):
 
 
 @ANY_KERNEL
+@pytest.mark.shows("NIST 4.1.4", "OWASP D06")
 def test_secrets_reach_the_job_and_nothing_else(server):
     secret = "s3cr3t-" + os.urandom(8).hex()
     job = server.run("sh", "-c", "echo ${#API_KEY}", secret_environment={"API_KEY": secret})
@@ -98,6 +99,7 @@ def test_work_dir(server):
     assert (status.status, status.exit_code) == ("FAILED", 126) and "/no/such/directory" in status.error
 
 
+@pytest.mark.shows("CIS-Docker 5.13", "OWASP D09", "Checklist 3")
 def test_writable_places_and_no_others(server):
     ended = server.shell("""
         for place in /work /tmp "$TMPDIR" /dev/shm; do echo x >$place/file && cat $place/file >/dev/null || echo "cannot write $place"; done
@@ -115,6 +117,7 @@ def test_nothing_of_one_job_is_in_the_next(server):
     assert server.shell("ls -A /work /tmp /dev/shm | grep left").text == ""
 
 
+@pytest.mark.shows("CIS-Docker 4.1", "OWASP D01", "CIS-Docker 5.4")
 def test_identity(server):
     ended = server.shell("""id -u; id -g; id -G; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; hostname; ls /sys/class/net 2>/dev/null
         cat /proc/sys/kernel/hostname; ulimit -c; echo $$; ls -d /proc/[0-9]*""")
@@ -155,6 +158,7 @@ def test_timeout(server):
 
 
 @pytest.mark.host_only("takes a minute under emulation, now and then; test_limits.py has one that does not")
+@pytest.mark.shows("CIS-Docker 5.11", "OWASP D07")
 def test_memory_limit(server):
     job = server.run("sh", "-c", "echo begun; head -c 200M /dev/zero | tail -c 150M | wc -c; echo not reached", max_memory=40)
     status = server.wait(job, 60)
@@ -169,6 +173,7 @@ def test_memory_limit_counts_what_is_written_to_tmp(server):
     assert ended.status.end_reason == "out of memory" or ended.status.exit_code != 0
 
 
+@pytest.mark.shows("CIS-Docker 5.29", "OWASP D07")
 def test_process_limit(server):
     ended = server.shell("""i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done 2>&1 | tail -n 3""", max_processes=20)
     assert re.search(r"[Rr]esource temporarily unavailable|[Cc]annot fork", ended.text) or ended.status.exit_code != 0, ended.text
@@ -180,6 +185,7 @@ def test_fork_bomb_hurts_nobody(server):
     assert server.wait(job, 30).status in ("TIMEOUT", "FAILED", "COMPLETED")
 
 
+@pytest.mark.shows("CIS-Docker 5.12", "OWASP D07")
 def test_cpu_limit(server):
     if "JOBLET_IN_VM" in os.environ:
         window = 6

@@ -83,6 +83,7 @@ def test_out_of_memory_is_a_unit_and_no_kill(server):
 # --- open files
 
 @ANY_KERNEL
+@pytest.mark.shows("CIS-Docker 2.8", "CIS-Docker 5.19")
 def test_open_files(server):
     script = "ulimit -n; ulimit -n 200 2>/dev/null && echo raised; i=0; while exec {fd}</dev/null; do i=$((i+1)); done 2>/dev/null; echo $i"
     job = server.run("bash", "-c", script, max_open_files=64)
@@ -92,6 +93,7 @@ def test_open_files(server):
     assert status.max_open_files == 64
 
 
+@pytest.mark.shows("CIS-Docker 2.8", "CIS-Docker 5.29")
 def test_every_job_has_limits(server):
     """Also one that asks for nothing: the defaults are in the status."""
     ended = server.shell("ulimit -n; ulimit -Hn; df -k --output=avail /work /tmp | tail -n 2")

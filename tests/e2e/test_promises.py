@@ -54,6 +54,7 @@ def status_fields(pid):
 @ANY_KERNEL
 @pytest.mark.parametrize("name", ["JOB_TYPE", "JOBLET_TYPE", "JOBLET_MODE", "JOBLET_CHROOT", "JOB_ID", "JOBLET_RUNTIME_BUILD"])
 @pytest.mark.parametrize("kind", ["environment", "secret_environment"])
+@pytest.mark.shows("CIS-Docker 5.5", "NIST 4.1.2", "OWASP D04")
 def test_p1_no_variable_chooses_the_isolation(server, name, kind):
     with pytest.raises(grpc.RpcError) as refused:
         server.run("true", **{kind: {name: "runtime-build"}})
@@ -62,6 +63,7 @@ def test_p1_no_variable_chooses_the_isolation(server, name, kind):
 
 @ANY_KERNEL
 @pytest.mark.parametrize("role", ["admin", "maintainer", "developer"])
+@pytest.mark.shows("CIS-Docker 5.5")
 def test_p1_every_role_gets_the_same_isolation(server, role):
     job = server.run("sh", "-c", "echo $JOB_TYPE; id -u; grep CapBnd /proc/self/status; cat /proc/1/comm", role=role)
     server.wait(job)
@@ -100,12 +102,14 @@ def host_facts():
     return facts
 
 
+@pytest.mark.shows("NIST 4.5.5", "CIS-Linux 6.1", "Checklist 3")
 def test_p2_the_host_is_the_same_after_a_hostile_job(server):
     before = host_facts()
     assert server.attempt().status.exit_code == 0
     assert not differences(before, host_facts())
 
 
+@pytest.mark.shows("CIS-Linux 1.5.1")
 def test_p2_a_crash_runs_no_program_of_the_host(server):
     """The limit that keeps the host's core handler from being run is in force for every process of the job."""
     ended = server.shell("grep core /proc/self/limits; (ulimit -c 0; grep core /proc/self/limits); kill -SEGV $$")
@@ -116,6 +120,7 @@ def test_p2_a_crash_runs_no_program_of_the_host(server):
 # --- P3
 
 @ANY_KERNEL
+@pytest.mark.shows("Checklist 1", "CIS-Docker 5.6")
 def test_p3_files_of_the_host_cannot_be_found(server):
     marker = "joblet-marker-" + os.urandom(6).hex()
     places = [place for place in ("/tmp", "/var/tmp", "/root", "/home", "/srv", "/opt", "/run", "/dev/shm", "/var/lib",
@@ -134,6 +139,7 @@ def test_p3_files_of_the_host_cannot_be_found(server):
     assert ended.text == "searched\n"
 
 
+@pytest.mark.shows("CIS-Docker 5.16")
 def test_p3_processes_of_the_host_cannot_be_seen(server):
     marker = "600." + str(int.from_bytes(os.urandom(4), "big"))
     process = subprocess.Popen(["sleep", marker])
@@ -149,6 +155,7 @@ def test_p3_processes_of_the_host_cannot_be_seen(server):
         process.wait()
 
 
+@pytest.mark.shows("NIST 4.3.4", "OWASP D05")
 def test_p3_two_jobs_know_nothing_of_each_other(server):
     first = sleeping(server)
     init, pids = job_pids(server, first)
@@ -161,6 +168,7 @@ def test_p3_two_jobs_know_nothing_of_each_other(server):
     assert server.status(first).status == "RUNNING"
 
 
+@pytest.mark.shows("NIST 4.4.2", "CIS-Docker 5.10", "OWASP D03")
 def test_p3_services_of_the_host_cannot_be_reached(server):
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as abstract:
         name = "joblet-test-" + os.urandom(6).hex()
@@ -206,6 +214,7 @@ def check_mounts(pid):
             assert line[3].endswith("/base") or "/base/" in line[3], line
 
 
+@pytest.mark.shows("CIS-Docker 5.25", "CIS-Docker 5.31", "CIS-Docker 2.14")
 def test_p5_seen_from_outside(server):
     job = sleeping(server)
     init, pids = job_pids(server, job)
@@ -331,6 +340,7 @@ def test_p6_the_stand_in_itself_is_no_reason(lying):
 
 @HOST_ONLY
 @pytest.mark.parametrize("call,reason", CANNOT, ids=[call.replace(" ", "-") for call, _ in CANNOT])
+@pytest.mark.shows("OWASP D04", "NIST 4.4.3")
 def test_p6_what_the_kernel_cannot_is_refused(lying, call, reason):
     lying.take_away(call)
     assert reason in assert_refused(lying.server)
@@ -416,6 +426,7 @@ def end_by_killing_init(server, job):
     pytest.param(end_by_itself, "sleep 1; tail -c 500M /dev/zero", {"max_memory": 64},
                  marks=pytest.mark.host_only("takes minutes under emulation, now and then; test_limits.py has one that does not")),
 ], ids=["by-itself", "stopped", "timeout", "init-killed", "out-of-memory"])
+@pytest.mark.shows("Checklist 5", "CIS-Docker 6.2")
 def test_p7_nothing_outlives_its_job(server, end, script, fields):
     job = server.run("sh", "-c", DAEMONS + script, **fields)
     server.wait_for_output(job, "ready\n")
@@ -444,6 +455,7 @@ def test_p7_a_job_that_stops_itself_is_stopped(server):
 # --- P8
 
 @ANY_KERNEL
+@pytest.mark.shows("CIS-Docker 2.11", "OWASP D07")
 def test_p8_file_systems_of_a_job_have_a_size(server):
     ended = server.shell("for d in /work /tmp /dev/shm; do head -c 400M /dev/zero >$d/big 2>/dev/null && echo endless $d; rm -f $d/big; done; echo full")
     assert ended.text == "full\n"
@@ -458,6 +470,7 @@ def test_p8_file_systems_of_a_job_have_a_number_of_files(server):
     assert "No space left" in ended.text and "bounded at" in ended.text, ended.text[-300:]
 
 
+@pytest.mark.shows("CIS-Docker 5.19")
 def test_p8_limits_cannot_be_raised(server):
     ended = server.shell("""ulimit -n 1000000 2>/dev/null && echo files
         ulimit -Hl unlimited 2>/dev/null && echo locked

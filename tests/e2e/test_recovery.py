@@ -75,6 +75,7 @@ def answers(server):
         return False
 
 
+@pytest.mark.shows("CIS-Docker 2.15")
 def test_joblet_killed_and_started_again(restarted):
     server = restarted
     long = server.run("sh", "-c", COUNTING % (400, "sleep 0.01;"))
@@ -139,6 +140,7 @@ def test_output_of_a_killed_service_is_complete(restarted):
 
 
 @ANY_KERNEL
+@pytest.mark.shows("CIS-Docker 2.15")
 def test_a_restart_shows_the_same(restarted):
     server = restarted
     jobs = [server.run("sh", "-c", f"echo {i}; exit {i}") for i in range(5)]

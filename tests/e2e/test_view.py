@@ -99,6 +99,7 @@ def check_view(server, job, view):
     check_limits(server, job, view.limits, view.command.pid)
 
 
+@pytest.mark.shows("CIS-Docker 5.25", "CIS-Docker 2.14", "OWASP D10")
 def test_view_of_a_running_job(server):
     fields = dict(max_cpu=50, max_memory=64, max_processes=40)
     job = server.run("sh", "-c", "ulimit -Sn 77; echo ready; read never <>/dev/null; exec sleep 600", **fields)

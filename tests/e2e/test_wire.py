@@ -48,6 +48,7 @@ pytestmark = pytest.mark.host_only("the network side is the same on every kernel
 
 
 @pytest.mark.parametrize("role", ORDER)
+@pytest.mark.shows("CIS-Docker 2.12", "NIST 4.3.1", "NIST 4.5.4")
 def test_all_methods_for_each_role(server, role):
     assert sum(len(methods) for methods in METHODS.values()) == 26
     wrong = []
@@ -115,10 +116,12 @@ def refused_at_handshake(server, key, cert):
     answers(server)
 
 
+@pytest.mark.shows("CIS-Docker 2.7", "NIST 4.3.2")
 def test_no_certificate(server):
     refused_at_handshake(server, None, None)
 
 
+@pytest.mark.shows("CIS-Docker 2.7", "NIST 4.3.2")
 def test_foreign_authority(server):
     with tempfile.TemporaryDirectory() as directory:
         openssl(directory, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
@@ -140,6 +143,7 @@ def test_own_authority_is_accepted(server):
     channel.close()
 
 
+@pytest.mark.shows("NIST 4.3.2")
 def test_expired_certificate(server):
     with tempfile.TemporaryDirectory() as directory:
         pair = make_certificate(directory, *authority(server), start="20200101000000Z", end="20200201000000Z")
@@ -162,6 +166,7 @@ def tls_context(server, role="admin"):
     return context
 
 
+@pytest.mark.shows("CIS-Docker 2.7")
 def test_old_tls(server):
     context = tls_context(server)
     context.maximum_version = ssl.TLSVersion.TLSv1_2

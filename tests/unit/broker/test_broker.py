@@ -337,6 +337,7 @@ class Broker(unittest.TestCase):
             self.assertEqual(file.read(), address)
         self.stop()
 
+    # shows: CIS-Docker 2.1
     def test_joblet_holds_no_needless_right(self):
         self.start("job")
         self.result()

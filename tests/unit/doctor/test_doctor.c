@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <jansson.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -33,8 +35,8 @@ static char prefix[64];
 /* What is done to the process that becomes the doctor; 0 when it could be done. */
 typedef int (*damage_function)(const void *how);
 
-/* Runs the doctor in a child. Its exit status; @ret_report is its JSON. */
-static int run_doctor(const char *where, damage_function damage, const void *how, json_t **ret_report)
+/* Runs the doctor in a child. Its exit status; @ret_report is its JSON. @cis: with "--cis". */
+static int run_any(bool cis, const char *where, damage_function damage, const void *how, json_t **ret_report)
 {
     int output = memfd_create("report", MFD_CLOEXEC);
     assert_true(output >= 0);
@@ -42,10 +44,11 @@ static int run_doctor(const char *where, damage_function damage, const void *how
     pid_t pid = fork();
     if (pid == 0) {
         char json[] = "--json";
-        char *arguments[] = {json, NULL};
+        char kept[] = "--cis";
+        char *arguments[] = {json, kept, NULL};
         if (dup2(output, STDOUT_FILENO) < 0 || (damage && damage(how) < 0))
             _exit(99);
-        _exit(doctor_main(where, 1, arguments));
+        _exit(doctor_main(where, cis ? 2 : 1, arguments));
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -57,6 +60,11 @@ static int run_doctor(const char *where, damage_function damage, const void *how
     if (!*ret_report)
         fail_msg("not JSON: %s, status %d", error.text, WEXITSTATUS(status));
     return WEXITSTATUS(status);
+}
+
+static int run_doctor(const char *where, damage_function damage, const void *how, json_t **ret_report)
+{
+    return run_any(false, where, damage, how, ret_report);
 }
 
 static json_t *find_row(json_t *report, const char *name)
@@ -319,6 +327,121 @@ static void test_arguments(void **state)
     assert_int_equal(doctor_main(prefix, 1, arguments), 2);
 }
 
+/* --- "doctor --cis" --- */
+
+static void check_cis(damage_function damage, const void *how, const char *id, const char *result)
+{
+    json_t *report;
+    json_t *row;
+    size_t i;
+    bool is_there = false;
+    int status = run_any(true, prefix, damage, how, &report);
+    json_array_foreach(json_object_get(report, "checks"), i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "id")), id) != 0)
+            continue;
+        is_there = true;
+        if (strcmp(json_string_value(json_object_get(row, "result")), result) != 0)
+            fail_msg("%s is %s: %s", id, json_string_value(json_object_get(row, "result")),
+                    json_string_value(json_object_get(row, "seen")));
+        assert_int_equal(json_is_string(json_object_get(row, "mend")), strcmp(result, "FAIL") == 0);
+    }
+    assert_true(is_there);
+    assert_int_equal(status, json_integer_value(json_object_get(report, "failed")) > 0);
+    if (strcmp(result, "FAIL") == 0)
+        assert_int_equal(status, 1);
+    json_decref(report);
+}
+
+struct setting_value {
+    const char *path;
+    const char *value;
+};
+
+/* In a mount namespace of the doctor's own. */
+static int change_setting(const void *how)
+{
+    const struct setting_value *setting = how;
+    char file[] = "/tmp/joblet-doctor-setting-XXXXXX";
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -1;
+    int made = mkstemp(file);
+    if (made < 0 || fd_write_all(made, setting->value, strlen(setting->value)) < 0)
+        return -1;
+    int r = mount(file, setting->path, NULL, MS_BIND, NULL);
+    (void)unlink(file);
+    (void)close(made);
+    return r;
+}
+
+static void test_cis_settings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id;
+        const char *path;
+        const char *good;
+        const char *bad;
+    } settings[] = {
+            {"KERNEL-1", "/proc/sys/kernel/kptr_restrict", "1\n", "0\n"},
+            {"KERNEL-2", "/proc/sys/kernel/dmesg_restrict", "1\n", "0\n"},
+            {"KERNEL-3", "/proc/sys/kernel/unprivileged_bpf_disabled", "2\n", "0\n"},
+            {"KERNEL-4", "/proc/sys/fs/protected_hardlinks", "1\n", "0\n"},
+            {"KERNEL-5", "/proc/sys/fs/protected_symlinks", "1\n", "0\n"},
+            {"KERNEL-6", "/proc/sys/fs/suid_dumpable", "0\n", "2\n"},
+            {"KERNEL-7", "/proc/sys/kernel/randomize_va_space", "2\n", "1\n"},
+            {"KERNEL-8", "/proc/sys/net/ipv4/ip_forward", "0\n", "1\n"},
+            {"KERNEL-9", "/proc/sys/net/ipv4/conf/all/send_redirects", "0\n", "1\n"},
+    };
+    for (size_t i = 0; i < ELEMENTS(settings); i++) {
+        const struct setting_value good = {settings[i].path, settings[i].good};
+        const struct setting_value bad = {settings[i].path, settings[i].bad};
+        if (access(settings[i].path, F_OK) < 0) {
+            print_message("skipped %s: this kernel has none\n", settings[i].path);
+            continue;
+        }
+        check_cis(change_setting, &good, settings[i].id, "PASS");
+        check_cis(change_setting, &bad, settings[i].id, "FAIL");
+    }
+}
+
+static void check_mode(const char *name, mode_t good, mode_t bad, const char *id)
+{
+    char path[256];
+    in_prefix(path, name);
+    check_cis(NULL, NULL, id, "PASS");
+    assert_int_equal(chmod(path, bad), 0);
+    check_cis(NULL, NULL, id, "FAIL");
+    assert_int_equal(chmod(path, good), 0);
+}
+
+static void test_cis_files(void **state)
+{
+    (void)state;
+    char audit[256];
+    char file[300];
+    check_mode("config/ca.key", 0600, 0644, "PREFIX-5");
+    check_mode("config/rnx-config.yml", 0600, 0640, "PREFIX-5");
+    check_mode("state/db", 0700, 0755, "PREFIX-6");
+    check_mode("state/jobs", 0750, 0755, "PREFIX-6");
+    check_mode("config/joblet-config.yml", 0600, 0640, "PREFIX-3");
+    check_cis(NULL, NULL, "PREFIX-7", "FAIL");
+    in_prefix(audit, "state/audit");
+    (void)snprintf(file, sizeof(file), "%s/log", audit);
+    assert_int_equal(mkdir(audit, 0750), 0);
+    int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    check_cis(NULL, NULL, "PREFIX-7", "FAIL");
+    assert_int_equal(fd_write_all(fd, "x", 1), 0);
+    (void)close(fd);
+    check_mode("state/audit/log", 0600, 0666, "PREFIX-7");
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(audit), 0);
+    check_cis(NULL, NULL, "TLS-2", "PASS");
+    check_cis(NULL, NULL, "SERVICE-1", "PASS");
+    check_cis(NULL, NULL, "TLS-3", "INFO"); /* it does not run: test_doctor.py */
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -359,6 +482,8 @@ int main(void)
             cmocka_unit_test(test_closed_way),
             cmocka_unit_test(test_no_base),
             cmocka_unit_test(test_arguments),
+            cmocka_unit_test(test_cis_settings),
+            cmocka_unit_test(test_cis_files),
     };
     if (geteuid() != 0) {
         (void)printf("skipped: the doctor is tested as root\n");

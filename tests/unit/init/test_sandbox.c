@@ -83,6 +83,7 @@ static void test_happy(void **state)
 }
 
 /* What comes apart in time stays in order, with its stream. */
+/* shows: NIST 4.4.3 */
 static void test_order(void **state)
 {
     (void)state;
@@ -208,6 +209,7 @@ static void test_init_out_of_reach(void **state)
     driver_job_done(&job);
 }
 
+/* shows: Checklist 3, CIS-Docker 5.13 */
 static void test_writable(void **state)
 {
     (void)state;

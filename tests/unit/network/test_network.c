@@ -258,6 +258,34 @@ static pid_t build_of_the_dead(int prefix, uint32_t *ret_port)
     return world_join(&taken.plan, netlink_open(), NULL);
 }
 
+struct counted {
+    unsigned own;
+    unsigned others;
+    unsigned left; /* not ours to remove */
+};
+
+static void count_leftover(const struct network_leftover *leftover, void *user)
+{
+    struct counted *counted = user;
+    *(leftover->stays ? &counted->left : leftover->is_own ? &counted->own : &counted->others) += 1;
+}
+
+/* Bridge and tables are told, and the links that were switched on; looking changes nothing. */
+static void assert_leftovers(const struct network *network, unsigned own, unsigned others, unsigned left)
+{
+    struct counted counted = {0};
+    struct error error = {0};
+    char *first = world_snapshot();
+    assert_int_equal(network_find_leftovers(network, count_leftover, &counted, &error), 0);
+    char *second = world_snapshot();
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+    assert_true(own == 0 ? counted.own == 0 : counted.own >= own);
+    assert_int_equal(counted.others, others);
+    assert_int_equal(counted.left, left);
+}
+
 static void test_what_a_killed_service_left_is_removed(void **state)
 {
     (void)state;
@@ -272,7 +300,9 @@ static void test_what_a_killed_service_left_is_removed(void **state)
         else
             assert_int_equal(unlinkat(prefix, "network", 0), 0);
         struct network *network = world_open_network(prefix, "");
+        assert_leftovers(network, 3, 0, 0);
         assert_int_equal(network_reconcile(network, &error), 0);
+        assert_leftovers(network, 0, 0, 0);
         assert_as_before();
         assert_int_equal(faccessat(prefix, "network", F_OK, 0), -1);
         network_done(network);
@@ -316,6 +346,7 @@ static void test_what_a_lost_service_left_is_removed_by_another(void **state)
         world_free_prefix();
         wait_for_ports(is_late ? 0 : 1);
         if (is_late) {
+            assert_leftovers(network, 0, 1, 0);
             assert_int_equal(network_reconcile(network, &error), 0);
             assert_as_before();
             network_done(network);
@@ -338,6 +369,7 @@ static void test_builds_of_a_killed_service_are_left_alone(void **state)
     _cleanup_close_ int other_prefix = world_new_prefix();
     pid_t other = build_of_the_dead(other_prefix, &other_port);
     struct network *network = world_open_network(prefix, "");
+    assert_leftovers(network, 0, 0, 1);
     assert_int_equal(network_reconcile(network, NULL), 0);
     assert_reaches(other, WORLD_WEB, 80);
     pid_t build = world_build(network, &port, &plan);
@@ -374,6 +406,8 @@ static void test_a_living_service_is_left_alone(void **state)
     assert_int_equal(fd_read_exact(told[0], &byte, 1), 0);
     char *with_living = world_snapshot();
     struct network *network = world_open_network(prefix, "");
+    assert_leftovers(network, 0, 0, 0);
+    assert_true(network_has_others(network));
     assert_int_equal(network_reconcile(network, NULL), 0);
     uint32_t port;
     struct plan_network plan;
@@ -552,6 +586,7 @@ static void test_what_is_not_ours_is_left_alone(void **state)
 
     world_run(0, "ip link add %s type bridge; ip link set %s up", name, name);
     refresh();
+    assert_leftovers(network, 0, 0, 1);
     assert_int_equal(network_take(network, &port, &plan, &socket, &error), -EEXIST);
     assert_as_before();
     assert_int_equal(network_reconcile(network, &error), -EEXIST);
@@ -564,6 +599,7 @@ static void test_what_is_not_ours_is_left_alone(void **state)
                 command, sizeof(command), "add table %s joblet_%s { comment \"joblet 1:1:1\"; }", family, name + 2);
         free(world_nft(command));
         refresh();
+        assert_leftovers(network, 0, 0, 1);
         assert_int_equal(network_take(network, &port, &plan, &socket, &error), -EEXIST);
         assert_non_null(strstr(error.text, "is not of this service"));
         assert_as_before();

@@ -67,6 +67,7 @@ static int build_code_of(long number, unsigned long a, unsigned long b, unsigned
     return code_under(filter_build_program, filter_build_length, number, a, b, c);
 }
 
+/* shows: CIS-Docker 2.17, CIS-Docker 5.22, NIST 4.4.3 */
 static void test_refused(void **state)
 {
     (void)state;
@@ -164,6 +165,7 @@ static void test_build(void **state)
 }
 
 /* The core limit does not move, and whoever tries to move it hears success; other limits do move. */
+/* shows: CIS-Linux 1.5.1 */
 static void test_core_limit(void **state)
 {
     (void)state;

@@ -105,6 +105,7 @@ static void test_copies(void **state)
     assert_copied(fixture, fixture->host, 0755);
 }
 
+/* shows: CIS-Docker 4.2, NIST 4.1.3 */
 static void test_refuses(void **state)
 {
     struct fixture *fixture = *state;

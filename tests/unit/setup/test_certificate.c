@@ -119,6 +119,7 @@ static void assert_name(X509 *cert, int nid, const char *expected)
     assert_string_equal(text, expected);
 }
 
+/* shows: NIST 4.3.2 */
 static void test_client(void **state)
 {
     (void)state;

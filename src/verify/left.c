@@ -1,0 +1,59 @@
+/* What is left of a sandbox that has ended: processes, control groups, its disk. The promise is a second; a host in use
+ * may be late, so it is waited for longer and the time is told. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "verify/run.h"
+
+#define WITHIN_MS 10000
+
+static bool no_process(void *user)
+{
+    const struct seen_sandbox *sandbox = user;
+    return !find_any_process(sandbox->job);
+}
+
+static bool no_group(void *user)
+{
+    const struct seen_sandbox *sandbox = user;
+    return find_groups(sandbox->job, NULL, NULL) == 0;
+}
+
+/* Another file on the same device is another sandbox's. */
+static bool no_disk(void *user)
+{
+    const struct seen_sandbox *sandbox = user;
+    char *text = NULL;
+    size_t size = 0;
+    bool same = fd_read_file_at(AT_FDCWD, sandbox->disk, PATH_MAX, &text, &size) == 0 &&
+                strcmp(text, sandbox->backing) == 0;
+    free(text);
+    return !same;
+}
+
+void look_at_leftovers(struct run *run, const struct seen_sandbox *sandbox)
+{
+    struct seen_sandbox copy = *sandbox;
+    bool is_job = sandbox->kind == SANDBOX_JOB;
+    const struct {
+        bool (*check)(void *user);
+        const char *of_job;
+        const char *of_build;
+    } rows[] = {
+            {no_process, "a job that was stopped: no process is left",
+                    "a build that was cancelled: no process is left"},
+            {no_group, "a job that was stopped: no control group is left",
+                    "a build that was cancelled: no control group is left"},
+            {no_disk, "a job that was stopped: its disk is gone", "a build that was cancelled: its disk is gone"},
+    };
+    for (size_t i = 0; i < ELEMENTS(rows); i++) {
+        long ms = 0;
+        bool gone =
+                (rows[i].check == no_disk && !sandbox->backing[0]) || run_until(rows[i].check, &copy, WITHIN_MS, &ms);
+        report_fact(&run->report, 7, REPORT_OUTSIDE, gone, is_job ? rows[i].of_job : rows[i].of_build,
+                gone ? "gone after %ld ms" : "still there after %ld ms", ms);
+    }
+}

@@ -1,0 +1,89 @@
+/* One run of `joblet verify`: what all its parts share. */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "verify/client.h"
+#include "verify/report.h"
+
+#define RUN_JOB_MAX 40U
+
+/* What our job is given: numbers that no configuration presets. */
+#define RUN_MEMORY_MIB 96
+#define RUN_PROCESSES 61
+#define RUN_CPU_PERCENT 90
+#define RUN_OPEN_FILES 317
+/* What the suite is followed by; until then nobody looks from outside. */
+#define RUN_HELD "joblet-verify: held"
+
+struct run {
+    const char *prefix;
+    char config[PATH_MAX]; /* the admin's client configuration */
+    char rnx[PATH_MAX];
+    char suite[PATH_MAX];   /* test_host_protection.sh */
+    char escapes[PATH_MAX]; /* the program of attempts, packed */
+    char runtime[64];       /* the name of the runtime that is not built */
+    int64_t deadline_ns;
+    struct report report;
+};
+
+enum sandbox_kind { SANDBOX_JOB, SANDBOX_BUILD };
+
+/* A sandbox that runs, as /proc of the host shows it. */
+struct seen_sandbox {
+    enum sandbox_kind kind;
+    char job[RUN_JOB_MAX];
+    pid_t init;
+    pid_t command;
+    char disk[64];          /* "/sys/dev/block/7:10000/loop/backing_file" of its disk, or "" */
+    char backing[PATH_MAX]; /* what stood there */
+};
+
+/* find.c: finds a job's processes by JOB_ID in the environment of a joblet-init of the host, and its command, the
+ * child. 0; -ENOENT; -errno. */
+int find_job(const char *job, struct seen_sandbox *ret_sandbox);
+/* Finds the build of the runtime @name of this prefix. 0 or -ENOENT. */
+int find_build(const struct run *run, const char *name, struct seen_sandbox *ret_sandbox);
+/* True while a process of the host says in its environment that it belongs to @job. */
+bool find_any_process(const char *job);
+/* Counts the directories of control groups of @job; the first is stored when @ret_path is not NULL and has @file in it.
+ */
+unsigned find_groups(const char *job, const char *file, char ret_path[PATH_MAX]);
+
+/* look.c: rows of what the host's kernel says of a sandbox's processes. */
+void look_at_sandbox(struct run *run, const struct seen_sandbox *sandbox);
+/* look_mounts.c: and of its mounts. Finds its disk. */
+void look_at_mounts(struct run *run, struct seen_sandbox *sandbox);
+/* look_limits.c: and of the limits that it was given. */
+void look_at_limits(struct run *run, const struct seen_sandbox *sandbox);
+/* look_view.c: whether joblet tells clients what we see. @status: of rnx job status --json. */
+void look_at_view(struct run *run, const struct seen_sandbox *sandbox, const char *status);
+/* left.c: what is left of a sandbox that has ended. */
+void look_at_leftovers(struct run *run, const struct seen_sandbox *sandbox);
+
+/* host.c: the host before and after. */
+struct host;
+struct host *host_take(void);
+void host_compare(struct run *run, const struct host *before);
+void host_free(struct host *host);
+
+/* job.c, build.c, trials.c, escapes.c, service.c: what is tried. */
+void verify_job(struct run *run);
+void verify_build(struct run *run);
+void verify_limits(struct run *run);
+void verify_escapes(struct run *run);
+void verify_records(struct run *run);
+void verify_doctor(struct run *run);
+void verify_audit(struct run *run);
+/* Runs rnx with @words (ended by NULL) behind the configuration. The exit status as client_run; @client in any case. */
+int run_rnx(const struct run *run, const char *const words[], struct client *client, struct error *error);
+int run_start_rnx(const struct run *run, const char *const words[], struct client *client, struct error *error);
+/* Deletes a job of ours, ended or not. False when the service refuses. */
+bool run_delete_job(const struct run *run, const char *job);
+/* Takes the id of "ID: UUID" out of rnx's answer. False when there is none. */
+bool run_find_id(const char *output, char ret_job[RUN_JOB_MAX]);
+/* Calls @check until it is true, at most @within_ms. */
+bool run_until(bool (*check)(void *user), void *user, int within_ms, long *ret_ms);

@@ -1,0 +1,70 @@
+/* What this program's own other verbs find: they look at the same host and prefix. */
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "verify/run.h"
+
+/* Runs this program with another verb. The exit status as client_run; @client in any case. */
+static int run_own(
+        const struct run *run, const char *verb, const char *argument, struct client *client, struct error *error)
+{
+    char path[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[size < 0 ? 0 : size] = '\0';
+    const char *const words[] = {path, "--prefix", run->prefix, verb, argument, NULL};
+    return client_run(words, run->deadline_ns, client, error);
+}
+
+/* P6: everything that a sandbox needs is tried on this host by the table that the service refuses by, and a request
+ * that cannot be kept is refused with its reason. */
+void verify_doctor(struct run *run)
+{
+    struct client client;
+    struct error error = {0};
+    int status = run_own(run, "doctor", "--json", &client, &error);
+    json_t *root = status >= 0 ? json_loads(client.output, 0, NULL) : NULL;
+    const json_t *can_run = json_object_get(root, "jobsCanRun");
+    if (can_run)
+        report_fact(&run->report, 6, REPORT_OUTSIDE, json_is_true(can_run),
+                "each protection that a job needs holds on this host (joblet doctor)", "%zu rows, jobs %s run",
+                json_array_size(json_object_get(root, "rows")), json_is_true(can_run) ? "can" : "cannot");
+    else
+        report_add(&run->report, 6, REPORT_OUTSIDE, REPORT_UNABLE, "each protection that a job needs (joblet doctor)",
+                "%s", status < CLIENT_ENDED ? error.text : "no answer");
+    json_decref(root);
+    client_done(&client);
+
+    const char *const words[] = {"job", "run", "--cpu-cores", "1000", "true", NULL};
+    char job[RUN_JOB_MAX];
+    status = run_rnx(run, words, &client, &error);
+    bool ran = status == 0 && run_find_id(client.output, job);
+    report_fact(&run->report, 6, REPORT_CLIENT, status > 0, "a job on a processor that is not there", "%s",
+            status > 0 ? client.output : "it was not refused");
+    if (ran)
+        (void)run_delete_job(run, job);
+    client_done(&client);
+    report_add(&run->report, 6, REPORT_OUTSIDE, REPORT_LEFT_OUT, "a protection that fails at a job's start",
+            "not on a service in use; tests/e2e/test_fail_closed.py does it, for each call");
+}
+
+/* P9: the audit log's own check, where this joblet has one. */
+void verify_audit(struct run *run)
+{
+    struct client client;
+    struct error error = {0};
+    int status = run_own(run, "audit", "verify", &client, &error);
+    bool is_there = status >= 0 && !strstr(client.output, "unknown verb");
+    if (!is_there)
+        report_add(&run->report, 9, REPORT_OUTSIDE, REPORT_LEFT_OUT, "the audit log's chain (joblet audit verify)",
+                "this joblet has no audit log");
+    else
+        report_fact(&run->report, 9, REPORT_OUTSIDE, status == 0, "the audit log's chain (joblet audit verify)", "%s",
+                client.output);
+    client_done(&client);
+}

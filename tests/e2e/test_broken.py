@@ -1,0 +1,274 @@
+"""Services with one protection left out (tests/broken), to see that what looks for it finds it: each changes exactly those facts
+that its row names, and nothing else, compared with the same programs with nothing left out.
+
+A fact is what the kernel says of a running job, or what a job says of itself; see facts(). The rows name the promises of
+docs/SECURITY.md that a protection belongs to. Those of SAMPLE run always; BROKEN=all runs all."""
+
+import collections
+import os
+import re
+import time
+
+import pytest
+
+from conftest import Server, eventually, read, seconds
+
+pytestmark = pytest.mark.host_only("programs that the virtual machine is not given")
+
+Row = collections.namedtuple("Row", "promises facts")
+
+# Protection -> promises, facts that change without it.
+JOBS = {
+    "pid-namespace": Row("P3 P7", "pid-ns first-pid host-processes view"),
+    "mount-namespace": Row("P2 P3", "mnt-ns root mounts root-options masks devices proc-sys tmp-size"),
+    "uts-namespace": Row("P2", "uts-ns hostname"),
+    "ipc-namespace": Row("P3", "ipc-ns"),
+    "net-namespace": Row("P3", "net-ns links"),
+    "cgroup-namespace": Row("P3", "cgroup-ns cgroup-paths"),
+    "user-namespace": Row("P2 P3", "user-ns id-map inner-id namespace-limits"),
+    "old-root": Row("P2 P3", "mounts"),
+    "mount-propagation": Row("P2", "propagation"),
+    "root-read-only": Row("P2 P4", "root-options"),
+    "root-nosuid": Row("P2", "root-options"),
+    "root-nodev": Row("P2", "root-options"),
+    "proc-masks": Row("P3", "masks"),
+    "proc-sys": Row("P2", "proc-sys"),
+    "devices": Row("P2", "devices"),
+    "tmp-size": Row("P8", "tmp-size"),
+    "groups": Row("P3", "groups"),
+    "own-id": Row("P3", "init-id"),
+    "capabilities": Row("P2", "init-capabilities"),
+    "ambient": Row("P2", "init-capabilities capabilities"),
+    "bounding-set": Row("P2", "bounding-set"),
+    "no-new-privileges": Row("P2", "no-new-privileges"),
+    "command-filter": Row("P2", "seccomp"),
+    "init-filter": Row("P2", "init-seccomp"),
+    "dumpable": Row("P3", "init-dumpable"),
+    "landlock": Row("P4", "landlock"),
+    "core-limit": Row("P2", "core-limit"),
+    "open-files": Row("P8", "open-files"),
+    "time-limit": Row("P8", "time-limit"),
+    "namespace-limits": Row("P2", "namespace-limits"),
+    "session-keyring": Row("P3", "session-keyring"),
+    "cgroup-membership": Row("P8", "group"),
+    "memory-limit": Row("P8", "memory-limit"),
+    "process-limit": Row("P8", "process-limit"),
+    "cpu-limit": Row("P8", "cpu-limit"),
+    "descriptors": Row("P3", "descriptors"),
+    "type": Row("P1", "type"),
+    "log": Row("P9", "errors-in-log"),
+    "exit-status": Row("P9", "exit-status"),
+    "view": Row("P5", "view"),
+    "adoption": Row("P10", "adoption"),
+    "disk-removal": Row("P7", "disk-left"),
+    "group-removal": Row("P7", "groups-left"),
+    "file-removal": Row("P7", "files-left"),
+}
+# What a user namespace keeps from one job to the next is new with a new service.
+FRESH = ["namespace-limits"]
+SAMPLE = ["capabilities", "root-read-only", "net-namespace", "command-filter", "memory-limit"]
+
+SCRIPT = """
+echo type=$JOB_TYPE
+echo first-pid=$(cat /proc/1/comm)
+echo host-processes=$(($(ls -d /proc/[0-9]* | wc -l) > 20))
+echo hostname=$(hostname | cut -c 1-4)
+echo links=$(tail -n +3 /proc/net/dev | cut -d: -f1)
+echo cgroup-paths=$(cut -d: -f3 /proc/self/cgroup | sort -u)
+echo inner-id=$(id -u)
+echo namespace-limits=$(cat /proc/sys/user/max_*_namespaces | sort -u)
+echo landlock=$(mknod /tmp/node b 1 1 2>&1 | grep -o 'Permission denied\\|not permitted')
+echo touched >/work/touched
+echo ready
+exec sleep 600
+"""
+
+
+def status_of(pid):
+    return dict(line.split(":\t", 1) for line in read(f"/proc/{pid}/status").decode().splitlines() if ":\t" in line)
+
+
+def child_of(pid):
+    for other in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if status_of(other)["PPid"] == str(pid):
+                return int(other)
+        except (OSError, KeyError):
+            continue
+    raise AssertionError(f"process {pid} has no child")
+
+
+def of_mounts(pid, base):
+    lines = [line.split(" ") for line in read(f"/proc/{pid}/mountinfo").decode().splitlines()]
+    options = {line[4]: set(line[5].split(",")) for line in lines}
+    super_options = {line[4]: line[-1] for line in lines}
+    return {
+        "root": str(os.stat(f"/proc/{pid}/root").st_ino == base),
+        "mounts": " ".join(sorted({"/".join(target.split("/")[:3]) for target in options if not target.startswith("/proc/")})),
+        "propagation": str(any("-" != line[6] for line in lines)),
+        "root-options": " ".join(sorted(options["/"] & {"ro", "nosuid", "nodev"})),
+        "masks": " ".join(sorted(target for target in options if target.startswith("/proc/") and target != "/proc/sys")),
+        "proc-sys": str("ro" in options.get("/proc/sys", set())),
+        "devices": " ".join(sorted(os.listdir(f"/proc/{pid}/root/dev"))),
+        "tmp-size": str("size=" in super_options.get("/tmp", "")),
+    }
+
+
+def of_ids(init, command):
+    inside, base, count = read(f"/proc/{init}/uid_map").split()
+    return {
+        "id-map": f"{inside} {count}" if int(base) else "none",
+        "init-id": str(status_of(init)["Uid"] != status_of(command)["Uid"]),
+        "groups": status_of(command)["Groups"].strip() + status_of(init)["Groups"].strip(),
+        "capabilities": " ".join(status_of(command)[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")),
+        "init-capabilities": " ".join(status_of(init)[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")),
+        "bounding-set": " ".join(status_of(pid)["CapBnd"] for pid in (init, command)),
+        "no-new-privileges": status_of(command)["NoNewPrivs"],
+        "seccomp": status_of(command)["Seccomp"],
+        "init-seccomp": status_of(init)["Seccomp"],
+        # Of who is not dumpable the files belong to the host's root.
+        "init-dumpable": str(os.stat(f"/proc/{init}/environ").st_uid != 0),
+        "descriptors": " ".join(sorted(os.listdir(f"/proc/{command}/fd"))),
+    }
+
+
+def armed_timers(pid):
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        if os.readlink(f"/proc/{pid}/fd/{name}") == "anon_inode:[timerfd]":
+            yield re.search(r"it_value: \((\d+),", read(f"/proc/{pid}/fdinfo/{name}").decode())[1] != "0"
+
+
+def memory_group(pid):
+    """On version 1 its own hierarchy, else version 2."""
+    lines = read(f"/proc/{pid}/cgroup").decode().splitlines()
+    return next((line for line in lines if "memory" in line.split(":")[1].split(",")), lines[-1])
+
+
+def of_limits(server, job, init, command):
+    def in_group(*names):
+        for path in server.job_cgroups():
+            for name in names if path.endswith(job) else ():
+                if os.path.exists(os.path.join(path, name)):
+                    return read(os.path.join(path, name)).decode().split()[0]
+        return "nowhere"
+
+    limits = dict(re.findall(r"(?m)^(Max [a-z ]+?) {2,}(\S+ +\S+)", read(f"/proc/{command}/limits").decode()))
+    return {
+        "core-limit": limits["Max core file size"].split()[0],
+        "open-files": limits["Max open files"].split()[0],
+        "time-limit": str(any(armed_timers(init))),
+        "group": str(job in memory_group(command)),
+        "memory-limit": in_group("memory.limit_in_bytes", "memory.max"),
+        "process-limit": in_group("pids.max"),
+        "cpu-limit": in_group("cpu.cfs_quota_us", "cpu.max"),
+    }
+
+
+def session_keyrings():
+    return {line.split()[0] for line in read("/proc/keys").decode().splitlines() if line.split()[8].startswith("_ses")}
+
+
+def backing(device):
+    """The file below a loop device and which one in order it is: names and inodes come again. Nothing: it has none."""
+    try:
+        return read(f"{device}/loop/backing_file") + read(f"{device}/diskseq")
+    except OSError:
+        return b""
+
+
+def disk_of(pid):
+    for line in read(f"/proc/{pid}/mountinfo").decode().splitlines():
+        if line.split(" ")[4] == "/work":
+            path = f"/sys/dev/block/{line.split(' ')[2]}"
+            return path, backing(path)
+    return "/nowhere", b""
+
+
+def comes_true(check):
+    try:
+        eventually(check, 10)
+        return True
+    except AssertionError:
+        return False
+
+
+def groups_of(job):
+    return [path for path, _, _ in os.walk("/sys/fs/cgroup") if path.endswith(job)]
+
+
+def what_is_left(server, job, disk):
+    directory = os.path.join(server.prefix, "state/jobs", job)
+    return {
+        "disk-left": str(not comes_true(lambda: backing(disk[0]) != disk[1] or not disk[1])),
+        "groups-left": str(not comes_true(lambda: not groups_of(job))),
+        "files-left": str(not comes_true(lambda: not os.path.exists(directory))),
+    }
+
+
+def facts(server):
+    """What there is to be seen of a job, the same each time if the service is the same."""
+    keyrings = session_keyrings()
+    joblet = server.pid
+    job = server.run("sh", "-c", SCRIPT, max_memory=64, max_cpu=50, max_processes=64, max_open_files=512, timeout="600s")
+    text = server.wait_for_output(job, "\nready\n").decode()
+    init = server.init_pid(job)
+    command = child_of(init)
+    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    for kind in ("pid", "mnt", "uts", "ipc", "net", "cgroup", "user"):
+        found[f"{kind}-ns"] = str(os.readlink(f"/proc/{command}/ns/{kind}") != os.readlink(f"/proc/{joblet}/ns/{kind}"))
+    found.update(of_mounts(command, os.stat(os.path.join(server.prefix, "base")).st_ino))
+    found.update(of_ids(init, command))
+    found.update(of_limits(server, job, init, command))
+    found["session-keyring"] = str(len(session_keyrings() - keyrings))
+    found["adoption"] = str(os.path.exists(os.path.join(server.prefix, "state/jobs", job, "run")))
+    told = server.status(job).kernel.command.no_new_privs
+    found["view"] = str(told == (status_of(command)["NoNewPrivs"] == "1"))
+    disk = disk_of(init)
+    server.stop_job(job)
+    ended = server.shell("echo error >&2; exit 7")
+    found["errors-in-log"], found["exit-status"] = ended.text, str(ended.status.exit_code)
+    server.clear()
+    found.update(what_is_left(server, job, disk))
+    return found
+
+
+class Broken:
+    """A server of the broken programs."""
+
+    def __init__(self, server):
+        self.server = server
+        self.directory = server.use_programs(joblet="tests/broken/joblet-broken", joblet_init="tests/broken/joblet-init-broken",
+                                             joblet_builder="tests/broken/joblet-builder-broken")
+        self.leave_out("")
+        server.restart()
+        self.whole = facts(server)
+
+    def leave_out(self, protection):
+        with open(os.path.join(self.directory, "broken"), "w", encoding="utf-8") as file:
+            file.write(protection)
+
+
+@pytest.fixture(scope="module")
+def broken(stubs, host):
+    server = Server(*stubs)
+    try:
+        service = Broken(server)
+        yield service
+        # What was left on purpose goes with the next start.
+        service.leave_out("")
+        server.restart()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("protection", JOBS if os.environ.get("BROKEN") == "all" else SAMPLE)
+def test_of_jobs(broken, protection):
+    broken.leave_out(protection)
+    if protection in FRESH:
+        broken.server.restart()
+    try:
+        found = facts(broken.server)
+    finally:
+        broken.leave_out("")
+    changed = {name for name in set(found) | set(broken.whole) if found.get(name) != broken.whole.get(name)}
+    assert changed == set(JOBS[protection].facts.split()), {name: (broken.whole.get(name), found.get(name)) for name in changed}
