@@ -29,6 +29,7 @@ static const struct verb {
 #ifdef HAVE_DOCTOR
         {"doctor", doctor_main, "say what this host can and cannot enforce"},
 #endif
+        {"audit", verb_audit, "list, show and verify what was recorded"},
         {"gc", gc_main, "list and free what is kept for later builds"},
         {"version", verb_version, "print the version"},
         {"help", verb_help, "print this text"},

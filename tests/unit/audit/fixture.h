@@ -145,7 +145,7 @@ static inline void fixture_verify(const struct fixture *fixture, struct audit_ve
 {
     struct error error = {0};
     char *pem = fixture_public_key(fixture);
-    int r = audit_verify(fixture->dir_fd, pem, verdict, &error);
+    int r = audit_verify(fixture->dir_fd, pem, NULL, verdict, &error);
     free(pem);
     if (r < 0)
         fail_msg("%s", error.text);
