@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,6 +122,13 @@ static bool read_head(const struct verifier *verifier, bool tells, struct audit_
     return r == 0;
 }
 
+/* Whoever writes holds the lock; it is taken for a moment only, and a start waits for it longer. */
+static bool is_written(int dir_fd)
+{
+    _cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 /* Records that came after the head was read are covered by a later one, if somebody writes. */
 static void check_end(struct verifier *verifier)
 {
@@ -132,7 +140,8 @@ static void check_end(struct verifier *verifier)
                 "record %" PRIu64
                 ", the last one that the head covers, is not there or is another: the log was cut or changed",
                 head.last.sequence);
-    for (int i = 0; i < HEAD_TRIES && head.last.sequence < verdict->last; i++) {
+    for (int i = 0; i < HEAD_TRIES && head.last.sequence < verdict->last && (i > 0 || is_written(verifier->dir_fd));
+            i++) {
         (void)nanosleep(&pause, NULL);
         if (!read_head(verifier, /* tells= */ false, &head))
             break;
