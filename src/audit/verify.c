@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,7 +24,9 @@ struct verifier {
     struct audit_key *key;
     struct audit_head head; /* as it was before the files were read */
     struct audit_position position;
-    bool covers; /* the record of the head was there */
+    bool covers;                         /* the record of the head was there */
+    const struct audit_position *expect; /* may be NULL */
+    bool is_expected;                    /* it was there */
     struct audit_verdict *verdict;
 };
 
@@ -50,6 +53,8 @@ static void count_record(struct verifier *verifier)
     verdict->last = verifier->position.sequence;
     if (verifier->position.sequence == head->last.sequence)
         verifier->covers = memcmp(verifier->position.hash, head->last.hash, AUDIT_HASH_SIZE) == 0;
+    if (verifier->expect && verifier->position.sequence == verifier->expect->sequence)
+        verifier->is_expected = memcmp(verifier->position.hash, verifier->expect->hash, AUDIT_HASH_SIZE) == 0;
 }
 
 /* What is wrong with the next line is told; the chain then goes on from what that line says of itself, so that each
@@ -117,6 +122,13 @@ static bool read_head(const struct verifier *verifier, bool tells, struct audit_
     return r == 0;
 }
 
+/* Whoever writes holds the lock; it is taken for a moment only, and a start waits for it longer. */
+static bool is_written(int dir_fd)
+{
+    _cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 /* Records that came after the head was read are covered by a later one, if somebody writes. */
 static void check_end(struct verifier *verifier)
 {
@@ -128,7 +140,8 @@ static void check_end(struct verifier *verifier)
                 "record %" PRIu64
                 ", the last one that the head covers, is not there or is another: the log was cut or changed",
                 head.last.sequence);
-    for (int i = 0; i < HEAD_TRIES && head.last.sequence < verdict->last; i++) {
+    for (int i = 0; i < HEAD_TRIES && head.last.sequence < verdict->last && (i > 0 || is_written(verifier->dir_fd));
+            i++) {
         (void)nanosleep(&pause, NULL);
         if (!read_head(verifier, /* tells= */ false, &head))
             break;
@@ -178,13 +191,19 @@ static int verify_all(struct verifier *verifier, struct error *error)
     }
     if (has_head)
         check_end(verifier);
+    if (verifier->expect && !verifier->is_expected)
+        tell(verifier->verdict, "", 0,
+                "record %" PRIu64 " with the hash that is expected is not there: given up with an old file, or all of "
+                "the log was put back or written anew",
+                verifier->expect->sequence);
     look_for_damaged(verifier);
     return 0;
 }
 
-int audit_verify(int dir_fd, const char *public_key, struct audit_verdict *ret_verdict, struct error *error)
+int audit_verify(int dir_fd, const char *public_key, const struct audit_position *expect,
+        struct audit_verdict *ret_verdict, struct error *error)
 {
-    struct verifier verifier = {.dir_fd = dir_fd, .verdict = ret_verdict};
+    struct verifier verifier = {.dir_fd = dir_fd, .expect = expect, .verdict = ret_verdict};
     memset(ret_verdict, 0, sizeof(*ret_verdict));
     int r = audit_key_parse_public(public_key, &verifier.key, error);
     if (r < 0)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "audit/files.h"
+#include "audit/record.h"
 #include "base/error.h"
 
 struct audit_problem {
@@ -25,6 +26,7 @@ struct audit_verdict {
     struct audit_problem problems[AUDIT_PROBLEMS_MAX];
 };
 
-/* Holds the log below @dir_fd against itself and the PEM text @public_key, also while it grows. 0 when it could be
- * looked at, whatever was found; -errno with @error. */
-int audit_verify(int dir_fd, const char *public_key, struct audit_verdict *ret_verdict, struct error *error);
+/* Holds the log below @dir_fd against itself, the PEM text @public_key and @expect (NULL: nothing), a record that was
+ * noted elsewhere; also while it grows. 0 when it could be looked at, whatever was found; -errno with @error. */
+int audit_verify(int dir_fd, const char *public_key, const struct audit_position *expect,
+        struct audit_verdict *ret_verdict, struct error *error);

@@ -220,6 +220,26 @@ static int hex_digit(char digit)
     return -1;
 }
 
+int text_parse_when(const char *text, int64_t *ret_unix_ns)
+{
+    static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"};
+    uint64_t ago_ns;
+    if (text_parse_duration(text, &ago_ns) == 0) {
+        *ret_unix_ns = text_now_unix_ns() - (int64_t)ago_ns;
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        struct tm parts = {.tm_isdst = -1};
+        const char *end = strptime(text, forms[i], &parts);
+        time_t seconds = end && !*end ? mktime(&parts) : -1;
+        if (seconds < 0)
+            continue;
+        *ret_unix_ns = (int64_t)seconds * 1000000000;
+        return 0;
+    }
+    return text_parse_time(text, ret_unix_ns);
+}
+
 int text_parse_uuid(const char *text, uint8_t ret_id[16])
 {
     uint8_t id[16];

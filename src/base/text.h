@@ -22,6 +22,10 @@ void text_format_time(int64_t unix_ns, char ret_text[TEXT_TIME_MAX]);
 /* Reads RFC 3339 with a zone and an optional fraction. 0 or -EINVAL. */
 int text_parse_time(const char *text, int64_t *ret_unix_ns);
 
+/* A time as people give it: "2026-01-31", "2026-01-31 15:00", "2026-01-31T15:00:00" (in the process's time zone), RFC
+ * 3339, or how long ago ("2h"). 0 or -EINVAL. */
+int text_parse_when(const char *text, int64_t *ret_unix_ns);
+
 /* Lower-case UUID text (36 characters) to and from 16 bytes. 0 or -EINVAL. */
 #define TEXT_UUID_MAX 37
 int text_parse_uuid(const char *text, uint8_t ret_id[16]);

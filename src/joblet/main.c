@@ -30,6 +30,7 @@ static const struct verb {
 #ifdef HAVE_DOCTOR
         {"doctor", doctor_main, "say what this host can and cannot enforce"},
 #endif
+        {"audit", verb_audit, "list, show and verify what was recorded"},
         {"gc", gc_main, "list and remove what crashes left, and old downloads"},
         {"verify", verify_main, "try each promise on this host, beside the running service"},
         {"version", verb_version, "print the version"},

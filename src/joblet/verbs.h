@@ -5,3 +5,5 @@
 int verb_serve(const char *prefix, int count, char **arguments);
 /* Prints version and commit. The exit status. */
 int verb_version(const char *prefix, int count, char **arguments);
+/* Lists, shows and judges the audit log. The exit status. */
+int verb_audit(const char *prefix, int count, char **arguments);

@@ -8,16 +8,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Writes @text with each control character (of ASCII, of Latin 1, and those that turn the direction of writing or end a
- * line) and each byte that is no UTF-8 as \n, \t, \r or \xNN. */
+/* As base/visible.h says. */
 void output_text(FILE *file, const char *text);
 void output_bytes(FILE *file, const char *text, size_t size);
-/* The same for a text of several lines: they stay lines, each but the first behind two blanks, so that none can pass
- * for a line of ours. Without the line ends at its end. */
 void output_lines(FILE *file, const char *text);
 /* "LABEL: VALUE" and the end of the line on standard output, the value as by output_text. */
 void output_field(const char *label, const char *value);
-/* The size of the UTF-8 character at @bytes, of which there is at least one; 0 when it is malformed. */
 size_t output_character_size(const unsigned char *bytes, size_t size);
 /* The largest size of at most @size at which @text can be cut without cutting a character of UTF-8. */
 size_t output_cut_size(const char *text, size_t size);

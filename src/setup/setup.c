@@ -24,6 +24,7 @@
 #include "setup/certificate.h"
 #include "setup/files.h"
 #include "setup/ids.h"
+#include "setup/trail.h"
 
 #define CLIENT_FILE_MAX (1U << 20)
 #define CONFIG_NAME "joblet-config.yml"
@@ -54,12 +55,27 @@ struct setup {
     struct config *config;
     struct authority *authority; /* loaded when first needed */
     struct certificate root;     /* the authority's own certificate and key */
+    struct setup_trail trail;
     struct error error;
 };
 
 static void say(const struct setup *setup, const char *what, const char *name)
 {
     (void)printf("%-8s %s/%s\n", what, setup->prefix, name);
+}
+
+static void say_change(struct setup *setup, enum setup_change change, const char *name)
+{
+    static const char *const texts[SETUP_CHANGE_COUNT] = {
+            [SETUP_MADE] = "made", [SETUP_RENEWED] = "renewed", [SETUP_MENDED] = "mended"};
+    say(setup, texts[change], name);
+    setup_trail_note(&setup->trail, change, name);
+}
+
+/* What follows is recorded, or not done. */
+static int before_change(struct setup *setup)
+{
+    return setup_trail_begin(&setup->trail, setup->prefix_fd, setup->config, &setup->error);
 }
 
 static int usage(FILE *file, int status)
@@ -206,9 +222,12 @@ static int make_directory(struct setup *setup, const char *name, mode_t mode, ui
     bool right = status.st_uid == uid && status.st_gid == gid && (status.st_mode & 07777) == mode;
     if (right && !made)
         return 0;
+    int r = before_change(setup);
+    if (r < 0)
+        return r;
     if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
         return error_errno(&setup->error, errno, "set the owner of '%s/%s'", setup->prefix, name);
-    say(setup, made ? "made" : "mended", name);
+    say_change(setup, made ? SETUP_MADE : SETUP_MENDED, name);
     return 0;
 }
 
@@ -227,6 +246,7 @@ static int make_directories(struct setup *setup)
             {"cache/apt", 0755, config->disk_id_start, config->disk_id_start},
             {"volumes", 0700, 0, 0},
             {"state", 0711, 0, 0},
+            {AUDIT_DIRECTORY, 0750, 0, config->api_gid},
             {"state/db", 0700, config->api_uid, config->api_gid},
             {"state/jobs", 0750, 0, config->api_gid},
             /* With the default prefix it is /run/joblet, made when the service starts. */
@@ -251,12 +271,15 @@ static bool config_file_exists(const struct setup *setup, const char *name)
 static int write_config_file(struct setup *setup, const char *name, const char *text, size_t size)
 {
     bool there = config_file_exists(setup, name);
-    int r = fd_replace_file_at(setup->config_fd, name, text, size, 0600);
+    int r = before_change(setup);
+    if (r < 0)
+        return r;
+    r = fd_replace_file_at(setup->config_fd, name, text, size, 0600);
     if (r < 0)
         return error_errno(&setup->error, -r, "write '%s/config/%s'", setup->prefix, name);
     char path[128];
     (void)snprintf(path, sizeof(path), "config/%s", name);
-    say(setup, there ? "renewed" : "made", path);
+    say_change(setup, there ? SETUP_RENEWED : SETUP_MADE, path);
     return 0;
 }
 
@@ -533,10 +556,13 @@ static int do_base(struct setup *setup)
         return 0;
     }
     struct base_summary summary;
-    int r = base_make(setup->prefix_fd, disk_id, command_id, &summary, &setup->error);
+    int r = before_change(setup);
     if (r < 0)
         return r;
-    say(setup, state == 1 ? "made" : "renewed", BASE_NAME);
+    r = base_make(setup->prefix_fd, disk_id, command_id, &summary, &setup->error);
+    if (r < 0)
+        return r;
+    say_change(setup, state == 1 ? SETUP_MADE : SETUP_RENEWED, BASE_NAME);
     (void)printf("         %.1f MiB, %u files, %u commands tried\n", (double)summary.bytes / (1 << 20), summary.files,
             summary.commands);
     return 0;
@@ -620,17 +646,24 @@ int setup_main(const char *prefix, int count, char **arguments)
         (void)fputs("joblet setup: must be run as root\n", stderr);
         return 1;
     }
+    setup.trail.asked = setup.options.renew     ? "renew certificates"
+                        : setup.options.rebuild ? "rebuild the base root"
+                                                : "make what is missing";
     mode_t old_mask = umask(022);
     r = run_steps(&setup);
+    struct error problem = {0};
+    int recorded = setup_trail_end(&setup.trail, setup.prefix_fd, setup.config, r < 0 ? &setup.error : NULL, &problem);
     (void)umask(old_mask);
+    if (recorded < 0)
+        (void)fprintf(stderr, "joblet setup: what was done is not recorded: %s\n", problem.text);
     if (r < 0)
         (void)fprintf(stderr, "joblet setup: %s\n", setup.error.text);
-    else
+    else if (recorded == 0)
         say_next(&setup);
     authority_free(setup.authority);
     certificate_done(&setup.root);
     config_free(setup.config);
     (void)fd_close(setup.config_fd);
     (void)fd_close(setup.prefix_fd);
-    return r < 0 || fflush(stdout) != 0 ? 1 : 0;
+    return r < 0 || recorded < 0 || fflush(stdout) != 0 ? 1 : 0;
 }

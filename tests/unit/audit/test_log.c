@@ -1,6 +1,12 @@
 /* What opening makes of every state that a kill, a power loss or somebody else can leave behind. */
 #include "fixture.h"
 
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "audit/scan.h"
+
 /* The offset of the line @number (from 1) of @text. */
 static size_t line_offset(const char *text, unsigned number)
 {
@@ -339,6 +345,49 @@ static void test_giving_up(void **state)
     free(verdict);
 }
 
+/* No room for half of a line: it is taken back, the record is refused, and the next one follows. */
+static void test_no_room(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char facts[] = "action\0job.run\0result\0ok";
+    struct audit_opened opened;
+    struct error error = {0};
+    struct rlimit old;
+    size_t size;
+    struct audit_log *log = fixture_open(fixture, &opened);
+    fixture_append(log, 2);
+    free(fixture_read(fixture, FIRST_FILE, &size));
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    const struct rlimit low = {size + 50, old.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    int r = audit_log_append(log, "joblet", facts, sizeof(facts), NULL, &error);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_int_equal(r, -EFBIG);
+    assert_int_equal(audit_log_last(log), 2);
+    fixture_append(log, 1);
+    fixture_flush(log);
+    audit_log_close(log);
+    assert_right(fixture, 3);
+}
+
+/* A file that is cut while it is read. */
+static void test_cut_while_read(void **state)
+{
+    struct fixture *fixture = *state;
+    struct audit_scan scan;
+    struct audit_position position = {0};
+    struct error error = {0};
+    fixture_fill(fixture, 5, 0);
+    assert_int_equal(audit_scan_open(fixture->dir_fd, FIRST_FILE, &scan, &error), 0);
+    fixture_write(fixture, FIRST_FILE, "", 0);
+    while (audit_scan_follow(&scan, &position, NULL, &error) == 0)
+        ;
+    assert_int_equal(position.sequence, 5);
+    audit_scan_done(&scan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +406,8 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_rotation, fixture_set_up, fixture_tear_down),
             cmocka_unit_test_setup_teardown(test_rotation_waits, fixture_set_up, fixture_tear_down),
             cmocka_unit_test_setup_teardown(test_giving_up, fixture_set_up, fixture_tear_down),
+            cmocka_unit_test_setup_teardown(test_no_room, fixture_set_up, fixture_tear_down),
+            cmocka_unit_test_setup_teardown(test_cut_while_read, fixture_set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,26 @@ static void test_time(void **state)
         assert_int_equal(text_parse_time(wrong[i], &ns), -EINVAL);
 }
 
+static void test_when(void **state)
+{
+    (void)state;
+    int64_t day;
+    int64_t other;
+    assert_int_equal(text_parse_when("2026-01-31", &day), 0);
+    assert_int_equal(text_parse_when("2026-01-31 15:30", &other), 0);
+    assert_int_equal(other - day, (15 * 3600 + 30 * 60) * INT64_C(1000000000));
+    assert_int_equal(text_parse_when("2026-01-31T15:30:01", &day), 0);
+    assert_int_equal(day - other, 1000000000);
+    assert_int_equal(text_parse_when("2026-01-31T15:30:01Z", &day), 0);
+    assert_int_equal(day, INT64_C(1769873401000000000));
+    const int64_t before = text_now_unix_ns();
+    assert_int_equal(text_parse_when("2h", &day), 0);
+    assert_true(day >= before - 7200 * INT64_C(1000000000) && day <= text_now_unix_ns());
+    static const char *const bad[] = {"", "2026-13-01", "2026-01-31 15", "yesterday", "2026-01-31x"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(text_parse_when(bad[i], &day), -EINVAL);
+}
+
 static void test_uuid(void **state)
 {
     (void)state;
@@ -161,6 +181,7 @@ int main(void)
             cmocka_unit_test(test_parse_u64),
             cmocka_unit_test(test_duration),
             cmocka_unit_test(test_time),
+            cmocka_unit_test(test_when),
             cmocka_unit_test(test_uuid),
             cmocka_unit_test(test_utf8),
             cmocka_unit_test(test_dup_bounded),

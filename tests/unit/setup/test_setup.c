@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "audit/log.h"
+#include "audit/reader.h"
 #include "base/fd.h"
 #include "config/config.h"
 #include "setup/base.h"
@@ -115,6 +117,45 @@ static char *read_file(const char *name)
     return text;
 }
 
+static unsigned count_records(const char *result, const char *text)
+{
+    const struct audit_filter filter = {.action = "setup", .result = result};
+    struct audit_list list;
+    struct error error = {0};
+    _cleanup_close_ int dir_fd = openat(prefix_fd, AUDIT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (audit_find(dir_fd, &filter, 100, &list, &error) < 0)
+        fail_msg("%s", error.text);
+    unsigned count = 0;
+    for (size_t i = 0; i < list.count; i++) {
+        assert_null(strstr(list.items[i].line, "PRIVATE"));
+        count += strstr(list.items[i].line, text) != NULL;
+    }
+    audit_list_done(&list);
+    return count;
+}
+
+/* What was made is in the audit log; a run that changes nothing is not; with the service at work nothing is changed. */
+static void test_records_itself(void **state)
+{
+    (void)state;
+    char renew[] = "--renew-certificates";
+    assert_int_equal(run(NULL, NULL), 0);
+    assert_int_equal(count_records("ok", "config/ca.key"), 1);
+    assert_int_equal(run(NULL, NULL), 0);
+    assert_int_equal(count_records("ok", ""), 1);
+    assert_int_equal(run(renew, NULL), 0);
+    assert_int_equal(count_records("ok", "\"renewed\":\"config/joblet-config.yml config/rnx-config-admin.yml"), 1);
+    assert_int_equal(count_records("intent", "renew certificates"), 1);
+
+    _cleanup_free_ char *before = read_file("config/rnx-config.yml");
+    _cleanup_close_ int dir_fd = openat(prefix_fd, AUDIT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(dir_fd, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(run(renew, NULL), 1);
+    assert_int_equal(run(NULL, NULL), 0);
+    _cleanup_free_ char *after = read_file("config/rnx-config.yml");
+    assert_string_equal(before, after);
+}
+
 static void test_makes_everything(void **state)
 {
     (void)state;
@@ -138,6 +179,8 @@ static void test_makes_everything(void **state)
     assert_status("state", 0711, 0, 0);
     assert_status("state/db", 0700, config->api_uid, config->api_gid);
     assert_status("state/jobs", 0750, 0, config->api_gid);
+    assert_status("state/audit", 0750, 0, config->api_gid);
+    assert_status("config/audit-key.pem", 0600, 0, 0);
     assert_status("run", 0755, 0, 0);
 
     _cleanup_free_ char *clients = read_file("config/rnx-config.yml");
@@ -315,6 +358,7 @@ int main(void)
     /* One prefix for all: each test goes on from what the one before left. */
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_makes_everything),
+            cmocka_unit_test(test_records_itself),
             cmocka_unit_test(test_base),
             cmocka_unit_test(test_again_changes_nothing),
             cmocka_unit_test(test_completes),

@@ -1,0 +1,134 @@
+#include "setup/trail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define OPEN_TRIES 40
+#define OPEN_PAUSE_NS 50000000L
+/* As the configuration's own defaults. */
+#define FILE_BYTES_DEFAULT (16ULL << 20)
+#define KEEP_FILES_DEFAULT 16U
+#define FACTS_MAX (SETUP_CHANGE_COUNT * SETUP_TRAIL_NAMES_MAX + ERROR_TEXT_MAX + 512U)
+
+struct facts {
+    char bytes[FACTS_MAX];
+    size_t size;
+};
+
+static void add(struct facts *facts, const char *name, const char *value)
+{
+    size_t room = sizeof(facts->bytes) - facts->size;
+    size_t need = strlen(name) + strlen(value) + 2;
+    if (!*value || need > room)
+        return;
+    (void)snprintf(facts->bytes + facts->size, room, "%s%c%s", name, '\0', value);
+    facts->size += need;
+}
+
+static void begin(struct facts *facts, const char *action, const char *result)
+{
+    facts->size = 0;
+    add(facts, "action", action);
+    add(facts, "result", result);
+}
+
+static int write_record(struct setup_trail *trail, const struct facts *facts, struct error *error)
+{
+    int r = audit_log_append(trail->log, "setup", facts->bytes, facts->size, NULL, error);
+    return r < 0 ? r : audit_log_flush(trail->log, error);
+}
+
+static int say_what_was_found(struct setup_trail *trail, const struct audit_opened *opened, struct error *error)
+{
+    struct facts facts;
+    char number[24];
+    if (opened->damage.code != 0) {
+        begin(&facts, "audit.tampered", "failed");
+        add(&facts, "error", opened->damage.text);
+        return write_record(trail, &facts, error);
+    }
+    if (opened->uncovered == 0 && opened->cut_bytes == 0)
+        return 0;
+    begin(&facts, "audit.recovered", "ok");
+    (void)snprintf(number, sizeof(number), "%" PRIu64, opened->uncovered);
+    add(&facts, "records_without_head", number);
+    (void)snprintf(number, sizeof(number), "%" PRIu64, opened->cut_bytes);
+    add(&facts, "bytes_cut", number);
+    return write_record(trail, &facts, error);
+}
+
+/* Owner and group stay those of the directory: setup itself sets them. */
+static int open_log(struct setup_trail *trail, int prefix_fd, const struct stat *status, const struct config *config,
+        struct error *error)
+{
+    const struct timespec pause = {.tv_nsec = OPEN_PAUSE_NS};
+    const struct audit_options options = {.file_bytes = config ? config->audit_file_bytes : FILE_BYTES_DEFAULT,
+            .keep_files = config ? config->audit_keep_files : KEEP_FILES_DEFAULT,
+            .owner = status->st_uid,
+            .readers = status->st_gid};
+    struct audit_opened opened;
+    int r = -EBUSY;
+    for (unsigned i = 0; r == -EBUSY && i < OPEN_TRIES; i++) {
+        if (i > 0)
+            (void)nanosleep(&pause, NULL);
+        r = audit_log_open(prefix_fd, &options, &trail->log, &opened, error);
+    }
+    if (r == -EBUSY)
+        return error_text(error, EBUSY,
+                "the service runs and has the audit log, in which this change is to be recorded: stop the service, run "
+                "'joblet setup' again, start the service");
+    return r < 0 ? r : say_what_was_found(trail, &opened, error);
+}
+
+int setup_trail_begin(struct setup_trail *trail, int prefix_fd, const struct config *config, struct error *error)
+{
+    struct stat status;
+    struct facts facts;
+    if (trail->log || fstatat(prefix_fd, AUDIT_DIRECTORY, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    int r = open_log(trail, prefix_fd, &status, config, error);
+    if (r < 0)
+        return r;
+    begin(&facts, "setup", "intent");
+    add(&facts, "asked", trail->asked ? trail->asked : "");
+    return write_record(trail, &facts, error);
+}
+
+void setup_trail_note(struct setup_trail *trail, enum setup_change change, const char *name)
+{
+    char *names = trail->names[change];
+    size_t size = strlen(names);
+    (void)snprintf(names + size, SETUP_TRAIL_NAMES_MAX - size, "%s%s", size > 0 ? " " : "", name);
+}
+
+int setup_trail_end(struct setup_trail *trail, int prefix_fd, const struct config *config, const struct error *failure,
+        struct error *error)
+{
+    static const char *const titles[SETUP_CHANGE_COUNT] = {
+            [SETUP_MADE] = "made", [SETUP_RENEWED] = "renewed", [SETUP_MENDED] = "mended"};
+    struct facts facts;
+    int r = 0;
+    bool is_changed = false;
+    for (size_t i = 0; i < SETUP_CHANGE_COUNT; i++)
+        is_changed = is_changed || trail->names[i][0];
+    if (is_changed)
+        r = setup_trail_begin(trail, prefix_fd, config, error);
+    if (r == 0 && trail->log) {
+        begin(&facts, "setup", failure ? "failed" : "ok");
+        add(&facts, "error", failure ? failure->text : "");
+        for (size_t i = 0; i < SETUP_CHANGE_COUNT; i++)
+            add(&facts, titles[i], trail->names[i]);
+        r = write_record(trail, &facts, error);
+    }
+    audit_log_close(trail->log);
+    trail->log = NULL;
+    return r;
+}
