@@ -1,0 +1,52 @@
+"""joblet verify against a server: every promise has rows and is kept, in a job and in a build, and nothing stays."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from conftest import HERE, eventually, read, seconds
+
+pytestmark = pytest.mark.host_only("builds use the distribution's package sources")
+
+
+def verify(server, *arguments):
+    return subprocess.run([server.joblet_program, "--prefix", server.prefix, "verify", *arguments], capture_output=True,
+                          text=True, check=False, timeout=seconds(120), stdin=subprocess.DEVNULL)
+
+
+def test_every_promise_is_kept(server, tmp_path):
+    running = server.run("sleep", "1000")
+    page = tmp_path / "page.html"
+    result = verify(server, "--json", "--html", str(page))
+    report = json.loads(result.stdout)
+    bad = [row for promise in report["promises"] for row in promise["rows"] if row["result"] not in ("kept", "not-tried")]
+    assert not bad and result.returncode == 0 and report["result"] == "kept", bad
+    assert [promise["id"] for promise in report["promises"]] == [f"P{number}" for number in range(1, 11)]
+    assert all(promise["result"] == "kept" for promise in report["promises"])
+    rows = [row for promise in report["promises"] for row in promise["rows"]]
+    for source, least in (("inside-job", 70), ("inside-build", 60), ("outside", 50), ("escape", 60), ("client", 6)):
+        assert sum(row["source"] == source for row in rows) >= least, source
+    text = page.read_text(encoding="utf-8")
+    assert "Every promise that was tried is kept" in text and "<script" not in text and "http://" not in text
+    # Beside a job that runs, and nothing is left of ours.
+    assert server.status(running).status == "RUNNING"
+    assert [job.uuid for job in server.list()] == [running]
+    eventually(lambda: os.listdir(os.path.join(server.prefix, "state/jobs")) == [running], 20, "no file of a job of ours")
+    assert not any(name.startswith((".staging", "joblet-verify")) for name in os.listdir(os.path.join(server.prefix, "runtimes")))
+
+
+def test_a_service_that_is_not_there(server, tmp_path):
+    result = subprocess.run([server.joblet_program, "--prefix", str(tmp_path), "verify"], capture_output=True, text=True,
+                            check=False, timeout=seconds(60), stdin=subprocess.DEVNULL)
+    assert result.returncode == 2 and not result.stdout and "does not answer" in result.stderr
+    assert verify(server, "--unknown").returncode == 2
+
+
+def test_the_attempts_that_are_made_are_documented():
+    document = read(os.path.join(HERE, "../../docs/ESCAPES.md")).decode()
+    listed = re.search(r"(?s)## Tried by `joblet verify`.*?\n\n((?:[A-Z]\d\d[ ,.\n]+)+)", document)[1]
+    source = read(os.path.join(HERE, "../../src/verify/escapes.c")).decode()
+    assert re.findall(r"[A-Z]\d\d", listed) == re.findall(r'\{"([A-Z]\d\d)", \d+\}', source)
