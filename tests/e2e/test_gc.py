@@ -14,6 +14,7 @@ import pytest
 
 from conftest import Server, eventually, read, seconds
 
+pytestmark = pytest.mark.host_only("plants bridges, tables and devices with tools of this host")
 LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81
 
 
