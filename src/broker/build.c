@@ -322,8 +322,8 @@ static int check_collect(
     if (memcmp(&request->runtime, &none, sizeof(none)) != 0)
         return error_text(error, EINVAL, "a collect names a build and no runtime");
     if (!build || build->is_dry_run || build->base_use == CHANNEL_BASE_MAKE)
-        return error_text(error, build ? EINVAL : ESRCH,
-                build ? "nothing is collected of a dry run or a base" : "no such build");
+        return error_text(
+                error, build ? EINVAL : ESRCH, build ? "nothing is collected of a dry run or a base" : "no such build");
     const struct job *job = job_find(broker, request->build_id);
     if (!job)
         return error_text(error, ESRCH, "the build is released");

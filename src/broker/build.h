@@ -55,8 +55,8 @@ struct build {
     uint32_t base_generation;    /* of joblet-scratch, which was asked */
     struct disk_grant base_disk; /* USE: the mounts, when they are there */
     struct error base_error;     /* USE: why they do not come */
-    bool reads_cache;  /* its overlay has the cache as a lower */
-    bool writes_cache; /* its collect has */
+    bool reads_cache;            /* its overlay has the cache as a lower */
+    bool writes_cache;           /* its collect has */
 };
 
 /* The operations. Each checks its operands, and answers by a start's reply or its own. @spec_fd is borrowed. */
@@ -81,7 +81,6 @@ bool build_take_cache(const struct job *job);
  * yet; -errno with @error. */
 int build_take_disks(struct build *build, struct error *error);
 /* The mounts of a base came, or @error. @grant is taken when they are some build's; else false. */
-bool build_on_base(
-        struct broker *broker, uint64_t token, const struct disk_grant *grant, const struct error *error);
+bool build_on_base(struct broker *broker, uint64_t token, const struct disk_grant *grant, const struct error *error);
 /* One of its jobs ended, or could not start. */
 void build_job_over(const struct job *job, bool well);

@@ -440,7 +440,8 @@ int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *
 {
     const uint64_t bytes = disks->broker->config->work_bytes;
     if (disks->mode == DISKS_IN_MEMORY) {
-        *ret_grant = (struct disk_grant){.bytes = bytes, .inodes = inodes_for(bytes), .fd = -EBADF, .again_fd = -EBADF, .image_fd = -EBADF};
+        *ret_grant = (struct disk_grant){
+                .bytes = bytes, .inodes = inodes_for(bytes), .fd = -EBADF, .again_fd = -EBADF, .image_fd = -EBADF};
         return 0;
     }
     struct disks_ready *ready = disks->first;

@@ -79,8 +79,8 @@ void disks_done(struct disks *disks);
 int disks_take(struct disks *disks, struct disk_grant *ret_grant, struct error *error);
 /* The same for a build. */
 int disks_take_build(struct disks *disks, struct disk_grant *ret_grant, struct error *error);
-/* Asks for the disk that lies in the file @image_fd (borrowed), once: build_on_base tells, with the same @token. 0; -EAGAIN:
- * joblet-scratch is not there now; -errno. */
+/* Asks for the disk that lies in the file @image_fd (borrowed), once: build_on_base tells, with the same @token. 0;
+ * -EAGAIN: joblet-scratch is not there now; -errno. */
 int disks_ask_base(struct disks *disks, int image_fd, uint64_t token);
 /* A job more, or less, of @type (enum plan_type), that waits. */
 void disks_wait(struct disks *disks, uint32_t type, int more);

@@ -115,7 +115,7 @@ enum plan_fd {
     /* Build: downloads of earlier builds, detached, idmapped, read-only, the lower of /var/cache/apt/archives. Collect:
      * the same, writable, mounted at /cache. Closed when there is no cache (plan.has_cache = 0). */
     PLAN_FD_CACHE = 19,
-    PLAN_FD_HOST_LINK = 20,    /* build: a route socket of the host's network namespace; closed by the step NETWORK */
+    PLAN_FD_HOST_LINK = 20, /* build: a route socket of the host's network namespace; closed by the step NETWORK */
     /* Build, collect: the disk of a finished base, detached, read-only, the whole file system, its owners mapped to the
      * job's range. Closed when the build begins with the host alone (plan.has_base = 0). */
     PLAN_FD_BASE_DISK = 21,
@@ -191,8 +191,8 @@ struct plan {
     uint64_t memory_bytes;
     uint32_t cpu_percent;
     uint32_t processes;
-    uint32_t has_cache; /* 1: PLAN_FD_CACHE is there */
-    uint32_t has_base;  /* 1: PLAN_FD_BASE_DISK is there */
+    uint32_t has_cache;          /* 1: PLAN_FD_CACHE is there */
+    uint32_t has_base;           /* 1: PLAN_FD_BASE_DISK is there */
     struct plan_network network; /* build; otherwise zero */
     struct plan_build build;     /* build and collect; otherwise zero */
 #ifdef JOBLET_TEST_HOOKS

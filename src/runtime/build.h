@@ -20,8 +20,8 @@ const char *runtime_phase_name(unsigned number);
 /* Where a build finds its runtime's directory: PREFIX has no say inside. */
 #define RUNTIME_DIRECTORY "/opt/joblet/runtimes"
 
-/* Which part of an install: the packages of the language, which nothing of the client's comes before, or what follows on
- * them, or all of it in one go. */
+/* Which part of an install: the packages of the language, which nothing of the client's comes before, or what follows
+ * on them, or all of it in one go. */
 enum runtime_part { RUNTIME_PART_ALL, RUNTIME_PART_BASE, RUNTIME_PART_REST };
 
 /* All borrowed. */

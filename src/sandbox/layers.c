@@ -47,8 +47,7 @@ static int attach_base(bool is_build, struct error *error)
 {
     if (is_build && mkdir(ROOT_DISK_PLACE "/" LAYERS_BASE, 0755) < 0)
         return error_errno(error, errno, "make the place of the base on the build's disk");
-    _cleanup_close_ int place =
-            open(ROOT_DISK_PLACE "/" LAYERS_BASE, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int place = open(ROOT_DISK_PLACE "/" LAYERS_BASE, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (place < 0)
         return error_errno(error, errno, "open the place of the base");
     int r = mount_set_attributes(PLAN_FD_BASE_DISK, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY, -EBADF);
@@ -170,9 +169,8 @@ int layers_load_base(struct sandbox *sandbox, struct error *error)
 {
     const char *names[SANDBOX_LAYERS_MAX];
     unsigned count = 0;
-    int r = sandbox->plan.has_base
-                    ? read_list(ROOT_DISK_PLACE "/" LAYERS_BASE "/" LAYERS_LIST, names, &count, error)
-                    : 0;
+    int r = sandbox->plan.has_base ? read_list(ROOT_DISK_PLACE "/" LAYERS_BASE "/" LAYERS_LIST, names, &count, error)
+                                   : 0;
     unsigned at = 0;
     for (unsigned i = 0; r == 0 && i < sandbox->layer_count; i++) {
         const char *name = sandbox->layers[i];
@@ -186,9 +184,9 @@ int layers_load_base(struct sandbox *sandbox, struct error *error)
     }
     if (at < count && layers_is_cache(names[at]))
         at++;
-    return r < 0 || at == count
-                   ? r
-                   : error_text(error, ESTALE, "the host had other directories when the base was made: '/%s'", names[at]);
+    return r < 0 || at == count ? r
+                                : error_text(error, ESTALE,
+                                          "the host had other directories when the base was made: '/%s'", names[at]);
 }
 
 static void place_of(char path[PATH_SIZE_MAX], const char *part, unsigned number)
@@ -278,8 +276,8 @@ void layers_format_below(
         return;
     }
     if (sandbox->plan.has_base && sandbox->base_layers[number] >= 0)
-        (void)snprintf(base, sizeof(base), ROOT_DISK_PLACE "/" LAYERS_BASE "/" LAYERS_UPPER "/%d:",
-                sandbox->base_layers[number]);
+        (void)snprintf(base, sizeof(base),
+                ROOT_DISK_PLACE "/" LAYERS_BASE "/" LAYERS_UPPER "/%d:", sandbox->base_layers[number]);
     place_of(hidden, LAYERS_HIDDEN, number);
     place_of(lower, LAYERS_LOWER, number);
     (void)snprintf(ret_text, LAYERS_BELOW_MAX, "%s%s%s%s:%s", first, after, base, hidden, lower);

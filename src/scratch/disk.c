@@ -101,8 +101,8 @@ static bool keep_spare(struct disk_place *place, unsigned number)
 
 int disk_new_image(const struct disk_place *place, uint64_t size, bool can_be_named, struct error *error)
 {
-    _cleanup_close_ int fd = openat(place->directory_fd, ".",
-            O_TMPFILE | (can_be_named ? 0 : O_EXCL) | O_RDWR | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd =
+            openat(place->directory_fd, ".", O_TMPFILE | (can_be_named ? 0 : O_EXCL) | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_errno(error, errno, "make a file without a name on the file system of the prefix");
     if (ftruncate(fd, (off_t)size) < 0)

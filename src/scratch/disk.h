@@ -54,7 +54,7 @@ struct disk_template {
     uint64_t free_inodes;
     int64_t changed_sec; /* the change time of the directory */
     uint32_t changed_nsec;
-    bool can_be_named;     /* a build's: its file may stay */
+    bool can_be_named; /* a build's: its file may stay */
     unsigned part_count;
     struct template_part *parts; /* what is not zero */
 };
