@@ -1,7 +1,6 @@
 /* rnx audit list */
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -39,30 +38,9 @@ static const struct rnx_option list_option_table[] = {
         LIST_OPTION("limit", RNX_OPTION_NUMBER, limit, LIMIT_MAX, "N", "the newest so many (default: 100)"),
 };
 
-/* A time of ours, or how long ago. 0 or -EINVAL. */
-static int parse_when(const char *text, int64_t *ret_unix_ns)
-{
-    static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"};
-    uint64_t ago_ns;
-    if (text_parse_duration(text, &ago_ns) == 0) {
-        *ret_unix_ns = text_now_unix_ns() - (int64_t)ago_ns;
-        return 0;
-    }
-    for (size_t i = 0; i < ELEMENTS(forms); i++) {
-        struct tm parts = {.tm_isdst = -1};
-        const char *end = strptime(text, forms[i], &parts);
-        time_t seconds = end && !*end ? mktime(&parts) : -1;
-        if (seconds < 0)
-            continue;
-        *ret_unix_ns = (int64_t)seconds * 1000000000;
-        return 0;
-    }
-    return text_parse_time(text, ret_unix_ns);
-}
-
 static int read_when(const char *flag, const char *text, int64_t *ret_unix_ns)
 {
-    if (!*text || parse_when(text, ret_unix_ns) == 0)
+    if (!*text || text_parse_when(text, ret_unix_ns) == 0)
         return RNX_EXIT_OK;
     return rnx_fail_usage(&audit_list_verb,
             "invalid value \"%s\" for --%s: want a time such as 2026-01-31, '2026-01-31 15:00', "
