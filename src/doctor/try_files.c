@@ -43,7 +43,7 @@ void try_key_files(const struct doctor *doctor, const struct row *row, struct fi
     while (is_well && (entry = readdir(directory))) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        bool is_public = strcmp(entry->d_name, "ca.crt") == 0;
+        bool is_public = strcmp(entry->d_name, "ca.crt") == 0 || strcmp(entry->d_name, "audit-public.pem") == 0;
         is_well = is_kept(dirfd(directory), entry->d_name, entry->d_name, is_public ? 0022 : 0077, finding);
         count++;
     }
