@@ -13,7 +13,7 @@ from test_builds import Builder, log_lines, unchanged_packages
 pytestmark = pytest.mark.host_only("needs package sources")
 
 POST = """set -eu
-echo stray >/srv/stray
+echo stray >/home/stray
 mkdir -p /usr/local/share/made; echo made >/usr/local/share/made/file
 """
 
@@ -56,7 +56,7 @@ def test_base(builder):
     assert base_line(first) == "base: MISS: these packages were not installed before"
     assert "Unpacking" in first.out and "Unpacking" not in second.out
     assert base_line(second).startswith("base: HIT: ")
-    assert "/srv/stray" in second.out
+    assert "/home/stray" in second.out
     # The base is there as if it had been installed for this one, each file with its origin.
     ours, theirs = (entries(builder, name, "manifest") for name in ("second", "first"))
     strange = {path for path, entry in ours.items() if entry["origin"] not in ("step pip", "step post_install")
@@ -68,6 +68,6 @@ def test_base(builder):
     missing = {path for path, entry in theirs.items() if entry["origin"] not in ("step pip", "joblet") and path not in ours}
     assert not missing, sorted(missing)[:20]
     changes = entries(builder, "second", "changes")
-    assert changes["/srv/stray"]["kept"] is False
+    assert changes["/home/stray"]["kept"] is False
     tested = builder.server.rnx("runtime", "test", "second", within=120)
     assert tested.returncode == 0
