@@ -14,7 +14,7 @@
 #define NUMBER(value) TEXT_OF(value)
 #define TEXT_OF(value) #value
 /* The suite is an argument of its own: no quoting. Then the job stays to be looked at. */
-#define HOLDER "sh -c \"$1\"; echo; echo '" RUN_HELD "'; echo x >/work/touched; exec sleep 50"
+#define HOLDER ("sh -c \"$1\"; echo; echo '" RUN_HELD "'; echo x >/work/touched; exec sleep 50")
 
 /* A row for each promise that a job is looked at for. */
 static void give_up(struct run *run, const char *why)

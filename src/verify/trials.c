@@ -89,7 +89,7 @@ void verify_records(struct run *run)
     char *log = NULL;
     char job[RUN_JOB_MAX] = "";
     const char *const words[] = {
-            "job", "run", "--follow", "sh", "-c", SAY_ID "echo to-output; echo to-error >&2; exit 7", NULL};
+            "job", "run", "--follow", "sh", "-c", (SAY_ID "echo to-output; echo to-error >&2; exit 7"), NULL};
     int status = run_to_end(run, words, &output);
     const char *at = output ? strstr(output, "joblet-verify-id ") : NULL;
     if (!at) {
