@@ -195,7 +195,7 @@ class Faults:
         pid = self.server.pid
         eventually(lambda: not [path for name in self.groups for path in os.listdir(name) if path.startswith("job-")],
                    what="no control group is left")
-        eventually(lambda: len(children(pid)) == 2, what="joblet has no child but joblet-api and joblet-scratch")
+        eventually(lambda: len(children(pid)) == 3, what="joblet has no child but joblet-api, joblet-scratch and joblet-audit")
         eventually(lambda: not self.server.init_pids(), what="no joblet-init is left")
 
 

@@ -16,6 +16,7 @@ const char faults_marker[] = "JOBLET_TEST_HOOKS faults";
 
 static struct faults *faults; /* shared with the test; NULL: nothing is done here */
 static uint32_t role;
+static int apart; /* what is called now is no part of a start */
 static struct {
     uint32_t role;
     const char *name;
@@ -115,7 +116,7 @@ static void add_entry(const struct faults_call *call, const long arguments[6], u
 int faults_before(const struct faults_call *call, const long arguments[6])
 {
     pending = 0;
-    if (!faults || role == ROLE_NONE || faults->mode == FAULTS_OFF)
+    if (!faults || apart || role == ROLE_NONE || faults->mode == FAULTS_OFF)
         return 0;
     const char *name = name_of(call, arguments);
     uint32_t occurrence = count_call(name);
@@ -170,7 +171,7 @@ long faults_after(const struct faults_call *call, const long arguments[6], long 
     int failed = call->is_pointer ? result == 0 : (int)result == -1;
     if (pending && faults->mode == FAULTS_COUNT && failed)
         faults->entries[pending - 1].code = errno;
-    if (role != ROLE_NONE)
+    if (role != ROLE_NONE && !apart)
         change_role(call, arguments, result);
     return result;
 }
@@ -183,6 +184,11 @@ uint32_t faults_enter(uint32_t new_role)
     if (role != ROLE_NONE)
         role = new_role;
     return old;
+}
+
+void faults_set_apart(int by)
+{
+    apart += by;
 }
 
 void faults_leave(uint32_t old_role)
@@ -199,7 +205,7 @@ int faults_wants_new_slots(void)
 int __real_fd_check_sealed(int fd, size_t max, size_t *ret_size);
 int __wrap_fd_check_sealed(int fd, size_t max, size_t *ret_size)
 {
-    if (faults && role == ROLE_NONE && faults->mode != FAULTS_OFF)
+    if (faults && !apart && role == ROLE_NONE && faults->mode != FAULTS_OFF)
         begin(ROLE_JOBLET);
     return __real_fd_check_sealed(fd, max, ret_size);
 }

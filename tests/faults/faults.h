@@ -77,6 +77,8 @@ long faults_after(const struct faults_call *call, const long arguments[6], long 
 long faults_result(long failed, long done);
 
 /* Calls are @new_role's until faults_leave, when a start is in progress. Returns the role before. */
+/* With 1 and then with -1: calls between them are none of a start's. */
+void faults_set_apart(int by);
 uint32_t faults_enter(uint32_t new_role);
 void faults_leave(uint32_t old_role);
 int faults_wants_new_slots(void);

@@ -5,6 +5,8 @@
 #include "broker/context.h"
 #include "broker/job.h"
 #include "broker/slots.h"
+#include "broker/trail.h"
+#include "broker/trail_settler.h"
 #include "channel/message.h"
 #include "faults.h"
 
@@ -59,4 +61,29 @@ void __wrap_api_send(struct api *api, const void *message)
     if (header->operation == CHANNEL_JOB_START)
         (void)faults_enter(ROLE_NONE); /* the answer */
     __real_api_send(api, message);
+}
+
+/* The audit log has tests of its own (broker/trail, audit/log), and what it does at the same time as a start is chance.
+ */
+#define APART(NAME, RETURN, PARAMETERS, ...)                                                                           \
+    RETURN __real_##NAME PARAMETERS;                                                                                   \
+    RETURN __wrap_##NAME PARAMETERS                                                                                    \
+    {                                                                                                                  \
+        faults_set_apart(1);                                                                                           \
+        RETURN result = __real_##NAME(__VA_ARGS__);                                                                    \
+        faults_set_apart(-1);                                                                                          \
+        return result;                                                                                                 \
+    }
+
+APART(trail_write, int, (struct broker * broker, const struct trail_facts *facts, struct error *error), broker, facts,
+        error)
+APART(trail_ask_settler, int, (struct broker * broker, struct error *error), broker, error)
+APART(trail_take_answer, int, (struct broker * broker, int32_t *ret_code), broker, ret_code)
+
+void __real_trail_append(struct broker *broker, const struct channel_header *request, int facts_fd);
+void __wrap_trail_append(struct broker *broker, const struct channel_header *request, int facts_fd)
+{
+    faults_set_apart(1);
+    __real_trail_append(broker, request, facts_fd);
+    faults_set_apart(-1);
 }
