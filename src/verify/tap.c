@@ -42,7 +42,7 @@ static void add_result(struct tap *tap, bool ok, const char *line, const char *r
     unsigned promise = take(&rest, " - P") ? take_number(&rest) : 0;
     if (promise < 1 || promise > REPORT_PROMISES || !take(&rest, " ") || !*rest)
         return fail(tap, "a line names no promise", line);
-    /* TAP's "# SKIP" and "# TODO" would make a failure none. */
+    /* The directives of TAP would make a failure none. */
     if (strchr(rest, '#'))
         return fail(tap, "a line has a directive", line);
     struct tap_line *added = &tap->lines[tap->count++];

