@@ -67,7 +67,7 @@ static struct leftover *add_of_job(struct leftover_list *list, enum leftover_kin
     struct leftover *item = leftover_add(list, kind, "state/jobs/%s", name);
     if (!item)
         return NULL;
-    (void)snprintf(item->owner, sizeof(item->owner), "job %s", uuid);
+    (void)snprintf(item->owner, sizeof(item->owner), "job %.*s", TEXT_UUID_MAX - 1, uuid);
     (void)snprintf(item->at, sizeof(item->at), "%.100s", name);
     item->since_unix = status->st_ctim.tv_sec;
     return item;

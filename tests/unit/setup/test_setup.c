@@ -253,7 +253,7 @@ static void test_completes(void **state)
     assert_int_equal(unlinkat(prefix_fd, "config/rnx-config-reader.yml", 0), 0);
     assert_int_equal(unlinkat(prefix_fd, "run", AT_REMOVEDIR), 0);
     assert_int_equal(unlinkat(prefix_fd, "base.manifest", 0), 0);
-    _cleanup_close_ int left = openat(prefix_fd, "config/.ca.key.1234", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    _cleanup_close_ int left = openat(prefix_fd, "config/.ca.key.0123abcd", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(left >= 0);
     assert_int_equal(mkdirat(prefix_fd, "base.new", 0755), 0);
     assert_int_equal(mkdirat(prefix_fd, "base.new/usr", 0755), 0);
@@ -261,7 +261,7 @@ static void test_completes(void **state)
     assert_status("config/rnx-config-reader.yml", 0600, 0, 0);
     assert_status("run", 0755, 0, 0);
     assert_status("base.manifest", 0644, 0, 0);
-    assert_int_equal(faccessat(prefix_fd, "config/.ca.key.1234", F_OK, 0), -1);
+    assert_int_equal(faccessat(prefix_fd, "config/.ca.key.0123abcd", F_OK, 0), -1);
     assert_int_equal(faccessat(prefix_fd, "base.new", F_OK, 0), -1);
     _cleanup_free_ char *config_after = read_file("config/joblet-config.yml");
     _cleanup_free_ char *admin_after = read_file("config/rnx-config-admin.yml");
