@@ -78,7 +78,7 @@ static int has_record(int jobs_fd, const char *uuid)
 {
     char path[64];
     struct record record;
-    (void)snprintf(path, sizeof(path), "%s/record", uuid);
+    (void)snprintf(path, sizeof(path), "%.*s/record", TEXT_UUID_MAX - 1, uuid);
     _cleanup_close_ int fd = openat(jobs_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return -errno;
