@@ -10,6 +10,7 @@
 #include "audit/record.h"
 #include "audit/scan.h"
 #include "base/fd.h"
+#include "base/text.h"
 
 /* ---- the fields of a line ---- */
 
@@ -201,7 +202,7 @@ static int take(struct audit_list *list, size_t limit, const struct audit_record
             return -ENOMEM;
         list->items = more;
     }
-    char *copy = strndup(line, size);
+    char *copy = text_dup_bounded(line, size);
     if (!copy)
         return -ENOMEM;
     list->items[list->count++] = (struct audit_found){record->sequence, record->unix_ns, copy, size};

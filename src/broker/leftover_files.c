@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -184,6 +185,22 @@ static void look_at_file(const struct leftover_place *place, struct leftover_lis
     }
 }
 
+/* The lock of the prefix, which a setup holds while it works: a descriptor, or -EBADF when it is taken. */
+static int lock_prefix(const struct leftover_place *place)
+{
+    int fd = openat(place->prefix_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    (void)fd_close(fd);
+    return -EBADF;
+}
+
+static bool is_setup_at_work(const struct leftover_place *place)
+{
+    _cleanup_close_ int fd = lock_prefix(place);
+    return fd < 0;
+}
+
 static void look_at_top(const struct leftover_place *place, struct leftover_list *list, int dir_fd,
         const char *directory, const char *name)
 {
@@ -194,7 +211,7 @@ static void look_at_top(const struct leftover_place *place, struct leftover_list
         return;
     bool is_ours = base_is_aside(name) && S_ISDIR(status.st_mode) &&
                    (status.st_uid == geteuid() || status.st_uid == place->config->disk_id_start);
-    if (is_ours && base_is_used(name))
+    if (is_ours && (base_is_used(name) || is_setup_at_work(place)))
         return;
     struct leftover *item = leftover_add(list, LEFTOVER_BASE, "%s", name);
     if (!item)
@@ -246,7 +263,8 @@ int leftover_find_files(struct leftover_place *place, struct leftover_list *list
 
 int leftover_remove_base(struct leftover_place *place, const struct leftover *item, struct error *error)
 {
-    int r = base_remove_aside(place->prefix_fd, item->at);
+    _cleanup_close_ int lock_fd = lock_prefix(place);
+    int r = lock_fd < 0 ? -EBUSY : base_remove_aside(place->prefix_fd, item->at);
     return r < 0 ? error_errno(error, -r, "remove the base root") : 0;
 }
 

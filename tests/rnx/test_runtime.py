@@ -327,6 +327,7 @@ class Endless(Directory):
 class HeldOutput(Directory):
     """A reader that stops for longer than the server waits for a sign of life."""
 
+    @unittest.skipIf("ASAN_OPTIONS" in os.environ, "how soon an instrumented rnx answers on a busy machine says nothing")
     def test_the_build_goes_on(self):
         impatient = stand_in.StandIn(pb2, base.pb2_grpc, base.certificates, options=[
             ("grpc.keepalive_time_ms", 1000), ("grpc.keepalive_timeout_ms", 5000), ("grpc.keepalive_permit_without_calls", 1),
