@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -98,14 +99,28 @@ static char *read_whole(const char *path)
     return text;
 }
 
+/* Another doctor on this host has such groups too, for a moment. */
+static bool comes_to_nothing(const char *pattern)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    for (unsigned i = 0; i < 600; i++) {
+        glob_t found;
+        int r = glob(pattern, GLOB_NOSORT, NULL, &found);
+        if (r == GLOB_NOMATCH)
+            return true;
+        if (r == 0)
+            globfree(&found);
+        (void)nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 static void check_nothing_left(void)
 {
     static const char *const patterns[] = {
             "/sys/fs/cgroup/joblet-doctor-*", "/sys/fs/cgroup/*/joblet-doctor-*", "/sys/fs/cgroup/*/*/joblet-doctor-*"};
-    for (size_t i = 0; i < ELEMENTS(patterns); i++) {
-        glob_t found;
-        assert_int_equal(glob(patterns[i], GLOB_NOSORT, NULL, &found), GLOB_NOMATCH);
-    }
+    for (size_t i = 0; i < ELEMENTS(patterns); i++)
+        assert_true(comes_to_nothing(patterns[i]));
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
     assert_int_equal(errno, ECHILD);
 }
