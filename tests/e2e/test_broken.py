@@ -20,7 +20,7 @@ Row = collections.namedtuple("Row", "promises facts")
 # Protection -> promises, facts that change without it.
 JOBS = {
     "pid-namespace": Row("P3 P7", "pid-ns first-pid host-processes view"),
-    "mount-namespace": Row("P2 P3", "mnt-ns root mounts root-options masks devices proc-sys tmp-size"),
+    "mount-namespace": Row("P2 P3", "mnt-ns root mounts root-options masks devices proc-sys tmp-size first-pid propagation host-processes"),
     "uts-namespace": Row("P2", "uts-ns hostname"),
     "ipc-namespace": Row("P3", "ipc-ns"),
     "net-namespace": Row("P3", "net-ns links"),

@@ -1,17 +1,17 @@
 """What is installed has no way to be told to do less: no hook of the tests, by symbols and by texts, and no option.
 
-    test_plain.py NM JOBLET JOBLET_API JOBLET_INIT JOBLET_SCRATCH RNX JOBLET_FAULTS INIT_FAULTS INIT_HOOKS LYING_INIT
+    test_plain.py NM JOBLET JOBLET_API JOBLET_INIT JOBLET_SCRATCH RNX JOBLET_BUILDER JOBLET_FAULTS INIT_FAULTS INIT_HOOKS LYING_INIT BROKEN...
 
-The last four are the programs with hooks: there the same look has to find them."""
+Those after JOBLET_BUILDER are the programs with hooks: there the same look has to find them."""
 
 import subprocess
 import sys
 
 NM, JOBLET, *PROGRAMS = sys.argv[1:]
-PLAIN, HOOKED = [JOBLET, *PROGRAMS[:4]], PROGRAMS[4:]
+PLAIN, HOOKED = [JOBLET, *PROGRAMS[:5]], PROGRAMS[5:]
 # Also what the debugging information calls the parts of struct plan that only test builds have.
 TEXTS = [b"JOBLET_TEST_HOOKS", b"swap_first", b"swap_second", b"@DIRECTORY@"]
-SYMBOLS = ("__wrap_", "faults_", "steps_marker", "lies_about")
+SYMBOLS = ("__wrap_", "faults_", "broken_", "steps_marker", "lies_about")
 
 
 def find_hooks(program):
