@@ -56,8 +56,9 @@ static void check_view(struct run *run, const struct seen_sandbox *sandbox)
     client_done(&client);
 }
 
-static void look(struct run *run, struct seen_sandbox *sandbox)
+static void look(struct run *run, struct seen_sandbox *sandbox, const char *keyrings)
 {
+    look_at_keyrings(run, keyrings);
     look_at_sandbox(run, sandbox);
     look_at_mounts(run, sandbox);
     look_at_limits(run, sandbox);
@@ -83,7 +84,7 @@ static void check_end(struct run *run, const struct seen_sandbox *sandbox)
 }
 
 /* Waits for the suite's end, reads its answer, and looks. */
-static void follow(struct run *run, const char *job)
+static void follow(struct run *run, const char *job, const char *keyrings)
 {
     struct seen_sandbox sandbox;
     struct client log;
@@ -97,7 +98,7 @@ static void follow(struct run *run, const char *job)
     if (held && find_job(job, &sandbox) == 0) {
         tap_parse(log.output, log.size, tap);
         tap_report(tap, REPORT_INSIDE_JOB, &run->report);
-        look(run, &sandbox);
+        look(run, &sandbox, keyrings);
         (void)run_rnx(run, stop_words, &stop, &error);
         client_done(&stop);
         check_end(run, &sandbox);
@@ -117,6 +118,7 @@ void verify_job(struct run *run)
     struct client client;
     struct error error = {0};
     char job[RUN_JOB_MAX];
+    _cleanup_free_ char *keyrings = look_take_keyrings();
     if (fd_read_file_at(AT_FDCWD, run->suite, 100000, &suite, &size) < 0)
         return give_up(run, "the suite cannot be read");
     const char *const words[] = {"job", "run", "--max-memory", NUMBER(RUN_MEMORY_MIB), "--max-processes",
@@ -124,7 +126,7 @@ void verify_job(struct run *run)
             "--timeout", "55s", "sh", "-c", HOLDER, "sh", suite, NULL};
     int status = run_rnx(run, words, &client, &error);
     if (status == 0 && run_find_id(client.output, job))
-        follow(run, job);
+        follow(run, job, keyrings);
     else
         give_up(run, status < CLIENT_ENDED ? error.text : client.output);
     client_done(&client);

@@ -22,16 +22,30 @@ static bool no_group(void *user)
     return find_groups(sandbox->job, NULL, NULL) == 0;
 }
 
+/* The file alone is not enough: it has no name, and the next one may get the number of its inode. */
+void look_read_backing(const char *disk, char ret_text[PATH_MAX])
+{
+    static const char *const files[] = {"loop/backing_file", "diskseq"};
+    size_t used = 0;
+    ret_text[0] = '\0';
+    for (size_t i = 0; i < ELEMENTS(files); i++) {
+        char path[128];
+        _cleanup_free_ char *text = NULL;
+        (void)snprintf(path, sizeof(path), "%s/%s", disk, files[i]);
+        if (fd_read_file_at(AT_FDCWD, path, PATH_MAX, &text, NULL) == 0)
+            used += (size_t)snprintf(ret_text + used, PATH_MAX - used, "%.2000s", text);
+        else if (i == 0)
+            return;
+    }
+}
+
 /* Another file on the same device is another sandbox's. */
 static bool no_disk(void *user)
 {
     const struct seen_sandbox *sandbox = user;
-    char *text = NULL;
-    size_t size = 0;
-    bool same = fd_read_file_at(AT_FDCWD, sandbox->disk, PATH_MAX, &text, &size) == 0 &&
-                strcmp(text, sandbox->backing) == 0;
-    free(text);
-    return !same;
+    char text[PATH_MAX];
+    look_read_backing(sandbox->disk, text);
+    return strcmp(text, sandbox->backing) != 0;
 }
 
 void look_at_leftovers(struct run *run, const struct seen_sandbox *sandbox)

@@ -167,13 +167,9 @@ static void report_mounts(struct run *run, const struct mounts *mounts)
 
 static void find_disk(const struct mounts *mounts, struct seen_sandbox *sandbox)
 {
-    char *text = NULL;
-    size_t size = 0;
-    (void)snprintf(sandbox->disk, sizeof(sandbox->disk), "/sys/dev/block/%u:%u/loop/backing_file", major(mounts->disk),
-            minor(mounts->disk));
-    if (fd_read_file_at(AT_FDCWD, sandbox->disk, PATH_MAX, &text, &size) == 0)
-        (void)snprintf(sandbox->backing, sizeof(sandbox->backing), "%s", text);
-    free(text);
+    (void)snprintf(
+            sandbox->disk, sizeof(sandbox->disk), "/sys/dev/block/%u:%u", major(mounts->disk), minor(mounts->disk));
+    look_read_backing(sandbox->disk, sandbox->backing);
 }
 
 void look_at_mounts(struct run *run, struct seen_sandbox *sandbox)

@@ -38,8 +38,8 @@ struct seen_sandbox {
     char job[RUN_JOB_MAX];
     pid_t init;
     pid_t command;
-    char disk[64];          /* "/sys/dev/block/7:10000/loop/backing_file" of its disk, or "" */
-    char backing[PATH_MAX]; /* what stood there */
+    char disk[64];          /* "/sys/dev/block/7:10000" of its disk, or "" */
+    char backing[PATH_MAX]; /* what look_read_backing said; "": it has no disk */
 };
 
 /* find.c: finds a job's processes by JOB_ID in the environment of a joblet-init of the host, and its command, the
@@ -59,9 +59,15 @@ void look_at_sandbox(struct run *run, const struct seen_sandbox *sandbox);
 void look_at_mounts(struct run *run, struct seen_sandbox *sandbox);
 /* look_limits.c: and of the limits that it was given. */
 void look_at_limits(struct run *run, const struct seen_sandbox *sandbox);
+/* look_keys.c: the session keyrings that root sees, before a job starts. The caller's, or NULL. */
+char *look_take_keyrings(void);
+/* And whether there is a new one since. */
+void look_at_keyrings(struct run *run, const char *before);
 /* look_view.c: whether joblet tells clients what we see. @status: of rnx job status --json. */
 void look_at_view(struct run *run, const struct seen_sandbox *sandbox, const char *status);
-/* left.c: what is left of a sandbox that has ended. */
+/* left.c: the file of the loop device @disk and which one in order it is there; "" without one. */
+void look_read_backing(const char *disk, char ret_text[PATH_MAX]);
+/* And what is left of a sandbox that has ended. */
 void look_at_leftovers(struct run *run, const struct seen_sandbox *sandbox);
 
 /* host.c: the host before and after. */

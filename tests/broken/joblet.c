@@ -174,6 +174,10 @@ int __wrap_outside_check(const struct outside_plan *plan, pid_t init_pid, pid_t 
     looked_at = &seen;
     int r = __real_outside_check(&seen, init_pid, command_pid, ret_start_ticks, ret_view, error);
     looked_at = NULL;
+    if (r == 0 && broken("pid-namespace") && ret_view->command.inner_pid == 2) {
+        ret_view->init.inner_pid = (uint32_t)init_pid;
+        ret_view->command.inner_pid = (uint32_t)command_pid;
+    }
     if (r == 0 && __real_outside_look(plan, ret_view, *ret_start_ticks, &view, &unused) == 0) {
         view.before_start = 1;
         *ret_view = view;
