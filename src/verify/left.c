@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "verify/run.h"
 
 #define WITHIN_MS 10000
+/* The last build's bridge is removed after ten seconds, and everything below it: that is no end of the build's own. */
+#define LINK_WITHIN_MS 8000
 
 static bool no_process(void *user)
 {
@@ -48,6 +51,14 @@ static bool no_disk(void *user)
     return strcmp(text, sandbox->backing) != 0;
 }
 
+static bool no_link(void *user)
+{
+    const struct seen_sandbox *sandbox = user;
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/sys/class/net/%s", sandbox->link);
+    return access(path, F_OK) < 0;
+}
+
 void look_at_leftovers(struct run *run, const struct seen_sandbox *sandbox)
 {
     struct seen_sandbox copy = *sandbox;
@@ -62,11 +73,13 @@ void look_at_leftovers(struct run *run, const struct seen_sandbox *sandbox)
             {no_group, "a job that was stopped: no control group is left",
                     "a build that was cancelled: no control group is left"},
             {no_disk, "a job that was stopped: its disk is gone", "a build that was cancelled: its disk is gone"},
+            {no_link, "", "a build that was cancelled: its link is gone"},
     };
-    for (size_t i = 0; i < ELEMENTS(rows); i++) {
+    for (size_t i = 0; i < ELEMENTS(rows) - is_job; i++) {
         long ms = 0;
+        bool has_none = rows[i].check == no_disk ? !sandbox->backing[0] : rows[i].check == no_link && !sandbox->link[0];
         bool gone =
-                (rows[i].check == no_disk && !sandbox->backing[0]) || run_until(rows[i].check, &copy, WITHIN_MS, &ms);
+                has_none || run_until(rows[i].check, &copy, rows[i].check == no_link ? LINK_WITHIN_MS : WITHIN_MS, &ms);
         report_fact(&run->report, 7, REPORT_OUTSIDE, gone, is_job ? rows[i].of_job : rows[i].of_build,
                 gone ? "gone after %ld ms" : "still there after %ld ms", ms);
     }

@@ -39,6 +39,7 @@ struct seen_sandbox {
     pid_t init;
     pid_t command;
     char disk[64];          /* "/sys/dev/block/7:10000" of its disk, or "" */
+    char link[16];          /* the host's end of a build's link, or "" */
     char backing[PATH_MAX]; /* what look_read_backing said; "": it has no disk */
 };
 
@@ -57,6 +58,10 @@ unsigned find_groups(const char *job, const char *file, char ret_path[PATH_MAX])
 void look_at_sandbox(struct run *run, const struct seen_sandbox *sandbox);
 /* look_mounts.c: and of its mounts. Finds its disk. */
 void look_at_mounts(struct run *run, struct seen_sandbox *sandbox);
+/* look_build.c: what a build must not see of the host. */
+void look_at_build(struct run *run, struct seen_sandbox *sandbox);
+/* look_network.c: the fences of a build's network. Finds its link. */
+void look_at_network(struct run *run, struct seen_sandbox *sandbox);
 /* look_limits.c: and of the limits that it was given. */
 void look_at_limits(struct run *run, const struct seen_sandbox *sandbox);
 /* look_keys.c: the session keyrings that root sees, before a job starts. The caller's, or NULL. */

@@ -241,6 +241,8 @@ bool __wrap_mountinfo_has_option(const char *options, const char *token)
 int __real_proof_check_mounts(const struct sandbox *sandbox, struct error *error);
 int __wrap_proof_check_mounts(const struct sandbox *sandbox, struct error *error)
 {
+    if (left_out("masks"))
+        box->masked_count = 0;
     return left_out_of_jobs("mount-namespace") ? 0 : __real_proof_check_mounts(sandbox, error);
 }
 

@@ -200,6 +200,9 @@ int __wrap_mknodat(int dir_fd, const char *path, mode_t mode, dev_t device)
         errno = EACCES;
         return -1;
     }
+    /* The mark of an overlay: a file that is not there. */
+    if (left_out("masks") && S_ISCHR(mode) && device == 0)
+        return 0;
     if (left_out("devices") && strcmp(path, "tty") == 0 &&
             (__real_mknodat(dir_fd, "kmsg", S_IFCHR | 0644, makedev(1, 11)) < 0))
         return -1;
@@ -350,12 +353,6 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *value, st
 }
 
 /* --- what a build sees --- */
-
-int __real_masks_fill(const struct masks *masks, struct error *error);
-int __wrap_masks_fill(const struct masks *masks, struct error *error)
-{
-    return left_out("masks") ? 0 : __real_masks_fill(masks, error);
-}
 
 /* The host's own, with the hashes of passwords. */
 static int copy_shadow(const struct masks *masks)
