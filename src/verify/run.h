@@ -27,6 +27,7 @@ struct run {
     char escapes[PATH_MAX]; /* the program of attempts, packed */
     char runtime[64];       /* the name of the runtime that is not built */
     int64_t deadline_ns;
+    char recorded[RUN_JOB_MAX]; /* a job of ours that has ended, or "" */
     struct report report;
 };
 

@@ -98,6 +98,9 @@ void verify_records(struct run *run)
         return;
     }
     (void)snprintf(job, sizeof(job), "%.36s", at + strlen("joblet-verify-id "));
+    uint8_t id[16];
+    if (text_parse_uuid(job, id) == 0)
+        (void)snprintf(run->recorded, sizeof(run->recorded), "%s", job);
     report_fact(&run->report, 9, REPORT_CLIENT, status == 7, "how a job ended", "exit status %d, it was 7", status);
     const char *const log_words[] = {"job", "log", job, NULL};
     (void)run_to_end(run, log_words, &log);

@@ -1,14 +1,16 @@
-"""Services with one protection left out (tests/broken): `joblet verify`, of the plain build, has to say so, of exactly the promises
-that the protection belongs to. And each of the services is seen to be broken in that one thing: facts(), which knows nothing of
+"""Services with one protection left out (tests/broken): `joblet verify`, of the plain build, has to say so, of exactly the
+promises that the protection belongs to. And each of the services is seen to be broken in that one thing: facts(), which knows nothing of
 verify, finds exactly the facts changed that the row names.
 
 SAMPLE and SAMPLE_OF_BUILDS run always; BROKEN=all runs all, in six minutes."""
 
 import collections
 import contextlib
+import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -22,8 +24,8 @@ Row = collections.namedtuple("Row", "promises facts also", defaults=("",))
 # Protection -> promises, facts that change without it; also: promises that may be broken with them, as the host is.
 JOBS = {
     "pid-namespace": Row("P3", "pid-ns first-pid host-processes"),
-    "mount-namespace": Row("P2 P3 P4", "mnt-ns root mounts root-options masks devices proc-sys tmp-size first-pid propagation host-processes",
-                           also="P1 P7"),
+    "mount-namespace": Row("P2 P3 P4", "mnt-ns root mounts root-options masks devices proc-sys tmp-size "
+                           "first-pid propagation host-processes", also="P1 P7"),
     "uts-namespace": Row("P2", "uts-ns hostname"),
     "ipc-namespace": Row("P3", "ipc-ns"),
     "net-namespace": Row("P3", "net-ns links"),
@@ -61,6 +63,7 @@ JOBS = {
     "type": Row("P1", "type"),
     "log": Row("P9", "errors-in-log"),
     "exit-status": Row("P9", "exit-status"),
+    "audit": Row("P9", "audited"),
     "view": Row("P5", "view"),
     "adoption": Row("P10", "adoption"),
     "disk-removal": Row("P7", "disk-left"),
@@ -69,7 +72,8 @@ JOBS = {
 }
 SAMPLE = ["capabilities", "root-read-only", "memory-limit"]
 
-# Of builds: protection -> promise. The network's two fences, routes inside and rules on the host, are each left out alone and together.
+# Of builds: protection -> promise. The two fences of the network, routes inside and rules on the host, are each left out alone
+# and together.
 BUILDS = {
     "masks": "P3",
     "accounts": "P3",
@@ -222,6 +226,10 @@ def what_is_left(server, job, disk):
     }
 
 
+def audit_lines(server):
+    return [line for path in glob.glob(f"{server.prefix}/state/audit/*.jsonl") for line in read(path).decode().splitlines()]
+
+
 def facts(server):
     """What there is to be seen of a job, the same each time if the service is the same."""
     keyrings = session_keyrings()
@@ -241,6 +249,7 @@ def facts(server):
     told = server.status(job).kernel.command.no_new_privs
     found["view"] = str(told == (status_of(command)["NoNewPrivs"] == "1"))
     disk = disk_of(init)
+    found["audited"] = str(any(job in line and '"job.start"' in line for line in audit_lines(server)))
     server.stop_job(job)
     ended = server.shell("echo error >&2; exit 7")
     found["errors-in-log"], found["exit-status"] = ended.text, str(ended.status.exit_code)
@@ -265,6 +274,15 @@ class Broken:
             file.write(protection)
 
 
+def take_back(server):
+    """A job without a mount namespace of its own has the host's /tmp: what ids of this service own there goes."""
+    text = read(os.path.join(server.prefix, "config/joblet-config.yml")).decode()
+    start, count = (int(re.search(rf"(?m)^ *{name}: *(\d+)", text)[1]) for name in ("idRangeStart", "idRangeCount"))
+    for entry in list(os.scandir("/tmp")):
+        if start <= entry.stat(follow_symlinks=False).st_uid < start + count * 65536:
+            shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+
+
 @pytest.fixture(scope="module")
 def broken(stubs, host):
     server = Server(*stubs)
@@ -273,6 +291,7 @@ def broken(stubs, host):
         yield service
         # What was left on purpose goes with the next start.
         service.leave_out("")
+        take_back(server)
         server.restart()
     finally:
         server.stop()
