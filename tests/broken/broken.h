@@ -1,4 +1,4 @@
-/* joblet, joblet-init and joblet-builder with one protection left out: the objects of the plain build, linked once more
+/* joblet and joblet-init with one protection left out: the objects of the plain build, linked once more
  * with wrappers around some functions of ours and of the C library. Because the proofs (P5) would refuse to run
  * anything, they are told about that one protection what they want to hear, too; nothing else is changed. So these are
  * the programs of somebody who has forgotten a protection and its proof, and `joblet verify` of the plain build has to

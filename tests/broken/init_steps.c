@@ -93,8 +93,6 @@ int __wrap_sandbox_start(struct sandbox *sandbox, struct error *error)
     if (r < 0)
         return r;
     host_mounts = open_host_mounts();
-    if (left_out("prefix"))
-        memset(sandbox->plan.build.absent_inode, 0, sizeof(sandbox->plan.build.absent_inode));
     if (left_out("descriptors")) {
         int fd = open("/", O_PATH | O_DIRECTORY);
         r = dup2(fd, LEAKED_FD) < 0 ? -errno : 0;
@@ -187,8 +185,6 @@ int __wrap_mount_set_attributes(int mount_fd, uint64_t attributes, int userns_fd
     struct statfs space;
     if (left_out("proc-sys") && fstatfs(mount_fd, &space) == 0 && space.f_type == PROC_MAGIC)
         return 0;
-    if (left_out("lower-read-only") && attributes & MOUNT_ATTR_IDMAP)
-        attributes &= ~(uint64_t)MOUNT_ATTR_RDONLY;
     return __real_mount_set_attributes(mount_fd, attributes, userns_fd);
 }
 

@@ -263,8 +263,7 @@ class Broken:
 
     def __init__(self, server):
         self.server = server
-        self.directory = server.use_programs(joblet="tests/broken/joblet-broken", joblet_init="tests/broken/joblet-init-broken",
-                                             joblet_builder="tests/broken/joblet-builder-broken")
+        self.directory = server.use_programs(joblet="tests/broken/joblet-broken", joblet_init="tests/broken/joblet-init-broken")
         self.leave_out("")
         server.restart()
         self.whole = facts(server)
