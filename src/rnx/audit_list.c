@@ -133,26 +133,12 @@ static void print_json(const Joblet__Ext__ListRecordsResponse *answer)
     (void)puts(answer->n_records > 0 ? "\n]" : "]");
 }
 
-static int call(const struct rnx *rnx, const Joblet__Ext__ListRecordsRequest *request)
+static void print_answer(const struct rnx *rnx, const ProtobufCMessage *answer)
 {
-    struct rpc rpc;
-    if (!rpc_open(rnx, "failed to create client", -EBADF, &rpc))
-        return RNX_EXIT_FAILED;
-    int status = RNX_EXIT_OK;
-    struct grpc_result result;
-    ProtobufCMessage *answer;
-    if (rpc_call(&rpc, "/joblet.ext.AuditService/ListRecords", &request->base,
-                &joblet__ext__list_records_response__descriptor, RPC_LONG_NS, &answer, &result) < 0) {
-        status = rpc_fail("failed to list the audit log", &result);
-    } else {
-        if (rnx->global.json)
-            print_json((const void *)answer);
-        else
-            print_table((const void *)answer);
-        protobuf_c_message_free_unpacked(answer, NULL);
-    }
-    rpc_close(&rpc);
-    return status;
+    if (rnx->global.json)
+        print_json((const Joblet__Ext__ListRecordsResponse *)answer);
+    else
+        print_table((const Joblet__Ext__ListRecordsResponse *)answer);
 }
 
 static int audit_list_run(const struct rnx *rnx, char **words, size_t count)
@@ -171,7 +157,9 @@ static int audit_list_run(const struct rnx *rnx, char **words, size_t count)
     request.action = rpc_borrow(list_options.action);
     request.result = rpc_borrow(list_options.result);
     request.limit = list_options.limit;
-    return call(rnx, &request);
+    const struct rpc_question question = {"/joblet.ext.AuditService/ListRecords", &request.base,
+            &joblet__ext__list_records_response__descriptor, RPC_LONG_NS, "failed to list the audit log"};
+    return rpc_ask(rnx, &question, print_answer);
 }
 
 const struct rnx_verb audit_list_verb = {

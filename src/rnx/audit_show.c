@@ -27,6 +27,16 @@ static void print_record(const Joblet__Ext__AuditRecord *record)
     }
 }
 
+static void print_answer(const struct rnx *rnx, const ProtobufCMessage *answer)
+{
+    const Joblet__Ext__AuditRecord *record = (const Joblet__Ext__AuditRecord *)answer;
+    /* The line is what the chain of digests is made of: it stays as it is. */
+    if (rnx->global.json)
+        (void)puts(record->line);
+    else
+        print_record(record);
+}
+
 static int audit_show_run(const struct rnx *rnx, char **words, size_t count)
 {
     (void)count;
@@ -34,29 +44,12 @@ static int audit_show_run(const struct rnx *rnx, char **words, size_t count)
     if (text_parse_u64(words[0], INT64_MAX, &sequence) < 0)
         return rnx_fail_usage(&audit_show_verb,
                 "invalid SEQUENCE \"%s\": want the number of a record, as 'rnx audit list' shows it", words[0]);
-    struct rpc rpc;
-    if (!rpc_open(rnx, "failed to create client", -EBADF, &rpc))
-        return RNX_EXIT_FAILED;
-    int status = RNX_EXIT_OK;
-    struct grpc_result result;
-    ProtobufCMessage *answer;
     Joblet__Ext__GetRecordRequest request;
     joblet__ext__get_record_request__init(&request);
     request.sequence = (int64_t)sequence;
-    if (rpc_call(&rpc, "/joblet.ext.AuditService/GetRecord", &request.base, &joblet__ext__audit_record__descriptor,
-                RPC_LONG_NS, &answer, &result) < 0) {
-        status = rpc_fail("failed to show the record", &result);
-    } else {
-        const Joblet__Ext__AuditRecord *record = (const void *)answer;
-        /* The line is what the chain of digests is made of: it stays as it is. */
-        if (rnx->global.json)
-            (void)puts(record->line);
-        else
-            print_record(record);
-        protobuf_c_message_free_unpacked(answer, NULL);
-    }
-    rpc_close(&rpc);
-    return status;
+    const struct rpc_question question = {"/joblet.ext.AuditService/GetRecord", &request.base,
+            &joblet__ext__audit_record__descriptor, RPC_LONG_NS, "failed to show the record"};
+    return rpc_ask(rnx, &question, print_answer);
 }
 
 const struct rnx_verb audit_show_verb = {

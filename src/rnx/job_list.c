@@ -123,30 +123,23 @@ static void print_json(const Joblet__Jobs *jobs)
     json_done(&json);
 }
 
+static void print_answer(const struct rnx *rnx, const ProtobufCMessage *answer)
+{
+    if (rnx->global.json)
+        print_json((const Joblet__Jobs *)answer);
+    else
+        print_table((const Joblet__Jobs *)answer, rnx->colour);
+}
+
 static int job_list_run(const struct rnx *rnx, char **words, size_t count)
 {
     (void)words;
     (void)count;
-    struct rpc rpc;
-    if (!rpc_open(rnx, "failed to create client", -EBADF, &rpc))
-        return RNX_EXIT_FAILED;
-    int status = RNX_EXIT_OK;
-    struct grpc_result result;
-    ProtobufCMessage *answer;
     Joblet__EmptyRequest request;
     joblet__empty_request__init(&request);
-    if (rpc_call(&rpc, "/joblet.JobService/ListJobs", &request.base, &joblet__jobs__descriptor, RPC_SHORT_NS, &answer,
-                &result) < 0) {
-        status = rpc_fail("failed to list jobs", &result);
-    } else {
-        if (rnx->global.json)
-            print_json((const Joblet__Jobs *)answer);
-        else
-            print_table((const Joblet__Jobs *)answer, rnx->colour);
-        protobuf_c_message_free_unpacked(answer, NULL);
-    }
-    rpc_close(&rpc);
-    return status;
+    const struct rpc_question question = {"/joblet.JobService/ListJobs", &request.base, &joblet__jobs__descriptor,
+            RPC_SHORT_NS, "failed to list jobs"};
+    return rpc_ask(rnx, &question, print_answer);
 }
 
 const struct rnx_verb job_list_verb = {

@@ -218,30 +218,23 @@ static void print_all(const Joblet__SystemStatusResponse *status)
     print_cloud(status->cloud);
 }
 
+static void print_answer(const struct rnx *rnx, const ProtobufCMessage *answer)
+{
+    if (rnx->global.json)
+        monitor_print_json((const Joblet__SystemStatusResponse *)answer);
+    else
+        print_all((const Joblet__SystemStatusResponse *)answer);
+}
+
 static int monitor_status_run(const struct rnx *rnx, char **words, size_t count)
 {
     (void)words;
     (void)count;
-    struct rpc rpc;
-    if (!rpc_open(rnx, "failed to create client", -EBADF, &rpc))
-        return RNX_EXIT_FAILED;
-    int status = RNX_EXIT_OK;
-    struct grpc_result result;
-    ProtobufCMessage *answer;
     Joblet__EmptyRequest request;
     joblet__empty_request__init(&request);
-    if (rpc_call(&rpc, "/joblet.MonitoringService/GetSystemStatus", &request.base,
-                &joblet__system_status_response__descriptor, RPC_SHORT_NS, &answer, &result) < 0) {
-        status = rpc_fail("failed to get system status", &result);
-    } else {
-        if (rnx->global.json)
-            monitor_print_json((const Joblet__SystemStatusResponse *)answer);
-        else
-            print_all((const Joblet__SystemStatusResponse *)answer);
-        protobuf_c_message_free_unpacked(answer, NULL);
-    }
-    rpc_close(&rpc);
-    return status;
+    const struct rpc_question question = {"/joblet.MonitoringService/GetSystemStatus", &request.base,
+            &joblet__system_status_response__descriptor, RPC_SHORT_NS, "failed to get system status"};
+    return rpc_ask(rnx, &question, print_answer);
 }
 
 const struct rnx_verb monitor_status_verb = {

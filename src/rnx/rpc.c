@@ -171,3 +171,23 @@ int rpc_fail_change(const char *prefix, const char *doing, const struct grpc_res
         return rpc_fail(prefix, result);
     return rnx_fail("timeout while %s: server may still be processing the request", doing);
 }
+
+int rpc_ask(const struct rnx *rnx, const struct rpc_question *question,
+        void (*take)(const struct rnx *rnx, const ProtobufCMessage *answer))
+{
+    struct rpc rpc;
+    struct grpc_result result;
+    ProtobufCMessage *answer;
+    int status = RNX_EXIT_OK;
+    if (!rpc_open(rnx, "failed to create client", -EBADF, &rpc))
+        return RNX_EXIT_FAILED;
+    if (rpc_call(&rpc, question->path, question->request, question->answer_type, question->deadline_ns, &answer,
+                &result) < 0) {
+        status = rpc_fail(question->failure, &result);
+    } else {
+        take(rnx, answer);
+        protobuf_c_message_free_unpacked(answer, NULL);
+    }
+    rpc_close(&rpc);
+    return status;
+}

@@ -50,6 +50,17 @@ bool rpc_load_config(const struct rnx *rnx, struct rnxconfig *ret_config);
 int rpc_call(struct rpc *rpc, const char *path, const ProtobufCMessage *request,
         const ProtobufCMessageDescriptor *answer_type, uint64_t deadline_ns, ProtobufCMessage **ret_answer,
         struct grpc_result *ret_result);
+/* What a verb asks for that makes one call and prints the answer. */
+struct rpc_question {
+    const char *path;
+    const ProtobufCMessage *request;
+    const ProtobufCMessageDescriptor *answer_type;
+    uint64_t deadline_ns;
+    const char *failure; /* before what went wrong: "failed to list jobs" */
+};
+/* Connects, asks, and hands the answer to @take, which prints it. The exit status; what went wrong is said. */
+int rpc_ask(const struct rnx *rnx, const struct rpc_question *question,
+        void (*take)(const struct rnx *rnx, const ProtobufCMessage *answer));
 /* Opens a server stream; no deadline. 0, or -errno with @ret_result. */
 int rpc_stream_open(struct rpc *rpc, const char *path, const ProtobufCMessage *request, struct grpc_result *ret_result);
 

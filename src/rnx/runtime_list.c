@@ -114,31 +114,23 @@ static void print_json(const Joblet__ListRuntimesResponse *answer)
     json_done(&json);
 }
 
+static void print_answer(const struct rnx *rnx, const ProtobufCMessage *answer)
+{
+    if (rnx->global.json)
+        print_json((const Joblet__ListRuntimesResponse *)answer);
+    else
+        print_table((const Joblet__ListRuntimesResponse *)answer);
+}
+
 static int runtime_list_run(const struct rnx *rnx, char **words, size_t count)
 {
     (void)words;
     (void)count;
-    struct rpc rpc;
-    if (!rpc_open(rnx, "failed to create client", -EBADF, &rpc))
-        return RNX_EXIT_FAILED;
-    int status = RNX_EXIT_OK;
-    struct grpc_result result;
-    ProtobufCMessage *message;
     Joblet__EmptyRequest request;
     joblet__empty_request__init(&request);
-    if (rpc_call(&rpc, "/joblet.RuntimeService/ListRuntimes", &request.base,
-                &joblet__list_runtimes_response__descriptor, RPC_LONG_NS, &message, &result) < 0) {
-        status = rpc_fail("failed to list runtimes", &result);
-    } else {
-        const Joblet__ListRuntimesResponse *answer = (const void *)message;
-        if (rnx->global.json)
-            print_json(answer);
-        else
-            print_table(answer);
-        protobuf_c_message_free_unpacked(message, NULL);
-    }
-    rpc_close(&rpc);
-    return status;
+    const struct rpc_question question = {"/joblet.RuntimeService/ListRuntimes", &request.base,
+            &joblet__list_runtimes_response__descriptor, RPC_LONG_NS, "failed to list runtimes"};
+    return rpc_ask(rnx, &question, print_answer);
 }
 
 const struct rnx_verb runtime_list_verb = {
