@@ -327,6 +327,16 @@ void api_send(struct api *api, const void *message)
         (void)loop_modify(api->broker->loop, &api->channel, EPOLLIN | EPOLLOUT);
 }
 
+void api_reply(struct api *api, const struct channel_header *request, uint32_t generation, const struct error *error)
+{
+    struct channel_reply reply = {.header = *request};
+    reply.header.size = sizeof(reply);
+    if (error)
+        reply.error = *error;
+    if (generation == api->generation)
+        api_send(api, &reply);
+}
+
 static void on_channel(struct loop_source *source, uint32_t events)
 {
     struct api *api = LOOP_OWNER(source, struct api, channel);

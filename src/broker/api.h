@@ -64,6 +64,8 @@ int api_start(struct api *api, struct error *error);
 /* Sends @message (its header says how long it is), or queues it. Without a joblet-api it is dropped: the next one asks.
  */
 void api_send(struct api *api, const void *message);
+/* Answers @request with @error (NULL: done), when the joblet-api that asked (its generation) is still there. */
+void api_reply(struct api *api, const struct channel_header *request, uint32_t generation, const struct error *error);
 /* Ends joblet-api for @reason; a new one is started. */
 void api_fail(struct api *api, const char *reason);
 /* Asks joblet-api to end; after @limit_ns it is killed. broker_api_ended tells. */

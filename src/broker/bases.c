@@ -340,12 +340,10 @@ __attribute__((noreturn)) static void run_child(int dir_fd, int mount_fd, int im
 
 static void answer(struct broker *broker, const struct channel_header *request, uint32_t generation, int code)
 {
-    struct channel_reply reply = {.header = *request};
-    reply.header.size = sizeof(reply);
+    struct error error = {0};
     if (code != 0)
-        (void)error_errno(&reply.error, code, "keep the build's disk as a base");
-    if (generation == broker->api.generation)
-        api_send(&broker->api, &reply);
+        (void)error_errno(&error, code, "keep the build's disk as a base");
+    api_reply(&broker->api, request, generation, &error);
 }
 
 static void let_go(struct base_seal *seal)

@@ -397,10 +397,8 @@ static int check_nobody_left(struct broker *broker, const struct build *build, s
 
 static void answer(struct broker *broker, const struct channel_header *header, const struct error *error)
 {
-    struct channel_reply reply = {.header = *header, .error = *error};
-    reply.header.size = sizeof(reply);
     trail_refused(broker, header, error);
-    api_send(&broker->api, &reply);
+    api_reply(&broker->api, header, broker->api.generation, error);
 }
 
 static int publish(struct broker *broker, const struct channel_build_publish *request,

@@ -27,13 +27,9 @@ struct operation {
 
 static void reply_error(struct broker *broker, const struct channel_header *request, const struct error *error)
 {
-    struct channel_reply reply = {.header = *request};
-    reply.header.size = sizeof(reply);
-    if (error)
-        reply.error = *error;
-    if (reply.error.code != 0)
-        trail_refused(broker, request, &reply.error);
-    api_send(&broker->api, &reply);
+    if (error->code != 0)
+        trail_refused(broker, request, error);
+    api_reply(&broker->api, request, broker->api.generation, error);
 }
 
 static void apply_hello(struct broker *broker, struct channel_received *message)

@@ -16,12 +16,10 @@
 
 static void reply(struct broker *broker, const struct channel_header *request, uint32_t generation, int code)
 {
-    struct channel_reply answer = {.header = *request};
-    answer.header.size = sizeof(answer);
+    struct error error = {0};
     if (code != 0)
-        (void)error_errno(&answer.error, code, "write the store of runtimes to the disk");
-    if (generation == broker->api.generation)
-        api_send(&broker->api, &answer);
+        (void)error_errno(&error, code, "write the store of runtimes to the disk");
+    api_reply(&broker->api, request, generation, &error);
 }
 
 static void let_go(struct sync *sync)

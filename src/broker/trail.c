@@ -42,17 +42,6 @@ struct trail_wait {
 
 /* ---- answers ---- */
 
-static void answer(
-        struct broker *broker, const struct channel_header *request, uint32_t generation, const struct error *error)
-{
-    struct channel_reply reply = {.header = *request};
-    reply.header.size = sizeof(reply);
-    if (error)
-        reply.error = *error;
-    if (generation == broker->api.generation)
-        api_send(&broker->api, &reply);
-}
-
 /* Those up to @sequence. */
 static void answer_waiting(struct broker *broker, uint64_t sequence, const struct error *error)
 {
@@ -62,7 +51,7 @@ static void answer_waiting(struct broker *broker, uint64_t sequence, const struc
         trail->first_wait = wait->next;
         if (!trail->first_wait)
             trail->last_wait = NULL;
-        answer(broker, &wait->request, wait->generation, error);
+        api_reply(&broker->api, &wait->request, wait->generation, error);
         free(wait);
     }
 }
@@ -235,7 +224,7 @@ void trail_append(struct broker *broker, const struct channel_header *request, i
     if (r < 0) {
         free(wait);
         log_event(LOG_LEVEL_ERROR, "the audit log cannot be written", "error", error.text, NULL);
-        answer(broker, request, broker->api.generation, &error);
+        api_reply(&broker->api, request, broker->api.generation, &error);
         return;
     }
     *wait = (struct trail_wait){
