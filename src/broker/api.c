@@ -182,6 +182,8 @@ __attribute__((noreturn)) static void run_child(const struct api *api, int chann
 {
     const struct broker *broker = api->broker;
     const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    /* One of its own: the other one holds the lock of the log, which is joblet's alone and ends with it. */
+    const int audit_fd = openat(audit_log_directory(broker->trail.log), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const int fds[SETTINGS_FD_END] = {
             null_fd,
             null_fd,
@@ -196,7 +198,7 @@ __attribute__((noreturn)) static void run_child(const struct api *api, int chann
             [SETTINGS_FD_CA] = api->pem_fds[2],
             [SETTINGS_FD_RUNTIMES] = broker->store.fd,
             [SETTINGS_FD_BUILD_ENVIRONMENT] = api->build_environment_fd,
-            [SETTINGS_FD_AUDIT] = audit_log_directory(broker->trail.log),
+            [SETTINGS_FD_AUDIT] = audit_fd,
     };
     char name[] = "joblet-api";
     char *const arguments[] = {name, NULL};

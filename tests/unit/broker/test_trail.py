@@ -1,4 +1,5 @@
 """The audit log as joblet keeps it, seen from joblet-api's side of the channel and on the disk."""
+import fcntl
 import hashlib
 import json
 import os
@@ -50,6 +51,25 @@ def settlers(pid):
         if name == "joblet-audit" and int(rest[1]) == pid and rest[0] != "Z":
             found.append(int(entry))
     return found
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def name_of(pid):
+    with open(f"/proc/{pid}/comm") as file:
+        return file.read().strip()
+
+
+def held(fd):
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
 
 
 class Trail(unittest.TestCase):
@@ -142,6 +162,24 @@ class Trail(unittest.TestCase):
         self.assertEqual([r["number"] for r in self.find(action="test.flood")],
                          [str(n) for n in range(len(self.find(action="test.flood")))])
         joblet.stop()
+
+    def test_a_joblet_api_that_lingers(self):
+        """It has the directory to read, and not the lock: the next joblet does not wait for it."""
+        joblet = self.joblet
+        joblet.start()
+        api, = [pid for pid in children(joblet.process.pid) if name_of(pid) not in ("joblet-audit", "joblet-scratch")]
+        os.kill(api, signal.SIGSTOP)
+        try:
+            fd = os.open(joblet.prefix + "/state/audit", os.O_RDONLY | os.O_DIRECTORY)
+            self.addCleanup(os.close, fd)
+            with self.assertRaises(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            joblet.kill()
+            channel.wait_for(lambda: not held(fd))
+            with open(f"/proc/{api}/stat") as file:
+                self.assertIn(") T ", file.read())
+        finally:
+            os.kill(api, signal.SIGKILL)
 
     def test_full_disk(self):
         """What cannot be recorded is not done."""
