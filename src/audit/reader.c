@@ -45,8 +45,10 @@ static int read_text(const char *at, const char *end, char *text, const char **r
         } else if (at[1] == '"' || at[1] == '\\') {
             *text++ = *++at;
         } else {
-            if (at[1] != 'u' || hex_value(at + 2, end, &value) < 0 || value == 0 || value > 0x7f)
+            if (at[1] != 'u' || hex_value(at + 2, end, &value) < 0 || value == 0 || value > 0x9f)
                 return -EINVAL;
+            if (value > 0x7f)
+                *text++ = (char)0xc2; /* of two bytes in UTF-8, the second as it is */
             *text++ = (char)value;
             at += 5;
         }

@@ -139,6 +139,8 @@ static void put_text(FILE *file, const char *text)
             (void)fprintf(file, "\\\\x%02x", *at);
         else if (*at < 0x20 || *at == 0x7f)
             (void)fprintf(file, "\\u%04x", *at);
+        else if (*at == 0xc2 && at[1] < 0xa0) /* control characters, too, for some terminals */
+            (void)fprintf(file, "\\u%04x", at[1]);
         else if (*at == '"' || *at == '\\')
             (void)fprintf(file, "\\%c", *at);
         else

@@ -91,7 +91,7 @@ class Trail(unittest.TestCase):
         joblet = self.joblet
         joblet.start()
         # Joblet-api's words, whatever is in them.
-        value = "a \"b\" \\ \x01\x7f \u00e4\u20ac\U0001f600 \n"
+        value = "a \"b\" \\ \x01\x7f\x9b \u00e4\u20ac\U0001f600 \n"
         self.assertEqual(self.append(facts(action="job.run", result="intent", user="somebody", note=value)).code, 0)
         (record,) = self.find(action="job.run")
         self.assertEqual((record["source"], record["user"], record["note"]), ("joblet-api", "somebody", value))
