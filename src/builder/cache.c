@@ -25,13 +25,23 @@ static void remove_oldest(int cache_fd, struct cache_files *cached, uint64_t max
     }
 }
 
+/* The step may have fetched from where only this build's owner may. */
+static bool is_private(const struct collect *collect, const char *step)
+{
+    for (size_t i = 0; i < collect->words->count; i++)
+        if (collect->words->items[i].kind == WORD_PRIVATE && strcmp(collect->words->items[i].name, step) == 0)
+            return true;
+    return false;
+}
+
 /* What a hook fetched, perhaps with credentials of its own, is not for other builds, which could read it. */
 static bool is_for_others(const struct collect *collect, const struct cache_file *file)
 {
     static const char *const steps[] = {
             [CACHE_APT] = RECIPE_STEP_PACKAGES, [CACHE_NPM] = RECIPE_STEP_NPM, [CACHE_PIP] = RECIPE_STEP_PIP};
     size_t number = collect_find_step(collect, file->changed.tv_sec * NS_PER_S + file->changed.tv_nsec);
-    return number < collect->step_count && strcmp(collect->steps[number].name, steps[file->kind]) == 0;
+    return number < collect->step_count && strcmp(collect->steps[number].name, steps[file->kind]) == 0 &&
+           !is_private(collect, steps[file->kind]);
 }
 
 /* Makes room first: the cache is never larger than it may be. */

@@ -33,6 +33,7 @@ static const struct {
         {"file", WORD_FILE, WORDS_COLLECT, "tc"},
         {"limit", WORD_LIMIT, WORDS_COLLECT, "n"},
         {"cache", WORD_CACHE, WORDS_COLLECT, "n"},
+        {"private", WORD_PRIVATE, WORDS_COLLECT, "t"},
         {"since", WORD_SINCE, WORDS_COLLECT, "n"},
         {"digest", WORD_DIGEST, WORDS_VERIFY, "h"},
 };

@@ -26,6 +26,7 @@ enum word_kind {
     WORD_FILE,
     WORD_LIMIT,
     WORD_CACHE,
+    WORD_PRIVATE,
     WORD_SINCE,
     WORD_DIGEST,
 };

@@ -28,6 +28,7 @@
  *     file NAME COUNT TEXT...             a file beside isolated/, of the COUNT texts joined
  *     limit BYTES                         the largest permitted size of the runtime
  *     cache BYTES                         of the downloads that are kept: the oldest go, what is new is added where
+ *     private STEP                        downloads of this step are not kept: other builds could read them
  *                                         it fits. Without the word they stay as they are.
  *     since NS                            when the build began: what changed on the host since is told
  *

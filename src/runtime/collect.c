@@ -64,6 +64,20 @@ static void add_steps(struct words *words, const struct runtime_built *built)
     }
 }
 
+/* Other builds can read what is kept for them: not what was fetched with an address of the specification's own, perhaps
+ * with credentials, nor behind a hook, which can have changed where any step fetches from. */
+static void add_private(struct words *words, const struct runtime_spec *spec)
+{
+    static const char *const steps[] = {RECIPE_STEP_PACKAGES, RECIPE_STEP_PIP, RECIPE_STEP_NPM};
+    bool own_index = false;
+    for (size_t i = 0; i < spec->pip_options.count; i++)
+        own_index = own_index || strncmp(spec->pip_options.items[i], "--index-url", strlen("--index-url")) == 0 ||
+                    strncmp(spec->pip_options.items[i], "--extra-index-url", strlen("--extra-index-url")) == 0;
+    for (size_t i = 0; i < ELEMENTS(steps); i++)
+        if (spec->pre_install[0] || (own_index && strcmp(steps[i], RECIPE_STEP_PIP) == 0))
+            words_add_all(words, "private", steps[i], NULL);
+}
+
 int runtime_build_collect(
         const struct runtime_build *build, const struct runtime_built *built, struct runtime_list *list)
 {
@@ -76,6 +90,7 @@ int runtime_build_collect(
     words_addf(&words, "%" PRIu64, built->limit_bytes);
     words_add(&words, "cache");
     words_addf(&words, "%" PRIu64, built->cache_bytes);
+    add_private(&words, build->spec);
     add_steps(&words, built);
     words_phase(&words, 10, "packages, programs and what the steps installed");
     add_packages(&words, build, built->packages);

@@ -471,6 +471,16 @@ def test_downloads_are_kept(make_root):
             assert file.read() == bytes_of[kind]
 
 
+def test_downloads_of_private_steps_are_not_kept(make_root):
+    """Other builds could read them."""
+    root = make_root(HOST).mount()
+    digest = hashlib.blake2b(b"secret", digest_size=32).hexdigest()
+    root.step("base", {"/var/cache/apt/archives/a_1_all.deb": "public"})
+    root.step("pip", shell=f"mkdir -p ./tmp/pip-files; printf secret >./tmp/pip-files/{digest}")
+    assert root.collect("cache", "1000000", "private", "pip").last == "@done"
+    assert os.listdir(root.space.path(root.tool, "cache")) == [os.path.basename(apt_name("public"))]
+
+
 BLOCK = 4096  # what a small file takes
 
 

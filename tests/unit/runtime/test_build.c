@@ -75,6 +75,7 @@ static const struct {
         {"file", 2, true},
         {"limit", 1, false},
         {"cache", 1, false},
+        {"private", 1, false},
         {"since", 1, false},
 };
 
@@ -230,6 +231,34 @@ static void test_collect_whole(void **state)
             "manifest");
     runtime_list_done(&selected);
     done(&fixture);
+}
+
+/* What other builds may not read of what this one fetches. */
+static void test_private_downloads(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more;
+        const char *wanted;
+    } rows[] = {
+            {"pip: [x]\npip_options: --pre\n", "cache 1 | phase"},
+            {"pip: [x]\npip_options: --index-url=https://host/simple\n", "cache 1 | private pip | phase"},
+            {"pip: [x]\npip_options: --extra-index-url https://host/simple\n", "cache 1 | private pip | phase"},
+            {"hooks: {pre_install: 'true'}\n", "cache 1 | private base | private pip | private npm | phase"},
+            {"hooks: {post_install: 'true'}\n", "cache 1 | phase"},
+    };
+    for (size_t i = 0; i < ELEMENTS(rows); i++) {
+        struct fixture fixture;
+        char text[16384];
+        const struct runtime_list none = {0};
+        const struct runtime_built built = {.packages = &none, .cache_bytes = 1, .description = ""};
+        prepare(&fixture, "python", "3.11", rows[i].more);
+        assert_int_equal(runtime_build_collect(&fixture.build, &built, &fixture.words), 0);
+        flatten(&fixture.words, text, sizeof(text));
+        if (!strstr(text, rows[i].wanted))
+            fail_msg("%s: %s", rows[i].more, text);
+        done(&fixture);
+    }
 }
 
 /* A file larger than an argument can be is cut, and is the same when it is put together. */
@@ -433,6 +462,7 @@ int main(void)
             cmocka_unit_test(test_five_languages),
             cmocka_unit_test(test_install_whole),
             cmocka_unit_test(test_collect_whole),
+            cmocka_unit_test(test_private_downloads),
             cmocka_unit_test(test_long_file),
             cmocka_unit_test(test_no_injection),
             cmocka_unit_test(test_digest),
