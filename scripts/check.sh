@@ -202,7 +202,7 @@ step_fuzz() {
 
 pytest=(/usr/bin/python3 -B -m pytest -p no:cacheprovider -q --tb=short)
 
-step_e2e() { pytest_tests "${pytest[@]}" --ignore=tests/e2e/test_power.py tests/e2e; }
+step_e2e() { pytest_tests "${pytest[@]}" --durations=60 --ignore=tests/e2e/test_power.py tests/e2e; }
 
 # The test of it that needs no server on this host, but a machine of its own.
 step_power() { pytest_tests "${pytest[@]}" tests/e2e/test_power.py; }

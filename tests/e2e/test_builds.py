@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -613,7 +614,8 @@ def test_remove(small, builder, jobs):
 # --- what a build may and may not
 
 
-CANARY = "joblet-canary-7d1f"
+# Of this run: what another one left that was killed is not taken for, nor tidied up as, this one's.
+CANARY = f"joblet-canary-{secrets.token_hex(4)}"
 
 
 @pytest.fixture(scope="module")
@@ -623,8 +625,6 @@ def canaries():
     abstract = socket.socket(socket.AF_UNIX)
     service = socket.create_server(("0.0.0.0", 0))
     files = socket.socket(socket.AF_UNIX)
-    with contextlib.suppress(OSError):
-        os.remove(f"/run/{CANARY}.socket")  # of a run that was killed
     try:
         for path in paths:
             with open(path, "w", encoding="ascii") as file:
@@ -854,11 +854,12 @@ def read_until(process, said):
     raise AssertionError(process.stderr.read())
 
 
-def wake():
-    """Ends the naps of all hooks."""
+def wake(count=1):
+    """Ends the naps of all hooks, as soon as so many sleep: one that only said that it runs is not asleep yet."""
     def naps():
-        return [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if command_line(pid).startswith(b"sleep\0" + NAP)]
-    for pid in eventually(naps, what="a hook sleeps"):
+        found = [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if command_line(pid).startswith(b"sleep\0" + NAP)]
+        return found if len(found) >= count else None
+    for pid in eventually(naps, what=f"{count} hooks sleep"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 
@@ -870,7 +871,7 @@ def test_builds_beside_each_other(builder):
     builds = [builder.start(builder.write(name, hooks={"pre_install": script.replace("NAME", name)}), "-v") for name in names]
     for process in builds:
         read_until(process, b"it runs")
-    wake()
+    wake(len(builds))
     for name, process in zip(names, builds):
         out, err = process.communicate(timeout=seconds(60))
         assert str(ENOUGH).encode() in out, (out, err)

@@ -180,6 +180,8 @@ class Trail(unittest.TestCase):
                 self.assertIn(") T ", file.read())
         finally:
             os.kill(api, signal.SIGKILL)
+        joblet.start()  # and takes what the killed one left
+        joblet.stop()
 
     def test_full_disk(self):
         """What cannot be recorded is not done."""
