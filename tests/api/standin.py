@@ -732,7 +732,7 @@ class Joblet:
     def parse_recipe(words):
         """The words after the mode, as (word, arguments)."""
         fixed = {"phase": 3, "say": 2, "env": 1, "packager": 1, "package": 1, "binary": 1, "path": 1, "library": 1, "keep": 1,
-                 "step": 3, "runtime-dir": 1, "limit": 1, "cache": 1, "since": 1}
+                 "step": 3, "runtime-dir": 1, "limit": 1, "cache": 1, "private": 1, "since": 1}
         items, at = [], 1
         while at < len(words):
             word = words[at]

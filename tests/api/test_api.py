@@ -610,6 +610,9 @@ class Builds(Case):
         self.assertTrue(result.success, lines)
         self.assertIn(("info", "base: MISS: the pre_install hook runs first"), lines)
         self.assertEqual([use for use, _ in installs()][5:], [0])
+        # What such a hook may have fetched is not for other builds.
+        private = [[arguments for word, arguments in job.recipe if word == "private"] for job in self.joblet.jobs.values() if job.type == 3]
+        self.assertEqual((private[0], private[-1]), ([], [["base"], ["pip"], ["npm"]]))
         self.nothing_left()
 
     def test_an_unchanged_one_is_taken_from_the_store(self):
