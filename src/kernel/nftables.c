@@ -1,6 +1,7 @@
 #include "kernel/nftables.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -110,6 +111,75 @@ int nftables_count_rules(int socket, uint8_t family, const char *name)
     netlink_put_text(&request, NFTA_RULE_TABLE, name);
     int r = netlink_dump(socket, &request, count_rule, &count);
     return r < 0 ? r : count;
+}
+
+/* FNV-1a. */
+static void digest(uint64_t *digest, const void *data, size_t size)
+{
+    const uint8_t *bytes = data;
+    for (size_t i = 0; i < size; i++)
+        *digest = (*digest ^ bytes[i]) * 0x100000001b3;
+}
+
+/* The kernel's parts of a rule that change while it is used. */
+static bool is_counting(const char *name)
+{
+    return strcmp(name, "counter") == 0 || strcmp(name, "quota") == 0 || strcmp(name, "last") == 0;
+}
+
+static int digest_expressions(const struct rtattr *list, uint64_t *ret_digest)
+{
+    *ret_digest = 0xcbf29ce484222325;
+    int rest = list ? (int)RTA_PAYLOAD(list) : 0;
+    for (const struct rtattr *at = list ? netlink_value(list) : NULL; rest > 0; at = RTA_NEXT(at, rest)) {
+        const struct rtattr *found[NFTA_EXPR_DATA + 1];
+        char name[32];
+        if (!RTA_OK(at, rest) || netlink_parse_nest(at, found, NFTA_EXPR_DATA) < 0)
+            return -EBADMSG;
+        netlink_get_text(found[NFTA_EXPR_NAME], name, sizeof(name));
+        digest(ret_digest, name, strlen(name) + 1);
+        if (found[NFTA_EXPR_DATA] && !is_counting(name))
+            digest(ret_digest, netlink_value(found[NFTA_EXPR_DATA]), RTA_PAYLOAD(found[NFTA_EXPR_DATA]));
+    }
+    return 0;
+}
+
+struct each_rule {
+    int (*found)(const struct nftables_rule *rule, void *user);
+    void *user;
+};
+
+static int tell_rule(const struct nlmsghdr *message, void *user)
+{
+    const struct each_rule *each = user;
+    const struct rtattr *found[NFTA_RULE_EXPRESSIONS + 1];
+    if (message->nlmsg_type != TYPE(NFT_MSG_NEWRULE))
+        return 0;
+    int r = netlink_parse(message, sizeof(struct nfgenmsg), found, NFTA_RULE_EXPRESSIONS);
+    if (r < 0)
+        return r;
+    const struct nfgenmsg *body = netlink_body(message);
+    struct nftables_rule rule = {.family = body->nfgen_family};
+    uint64_t handle;
+    if (!found[NFTA_RULE_HANDLE] || RTA_PAYLOAD(found[NFTA_RULE_HANDLE]) != sizeof(handle))
+        return -EBADMSG;
+    memcpy(&handle, netlink_value(found[NFTA_RULE_HANDLE]), sizeof(handle));
+    rule.handle = be64toh(handle);
+    netlink_get_text(found[NFTA_RULE_TABLE], rule.table, sizeof(rule.table));
+    netlink_get_text(found[NFTA_RULE_CHAIN], rule.chain, sizeof(rule.chain));
+    r = digest_expressions(found[NFTA_RULE_EXPRESSIONS], &rule.digest);
+    if (r < 0)
+        return r;
+    return each->found(&rule, each->user);
+}
+
+int nftables_each_rule(int socket, int (*found)(const struct nftables_rule *rule, void *user), void *user)
+{
+    struct each_rule each = {.found = found, .user = user};
+    struct netlink_request request;
+    begin(&request, NFT_MSG_GETRULE, AF_UNSPEC);
+    request.header.nlmsg_flags |= NLM_F_DUMP;
+    return netlink_dump(socket, &request, tell_rule, &each);
 }
 
 int nftables_watch(void)

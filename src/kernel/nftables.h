@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* NFT_NAME_MAXLEN of the kernel. */
+#define NFTABLES_NAME_MAX 256U
+
 /* A netfilter socket of the calling thread's network namespace, close-on-exec. A descriptor or -errno. */
 int nftables_open(void);
 /* The number of the rule set's generation: another one after each change of anything in it. 0 or -errno. */
@@ -15,6 +18,17 @@ int nftables_find_table(int socket, uint8_t family, const char *name, const char
 
 /* How many rules that table has. A number or -errno (-ENOENT: there is no such table). */
 int nftables_count_rules(int socket, uint8_t family, const char *name);
+
+struct nftables_rule {
+    uint8_t family;  /* NFPROTO_* */
+    uint64_t handle; /* of its table */
+    uint64_t digest; /* of what it does, without what it has counted: not against somebody who wants them alike */
+    char table[NFTABLES_NAME_MAX];
+    char chain[NFTABLES_NAME_MAX];
+};
+/* Calls @found for each rule of all tables until it returns another value than 0, which is returned. 0; -EINTR: they
+ * changed meanwhile; -errno. */
+int nftables_each_rule(int socket, int (*found)(const struct nftables_rule *rule, void *user), void *user);
 
 /* A netfilter socket for nftables_set_watching, non-blocking. A descriptor or -errno. */
 int nftables_watch(void);

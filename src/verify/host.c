@@ -1,19 +1,24 @@
-/* The host before and after: mounts, links, settings of the kernel, and every file of /etc, /usr and the package
- * database by the time of its last change, which nobody can set. */
+/* The host before and after: mounts, links, rules of the packet filter, settings of the kernel, and every file of /etc,
+ * /usr and the package database by the time of its last change, which nobody can set. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/nftables.h"
 #include "verify/run.h"
 
 #define TEXT_MAX (4U << 20)
 #define SETTINGS_MAX 16U
+/* Rules that change while they are read. */
+#define TRIES_MAX 10U
 
 static const char *const settings[] = {"kernel/core_pattern", "kernel/modprobe", "kernel/hostname", "kernel/sysrq",
         "kernel/pid_max", "fs/suid_dumpable", "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding",
@@ -23,6 +28,7 @@ _Static_assert(ELEMENTS(settings) <= SETTINGS_MAX, "there is room for all");
 struct host {
     char *mounts;
     char *links; /* names, each in a line */
+    char *rules; /* of nftables, each in a line: "TABLE CHAIN HANDLE FAMILY DIGEST" */
     char *values[SETTINGS_MAX];
     struct timespec start;
 };
@@ -50,6 +56,42 @@ static char *read_links(void)
     return text;
 }
 
+static int put_rule(const struct nftables_rule *rule, void *user)
+{
+    char line[2 * NFTABLES_NAME_MAX + 64];
+    char plain[sizeof(line)];
+    (void)snprintf(line, sizeof(line), "%s %s %" PRIu64 " %u %016" PRIx64, rule->table, rule->chain, rule->handle,
+            rule->family, rule->digest);
+    report_make_plain(line, plain, sizeof(plain));
+    return fprintf(user, "%s\n", plain) < 0 ? -EIO : 0;
+}
+
+/* A question would load the module where the kernel has none yet: there are no rules then. "?" when they could not be
+ * read. */
+static char *read_rules(void)
+{
+    char *text = NULL;
+    size_t size = 0;
+    int r = -EINTR;
+    if (access("/sys/module/nf_tables", F_OK) < 0 && access("/proc/modules", F_OK) == 0)
+        return strdup("");
+    for (unsigned tries = 0; r == -EINTR && tries < TRIES_MAX; tries++) {
+        _cleanup_close_ int socket = nftables_open();
+        free(text);
+        text = NULL;
+        FILE *file = open_memstream(&text, &size);
+        if (!file)
+            return NULL;
+        r = socket < 0 ? socket : nftables_each_rule(socket, put_rule, file);
+        if (fclose(file) != 0 && r == 0)
+            r = -ENOMEM;
+    }
+    if (r == 0)
+        return text;
+    free(text);
+    return strdup("?\n");
+}
+
 static char *read_setting(size_t number)
 {
     char path[128];
@@ -66,6 +108,7 @@ struct host *host_take(void)
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &host->start);
     host->mounts = read_text("/proc/self/mountinfo");
     host->links = read_links();
+    host->rules = read_rules();
     for (size_t i = 0; i < ELEMENTS(settings); i++)
         host->values[i] = read_setting(i);
     return host;
@@ -77,6 +120,7 @@ void host_free(struct host *host)
         return;
     free(host->mounts);
     free(host->links);
+    free(host->rules);
     for (size_t i = 0; i < ELEMENTS(settings); i++)
         free(host->values[i]);
     free(host);
@@ -166,10 +210,12 @@ void host_compare(struct run *run, const struct host *before)
 {
     char *mounts = read_text("/proc/self/mountinfo");
     char *links = read_links();
-    if (before && mounts && links && before->mounts && before->links) {
+    char *rules = read_rules();
+    if (before && mounts && links && rules && before->mounts && before->links && before->rules) {
         compare_lines(run, before->mounts, mounts, NULL, "mounts of the host before and after");
         /* The bridge of builds, which stays for ten seconds after the last one: named in docs/SECURITY.md. */
         compare_lines(run, before->links, links, "jb", "links of the network before and after");
+        compare_lines(run, before->rules, rules, "joblet", "rules of nftables before and after");
         compare_settings(run, before);
         compare_files(run, before);
     } else {
@@ -177,4 +223,5 @@ void host_compare(struct run *run, const struct host *before)
     }
     free(mounts);
     free(links);
+    free(rules);
 }
