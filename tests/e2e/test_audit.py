@@ -4,6 +4,8 @@ canaries that must be nowhere in it."""
 import datetime
 import json
 import os
+import shutil
+import subprocess
 
 import grpc
 import pytest
@@ -127,3 +129,80 @@ def test_a_build(server, tmp_path):
     shown = server.rnx("audit", "show", str(end["seq"])).stdout
     assert "\nphase_06: Pre-install Hook: failed" in shown
     assert_no_canary(server)
+
+
+# --- the command on the server
+
+
+def audit(server, *words, prefix=None):
+    return subprocess.run([server.joblet_program, "--prefix", prefix or server.prefix, "audit", *words], capture_output=True,
+                          text=True, check=False, timeout=server.seconds(20))
+
+
+def test_the_command(server):
+    """It reads the same log beside the service that writes it, and its filters are those of rnx."""
+    begin = now()
+    job = server.run("sh", "-c", "exit 3", role="developer")
+    server.wait(job)
+    refused(grpc.StatusCode.PERMISSION_DENIED, lambda: server.run("true", role="reader"))
+    for filters in ([], ["--job", job], ["--user", "reader-client"], ["--action=job.*"], ["--result=refused"], ["--until", begin]):
+        listed = audit(server, "list", "--json", "--since", begin, *filters)
+        assert listed.returncode == 0, listed
+        # The end of a job is recorded by joblet, when it has found it.
+        assert [one["seq"] for one in json.loads(listed.stdout)] == [one["seq"] for one in records(server, "--since", begin, *filters)]
+    found = json.loads(audit(server, "list", "--json", "--since", begin, "--action=job.run", "--result=intent").stdout)
+    assert len(found) == 1 and found[0]["job"] == job
+    assert json.loads(audit(server, "show", "--json", str(found[0]["seq"])).stdout) == found[0]
+    assert f"\njob: {job}\n" in audit(server, "show", str(found[0]["seq"])).stdout
+    table = audit(server, "list", "--since", begin, "--result=refused").stdout.splitlines()
+    assert table[0].split() == ["SEQUENCE", "TIME", "ACTION", "RESULT", "USER", "JOB", "DETAIL"] and len(table) == 2
+    assert audit(server, "show", "999999999").returncode == 1
+    for words in (["list", "--limit=0"], ["list", "--since=yesterday"], ["show", "x"], ["show"], ["verify", "--expect=1:2"], ["turn"], []):
+        wrong = audit(server, *words)
+        assert wrong.returncode == 2 and "usage: joblet audit" in wrong.stderr and not wrong.stdout, words
+    verdict = json.loads(audit(server, "verify", "--json").stdout)
+    assert verdict["ok"] and verdict["records"] > 3 and verdict["problems"] == []
+    assert audit(server, "verify").stdout.endswith(": all as it was written\n")
+
+
+def swap_lines(lines):
+    lines[1], lines[2] = lines[2], lines[1]
+
+
+def cut_out(lines):
+    del lines[2]
+
+
+def change(lines):
+    lines[2] = lines[2].replace(b'"result":"', b'"result":"x', 1)
+
+
+def forge(lines):
+    lines.insert(2, lines[1])
+
+
+def cut_off(lines):
+    del lines[3:]
+
+
+@pytest.mark.parametrize("tamper", [swap_lines, cut_out, change, forge, cut_off])
+def test_the_command_finds(server, tmp_path, tamper):
+    """In a copy; which line it is, it says."""
+    for number in range(5):
+        refused(grpc.StatusCode.NOT_FOUND, lambda: server.stop_job(f"0123456{number}"))
+    shutil.copytree(os.path.join(server.prefix, "state/audit"), tmp_path / "state/audit")
+    os.mkdir(tmp_path / "config")
+    shutil.copy(os.path.join(server.prefix, "config/audit-public.pem"), tmp_path / "config")
+    whole = audit(server, "verify", "--json", prefix=str(tmp_path))
+    assert whole.returncode == 0 and json.loads(whole.stdout)["ok"], whole
+    newest = max((tmp_path / "state/audit").glob("*.jsonl"))
+    lines = newest.read_bytes().splitlines(keepends=True)
+    tamper(lines)
+    newest.write_bytes(b"".join(lines))
+    found = audit(server, "verify", prefix=str(tmp_path))
+    assert found.returncode == 1 and "NOT as it was written" in found.stdout, found
+    problem = json.loads(audit(server, "verify", "--json", prefix=str(tmp_path)).stdout)["problems"][0]
+    if tamper is not cut_off:
+        assert problem["file"] == newest.name and problem["line"] in (2, 3), problem
+    # Another key did not sign it.
+    assert audit(server, "verify", "--key", os.path.join(server.prefix, "config/server-cert.pem"), prefix=str(tmp_path)).returncode in (1, 2)

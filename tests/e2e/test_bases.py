@@ -71,3 +71,21 @@ def test_base(builder):
     assert changes["/home/stray"]["kept"] is False
     tested = builder.server.rnx("runtime", "test", "second", within=120)
     assert tested.returncode == 0
+
+
+def test_a_base_that_turned_stale(builder):
+    """What the base changed of a file that could be read then is in it, and would be read by a build that may not: everything is
+    installed in one go then, and the base is dropped."""
+    path = "/var/lib/apt/extended_states"  # the package manager writes it in each base
+    if not os.path.exists(path):
+        pytest.skip("the host's package manager has installed nothing yet that a package asked for")
+    mode = os.stat(path).st_mode & 0o7777
+    os.chmod(path, mode & ~0o004)
+    try:
+        result = build(builder, "third", pip=["idna==3.6"])
+    finally:
+        os.chmod(path, mode)
+    said = [line for line in log_lines(result) if line.startswith("base: ")]
+    assert said[-1] == f"base: MISS after all: the base has the host's '{path}', which may not be read any more", said
+    assert "Unpacking" in result.out
+    assert not os.listdir(os.path.join(builder.server.prefix, "cache/base"))
