@@ -4,7 +4,9 @@
 
 joblet takes the programs that lie beside it, so it is copied beside the stand-ins.
 Each test has the same prefix and starts joblet anew. After all, nothing of joblet is left on the host."""
+import array
 import ctypes
+import fcntl
 import glob
 import os
 import shutil
@@ -17,6 +19,8 @@ import unittest
 
 JOBLET, INIT, FAKE_API, STUCK_INIT = sys.argv[1:5]
 BROKEN_RULES = ["unknown", "event", "short", "lying", "long", "nofd", "fd", "again", "deaf", "ungreeted"]
+# linux/fs.h
+FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_TOPDIR_FL = 0x80086601, 0x40086602, 0x00020000
 REASON_SIGNAL, REASON_OUT_OF_MEMORY, REASON_STOPPED, REASON_SETUP_FAILURE = 2, 4, 5, 8
 
 
@@ -170,6 +174,21 @@ class Broker(unittest.TestCase):
                          "release=0\nremove=0\nremove again=0\n")
         self.assertEqual(os.listdir(f"{self.prefix}/state/jobs"), before)
         self.check_nothing_left()
+
+    def test_job_directories_are_spread(self):
+        """Where the file system has a mark for it."""
+        flags = array.array("i", [0])
+        fd = os.open(os.path.join(self.prefix, "state/jobs"), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(fd, FS_IOC_GETFLAGS, flags)
+            fcntl.ioctl(fd, FS_IOC_SETFLAGS, array.array("i", [flags[0] & ~FS_TOPDIR_FL]))
+            self.play("job")
+            fcntl.ioctl(fd, FS_IOC_GETFLAGS, flags)
+        except OSError as error:
+            self.skipTest(f"no such mark here: {error}")
+        finally:
+            os.close(fd)
+        self.assertTrue(flags[0] & FS_TOPDIR_FL)
 
     def test_stop(self):
         result = self.play("stop")
