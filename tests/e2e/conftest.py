@@ -20,6 +20,7 @@ Marks: host_only(reason) is not run in the virtual machine, ANY_KERNEL is the mo
 another one of its kind is run always."""
 
 import collections
+import concurrent.futures
 import contextlib
 import importlib
 import os
@@ -88,6 +89,11 @@ def pem_blocks(path):
     return found
 
 
+# Of servers that are stopped: see Server.stop.
+removals = concurrent.futures.ThreadPoolExecutor(8)
+pending = []
+
+
 def load_stubs(directory):
     sys.path.insert(0, directory)
     return importlib.import_module("joblet_pb2"), importlib.import_module("joblet_pb2_grpc")
@@ -123,15 +129,25 @@ class Server:
         assert result.returncode == 0, f"dev-server.sh {verb}: {result.stdout}{result.stderr}"
 
     def stop(self):
+        """Ends the service and its jobs. The files of runtimes take a while to remove: that goes on behind the next tests, and
+        the fixture `host` waits for it."""
         self.close_channels()
+        pid = self.pid_or_0()
+        removal = removals.submit(self.end)
+        pending.append(removal)
+        while not removal.done() and (pid == 0 or os.path.exists(f"/proc/{pid}")):
+            time.sleep(0.02)
+        if removal.done():
+            removal.result()
+
+    def end(self):
         log = self.service_log
         try:
             self.script("stop")
-        except KeyboardInterrupt:
-            self.script("stop")
-            raise
         except BaseException:
             print(log[-3000:])
+            # Whoever ended all of us ended that too: once more.
+            self.script("stop")
             raise
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -342,6 +358,8 @@ def host(stubs):
     """The host as it was before the first server; compared when the last one is gone."""
     before = host_snapshot.take()
     yield before
+    for removal in pending:
+        removal.result()
     found = host_snapshot.compare_wait(before, seconds(30))
     # The first ones on the first line, which is the reason that a summary shows.
     assert not found, f"the host is not as it was, {len(found)} differences: " + "; ".join(found[:3]) + "\n" + "\n".join(found[:100])

@@ -19,7 +19,7 @@ import pytest
 
 from conftest import BUILD, FINAL, IN_VM, SLOWER, Server, eventually, seconds
 
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", 6 if IN_VM else 150))
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", 6 if IN_VM else 96))
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(1 << 31)))
 KILL_AT = os.path.join(BUILD, "tests/e2e/crash/kill_at")
 SLOTS = 8
