@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Measures builds of a runtime beside the same packages installed in a plain chroot on an overlay of this host, in one run, one
-# after the other in each round: first with nothing downloaded, then with everything downloaded. Needs the package sources.
+# Measures builds of a runtime beside the same packages installed in a plain chroot on an overlay of this host and in a container of
+# systemd-nspawn over the same host, in one run, one after the other in each round: first with nothing downloaded, then with
+# everything downloaded. Needs the package sources. buildah has no view of the host that it runs on: it would need an image of it.
 #
 #   bench-builds.sh [ROUNDS]    3 otherwise
 #
@@ -11,8 +12,8 @@ need_root
 rounds=${1:-3}
 BUILD=${JOBLET_BUILD:-$ROOT/build-bench}
 export JOBLET_BUILD=$BUILD
-"$ROOT/scripts/deps.sh"
-build_tree "$BUILD" --buildtype=release
+"$ROOT/scripts/deps.sh" --bench
+TARGETS='^src/' build_tree "$BUILD" --buildtype=release
 
 work=$(mktemp -d /var/tmp/joblet-bench-XXXXXXXX)
 chmod 755 "$work"
@@ -21,6 +22,7 @@ tidy_up() {
     trap - EXIT
     [ ! -f "$work/env" ] || "$ROOT/scripts/dev-server.sh" stop "$work" || status=1
     leave_chroot
+    umount "$work/host" 2>/dev/null || true
     umount "$work/overlay" 2>/dev/null || true
     rm -rf "$work"
     exit "$status"
@@ -78,6 +80,33 @@ in_chroot() {
     leave_chroot
 }
 
+# --- another one: systemd-nspawn, its changes in memory. It refuses the host's root directory by its own name.
+
+nspawn() {
+    systemd-nspawn --quiet --register=no --keep-unit --link-journal=no --volatile=overlay --resolv-conf=copy-host --directory="$work/host" \
+        --pipe "$@"
+}
+has_nspawn() {
+    command -v systemd-nspawn >/dev/null && nspawn /bin/true >"$work/nspawn.log" 2>&1
+}
+# in_nspawn ARCHIVES
+in_nspawn() {
+    local start
+    start=$(now)
+    nspawn --bind="$1:/var/cache/apt/archives" --setenv=DEBIAN_FRONTEND=noninteractive /bin/sh -c '
+        printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
+        rm -f /etc/apt/apt.conf.d/docker-clean
+        exec apt-get -y -q --no-install-recommends -o Dpkg::Options::=--force-unsafe-io -o APT::Keep-Downloaded-Packages=true install "$@"' \
+        sh "${packages[@]}" >"$work/nspawn.log" 2>&1 || { tail -n 20 "$work/nspawn.log" >&2; return 1; }
+    echo $(($(now) - start))
+}
+first_of_nspawn() {
+    local start
+    start=$(now)
+    nspawn /bin/true >/dev/null 2>&1
+    echo $(($(now) - start))
+}
+
 # --- ours
 
 build() {
@@ -112,7 +141,10 @@ set -a
 . "$work/env"
 set +a
 specification bench >"$work/bench.yaml"
-mkdir "$work/archives"
+mkdir "$work/archives" "$work/host"
+mount --bind / "$work/host"
+peer=1
+has_nspawn || peer=''
 
 title "Builds of Python 3.11, $rounds rounds, load $(cut -d' ' -f1 /proc/loadavg)"
 for _ in $(seq "$rounds"); do
@@ -121,6 +153,10 @@ for _ in $(seq "$rounds"); do
     in_chroot "$work/archives" >>"$work/chroot.cold"
     build --force "$work/bench.yaml" >>"$work/ours.cold"
     in_chroot "$work/archives" >>"$work/chroot.warm"
+    if [ -n "$peer" ]; then
+        in_nspawn "$work/archives" >>"$work/nspawn.warm"
+        first_of_nspawn >>"$work/nspawn.first"
+    fi
     "$RNX" runtime remove bench >/dev/null
     build --force "$work/bench.yaml" >>"$work/ours.warm"
     build "$work/bench.yaml" >>"$work/ours.hit"
@@ -132,7 +168,13 @@ for kind in cold warm; do
         "cold: 1.1 times"
     row "$kind downloads: the packages in a plain chroot" "$(seconds "$plain")"
 done
+if [ -n "$peer" ]; then
+    row "warm downloads: the packages in systemd-nspawn, in memory" "$(seconds "$(median <"$work/nspawn.warm")")"
+else
+    row "systemd-nspawn" "absent, or does not work here: $(tr '\n' ' ' <"$work/nspawn.log" 2>/dev/null | cut -c 1-160)"
+fi
 row "the same again, from the store (rnx as a whole process)" "$(milliseconds "$(median <"$work/ours.hit")")" "50 ms"
 row "the builder's first line (rnx as a whole process)" "$(milliseconds "$(median <"$work/ours.first")")" "20 ms"
+[ -z "$peer" ] || row "the first command of systemd-nspawn" "$(milliseconds "$(median <"$work/nspawn.first")")"
 runtime=$JOBLET_PREFIX/runtimes/bench/1.0.0
 row "size of the runtime, of its manifest" "$(du -sm "$runtime/isolated" | cut -f1) MB in $(find "$runtime/isolated" | wc -l) entries, $(du -k "$runtime/manifest" | cut -f1) KB"

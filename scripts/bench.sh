@@ -15,7 +15,7 @@ if [ "${1:-}" = quick ]; then rounds=20 jobs=100 sleepers=50 bytes=100000000; fi
 BUILD=${JOBLET_BUILD:-$ROOT/build-bench}
 export JOBLET_BUILD=$BUILD
 "$ROOT/scripts/deps.sh" --bench
-build_tree "$BUILD" --buildtype=release
+TARGETS='^(src/|tests/(bench|e2e/hostile)/|tests/unit/init/sandbox_run$)' build_tree "$BUILD" --buildtype=release
 bench=$BUILD/tests/bench/bench
 
 work=$(mktemp -d /var/tmp/joblet-bench-XXXXXXXX)

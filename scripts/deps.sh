@@ -10,7 +10,7 @@ build=(gcc libc6-dev meson ninja-build pkg-config protobuf-c-compiler libprotobu
 run=(openssl e2fsprogs iproute2 procps bash coreutils grep sed mawk findutils tar gzip util-linux)
 tests=(clang clang-format clang-tidy cppcheck libclang-rt-14-dev libcap2-bin busybox-static shellcheck python3 python3-grpcio
     python3-grpc-tools python3-pytest qemu-system-x86 cpio xz-utils kmod nftables)
-bench=(bubblewrap runc podman)
+bench=(bubblewrap runc podman systemd-container)
 
 wanted=("${build[@]}" "${run[@]}")
 for argument in "$@"; do

@@ -101,7 +101,7 @@ static void find(struct fixture *fixture)
         fail_msg("%s", error.text);
 }
 
-static struct leftover *look(const struct fixture *fixture, const char *name)
+static const struct leftover *seek(const struct fixture *fixture, const char *name)
 {
     for (unsigned i = 0; i < fixture->list.count; i++) {
         const char *is = fixture->list.items[i].name;
@@ -113,12 +113,20 @@ static struct leftover *look(const struct fixture *fixture, const char *name)
     return NULL;
 }
 
+/* One of no name when there is none, after the test has failed. */
+static const struct leftover *look(const struct fixture *fixture, const char *name)
+{
+    static const struct leftover none;
+    const struct leftover *item = seek(fixture, name);
+    if (!item)
+        fail_msg("'%s' is not found", name);
+    return item ? item : &none;
+}
+
 static void check(
         const struct fixture *fixture, const char *name, enum leftover_kind kind, enum leftover_verdict verdict)
 {
     const struct leftover *item = look(fixture, name);
-    if (!item)
-        fail_msg("'%s' is not found", name);
     if (item->kind != kind || item->verdict != verdict)
         fail_msg("'%s' is a %s, verdict %d: %s", name, leftover_kind_name(item->kind), (int)item->verdict,
                 item->stays ? item->stays : "");
@@ -191,7 +199,7 @@ static void test_jobs(void **state)
     check(fixture, "jobs/33333333-3333-4333-8333-333333333333", LEFTOVER_JOB, LEFTOVER_NOT_OURS);
     check(fixture, JOB ".old", LEFTOVER_JOB_FILES, LEFTOVER_NOT_OURS);
     check(fixture, "mine.new", LEFTOVER_JOB_FILES, LEFTOVER_NOT_OURS);
-    assert_null(look(fixture, "jobs/" OTHER));
+    assert_null(seek(fixture, "jobs/" OTHER));
     /* What else lies in a job's directory keeps it. */
     assert_int_equal(leftovers_remove(&fixture->place, &fixture->list), 1);
     assert_int_not_equal(look(fixture, OTHER ".old")->failure.code, 0);
@@ -215,7 +223,7 @@ static void test_a_job_that_ended_alone(void **state)
     make_directory(fixture, PARENT "/job-" JOB);
     find(fixture);
     check(fixture, "jobs/" JOB, LEFTOVER_ENDED_JOB, LEFTOVER_WAITS);
-    assert_null(look(fixture, "/job-" JOB)); /* the start reads its counters */
+    assert_null(seek(fixture, "/job-" JOB)); /* the start reads its counters */
     fixture->place.is_start = true;          /* it was adopted */
     find(fixture);
     assert_int_equal(fixture->list.count, 0);
@@ -238,7 +246,7 @@ static void test_groups(void **state)
     (void)snprintf(fixture->place.parent, sizeof(fixture->place.parent), PARENT);
     fixture->place.own_host = NULL;
     find(fixture);
-    assert_null(look(fixture, PARENT));
+    assert_null(seek(fixture, PARENT));
     assert_int_equal(unlinkat(fixture->place.prefix_fd, PARENT "/job-mine", AT_REMOVEDIR), 0);
     find(fixture);
     check(fixture, PARENT, LEFTOVER_PARENT, LEFTOVER_GOES);
@@ -302,8 +310,8 @@ static void test_files(void **state)
     check(fixture, "base.new", LEFTOVER_BASE, LEFTOVER_GOES);
     check(fixture, "base.old.mine", LEFTOVER_BASE, LEFTOVER_NOT_OURS);
     check(fixture, "run/joblet.pid", LEFTOVER_RUN_FILE, LEFTOVER_GOES);
-    assert_null(look(fixture, "config/.mine.0123abcd"));
-    assert_null(look(fixture, "run/.address.11111111")); /* somebody writes it */
+    assert_null(seek(fixture, "config/.mine.0123abcd"));
+    assert_null(seek(fixture, "run/.address.11111111")); /* somebody writes it */
     (void)close(writer);
     /* One that is opened between finding and removing stays. */
     writer = openat(fixture->place.prefix_fd, ours[0], O_WRONLY | O_CLOEXEC);
@@ -337,7 +345,7 @@ static void test_beside_a_service(void **state)
     check(fixture, "/job-" JOB, LEFTOVER_GROUP, LEFTOVER_GOES);
     check(fixture, ".staging-" JOB, LEFTOVER_TREE, LEFTOVER_WAITS);
     check(fixture, "run/.groups.0123abcd", LEFTOVER_HALF_FILE, LEFTOVER_GOES);
-    assert_null(look(fixture, "run/joblet.pid"));
+    assert_null(seek(fixture, "run/joblet.pid"));
 }
 
 int main(void)
