@@ -130,11 +130,16 @@ static bool is_counting(const char *name)
 static int digest_expressions(const struct rtattr *list, uint64_t *ret_digest)
 {
     *ret_digest = 0xcbf29ce484222325;
-    int rest = list ? (int)RTA_PAYLOAD(list) : 0;
-    for (const struct rtattr *at = list ? netlink_value(list) : NULL; rest > 0; at = RTA_NEXT(at, rest)) {
+    size_t size = list ? RTA_PAYLOAD(list) : 0;
+    const uint8_t *bytes = list ? netlink_value(list) : NULL;
+    for (size_t offset = 0; offset < size;) {
         const struct rtattr *found[NFTA_EXPR_DATA + 1];
+        const struct rtattr *at = (const void *)(bytes + offset);
         char name[32];
-        if (!RTA_OK(at, rest) || netlink_parse_nest(at, found, NFTA_EXPR_DATA) < 0)
+        if (size - offset < sizeof(*at) || at->rta_len < sizeof(*at) || at->rta_len > size - offset)
+            return -EBADMSG;
+        offset += RTA_ALIGN(at->rta_len);
+        if (netlink_parse_nest(at, found, NFTA_EXPR_DATA) < 0)
             return -EBADMSG;
         netlink_get_text(found[NFTA_EXPR_NAME], name, sizeof(name));
         digest(ret_digest, name, strlen(name) + 1);
