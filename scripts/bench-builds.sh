@@ -22,9 +22,13 @@ tidy_up() {
     trap - EXIT
     [ ! -f "$work/env" ] || "$ROOT/scripts/dev-server.sh" stop "$work" || status=1
     leave_chroot
-    umount "$work/host" 2>/dev/null || true
     umount "$work/overlay" 2>/dev/null || true
-    rm -rf "$work"
+    # What is still mounted below is the host's, its /dev for one: nothing is removed through that.
+    if awk -v below="$work/" 'index($5, below) == 1 {found = 1} END {exit !found}' /proc/self/mountinfo; then
+        echo "something is still mounted below $work: it stays, remove it by hand" >&2
+        exit 1
+    fi
+    rm -rf --one-file-system "$work"
     exit "$status"
 }
 trap tidy_up EXIT
@@ -80,11 +84,14 @@ in_chroot() {
     leave_chroot
 }
 
-# --- another one: systemd-nspawn, its changes in memory. It refuses the host's root directory by its own name.
+# --- another one: systemd-nspawn, its changes in memory. It refuses the host's root directory by its own name. The other name is in a
+# mount namespace of this call alone: here $work/host is an empty directory, whatever happens, and can be removed.
 
 nspawn() {
-    systemd-nspawn --quiet --register=no --keep-unit --link-journal=no --volatile=overlay --resolv-conf=copy-host --directory="$work/host" \
-        --pipe "$@"
+    # shellcheck disable=SC2016 # expanded by that shell
+    unshare --mount --propagation private sh -c 'mount --bind -o ro / "$0" && exec "$@"' "$work/host" \
+        systemd-nspawn --quiet --register=no --keep-unit --link-journal=no --volatile=overlay --resolv-conf=copy-host \
+        --directory="$work/host" --pipe "$@"
 }
 has_nspawn() {
     command -v systemd-nspawn >/dev/null && nspawn /bin/true >"$work/nspawn.log" 2>&1
@@ -142,7 +149,6 @@ set -a
 set +a
 specification bench >"$work/bench.yaml"
 mkdir "$work/archives" "$work/host"
-mount --bind / "$work/host"
 peer=1
 has_nspawn || peer=''
 
