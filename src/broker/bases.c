@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "broker/build.h"
 #include "broker/context.h"
@@ -39,19 +40,10 @@
 
 /* --- records --- */
 
-/* FNV-1a: against torn writes, not against anybody. */
-static uint64_t add_bytes(uint64_t sum, const void *content, size_t size)
-{
-    const uint8_t *bytes = content;
-    for (size_t i = 0; i < size; i++)
-        sum = (sum ^ bytes[i]) * 1099511628211ULL;
-    return sum;
-}
-#define SUM_BEGIN 14695981039346656037ULL
-
+/* Against torn writes. */
 uint64_t base_record_sum(const struct base_record *record)
 {
-    return add_bytes(SUM_BEGIN, record, offsetof(struct base_record, check));
+    return hash_add(HASH_BEGIN, record, offsetof(struct base_record, check));
 }
 
 bool base_record_is_valid(const struct base_record *record)
@@ -65,9 +57,9 @@ static uint64_t find_policy(const struct broker *broker)
 {
     const struct config *config = broker->config;
     const uint32_t versions[] = {LAYOUT_VERSION, PLAN_VERSION};
-    uint64_t sum = add_bytes(SUM_BEGIN, versions, sizeof(versions));
-    sum = add_bytes(sum, config->build_hidden, strlen(config->build_hidden) + 1);
-    return add_bytes(sum, config->build_shown, strlen(config->build_shown) + 1);
+    uint64_t sum = hash_add(HASH_BEGIN, versions, sizeof(versions));
+    sum = hash_add(sum, config->build_hidden, strlen(config->build_hidden) + 1);
+    return hash_add(sum, config->build_shown, strlen(config->build_shown) + 1);
 }
 
 void bases_look_at_host(const struct broker *broker, uint8_t ret_fingerprint[32])

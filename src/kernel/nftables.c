@@ -10,6 +10,7 @@
 #include <sys/time.h>
 
 #include "base/fd.h"
+#include "base/hash.h"
 #include "kernel/netlink_private.h"
 
 #define ANSWER_SECONDS 10
@@ -113,14 +114,6 @@ int nftables_count_rules(int socket, uint8_t family, const char *name)
     return r < 0 ? r : count;
 }
 
-/* FNV-1a. */
-static void digest(uint64_t *digest, const void *data, size_t size)
-{
-    const uint8_t *bytes = data;
-    for (size_t i = 0; i < size; i++)
-        *digest = (*digest ^ bytes[i]) * 0x100000001b3;
-}
-
 /* The kernel's parts of a rule that change while it is used. */
 static bool is_counting(const char *name)
 {
@@ -129,7 +122,7 @@ static bool is_counting(const char *name)
 
 static int digest_expressions(const struct rtattr *list, uint64_t *ret_digest)
 {
-    *ret_digest = 0xcbf29ce484222325;
+    *ret_digest = HASH_BEGIN;
     size_t size = list ? RTA_PAYLOAD(list) : 0;
     const uint8_t *bytes = list ? netlink_value(list) : NULL;
     for (size_t offset = 0; offset < size;) {
@@ -142,9 +135,10 @@ static int digest_expressions(const struct rtattr *list, uint64_t *ret_digest)
         if (netlink_parse_nest(at, found, NFTA_EXPR_DATA) < 0)
             return -EBADMSG;
         netlink_get_text(found[NFTA_EXPR_NAME], name, sizeof(name));
-        digest(ret_digest, name, strlen(name) + 1);
+        *ret_digest = hash_add(*ret_digest, name, strlen(name) + 1);
         if (found[NFTA_EXPR_DATA] && !is_counting(name))
-            digest(ret_digest, netlink_value(found[NFTA_EXPR_DATA]), RTA_PAYLOAD(found[NFTA_EXPR_DATA]));
+            *ret_digest =
+                    hash_add(*ret_digest, netlink_value(found[NFTA_EXPR_DATA]), RTA_PAYLOAD(found[NFTA_EXPR_DATA]));
     }
     return 0;
 }
