@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -16,6 +17,8 @@
 
 #define SWEEP_THREADS 32U
 #define SWEEP_MAX 4096U
+#define END_PAUSE_NS 50000000L
+#define END_QUIET_ROUNDS 5U
 /* linux/ext4.h came later than the kernels that we support. */
 #define EXT4_SHUTDOWN _IOR('X', 125, uint32_t)
 #define EXT4_SHUTDOWN_NO_FLUSH 2U
@@ -40,6 +43,7 @@ struct sweep {
     const struct disk_place *place;
     unsigned count;
     unsigned next;
+    unsigned busy;
     unsigned numbers[SWEEP_MAX];
 };
 
@@ -50,31 +54,48 @@ static void *sweep_some(void *user)
         unsigned at = __atomic_fetch_add(&sweep->next, 1, __ATOMIC_RELAXED);
         if (at >= sweep->count)
             return NULL;
-        (void)loop_device_remove(sweep->place->control_fd, sweep->numbers[at]);
+        if (loop_device_remove(sweep->place->control_fd, sweep->numbers[at]) == -EBUSY)
+            (void)__atomic_add_fetch(&sweep->busy, 1, __ATOMIC_RELAXED);
     }
 }
 
 /* Each takes the kernel tens of milliseconds in which it only waits. */
-void disk_place_sweep(const struct disk_place *place)
+unsigned disk_place_sweep(const struct disk_place *place)
 {
     struct sweep sweep = {.place = place};
     pthread_t threads[SWEEP_THREADS];
     unsigned made = 0;
     int count = loop_device_list(place->dev_fd, sweep.numbers, SWEEP_MAX);
     if (count <= 0)
-        return;
+        return 0;
     sweep.count = (unsigned)count;
     while (made < SWEEP_THREADS && made < sweep.count && pthread_create(&threads[made], NULL, sweep_some, &sweep) == 0)
         made++;
     (void)sweep_some(&sweep);
     while (made > 0)
         (void)pthread_join(threads[--made], NULL);
+    return sweep.busy;
+}
+
+/* joblet lets go of its disks while we are ending, and the kernel unmounts them a moment later. What jobs use that go
+ * on stays busy: after some rounds in which nothing has become free, that is all. */
+static void sweep_at_the_end(const struct disk_place *place)
+{
+    const struct timespec pause = {.tv_nsec = END_PAUSE_NS};
+    unsigned busy = disk_place_sweep(place);
+    for (unsigned quiet = 0; busy > 0 && quiet < END_QUIET_ROUNDS; quiet++) {
+        (void)nanosleep(&pause, NULL);
+        unsigned now = disk_place_sweep(place);
+        if (now < busy)
+            quiet = 0;
+        busy = now;
+    }
 }
 
 void disk_place_close(struct disk_place *place)
 {
     if (place->control_fd >= 0)
-        disk_place_sweep(place);
+        sweep_at_the_end(place);
     place->dev_fd = fd_close(place->dev_fd);
     place->control_fd = fd_close(place->control_fd);
     (void)pthread_mutex_destroy(&place->lock);

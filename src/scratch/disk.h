@@ -34,10 +34,11 @@ struct disk_place {
  * changed, that path leads nowhere else. 0 or -errno with @error. */
 int disk_place_open(int directory_fd, struct disk_place *ret_place, struct error *error);
 /* Closes them, and removes every device that nobody uses: also those of an earlier, killed process of ours, and those
- * that another service keeps for later and makes anew. */
+ * that another service keeps for later and makes anew. What is let go of meanwhile is waited for, a quarter of a second
+ * as long as something is in use. */
 void disk_place_close(struct disk_place *place);
-/* Only that. */
-void disk_place_sweep(const struct disk_place *place);
+/* Removes them once. How many somebody uses. */
+unsigned disk_place_sweep(const struct disk_place *place);
 
 struct template_part {
     uint64_t offset;

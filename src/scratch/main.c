@@ -66,7 +66,7 @@ static int prepare(const struct scratch_message *setup, struct disk_place *place
     if (r < 0)
         return r;
     /* Left by one that was killed. */
-    disk_place_sweep(place);
+    (void)disk_place_sweep(place);
     r = template_make(place, setup->bytes, setup->inodes, setup->owner, &models->work, error);
     if (r < 0)
         return r;

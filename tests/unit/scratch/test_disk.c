@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -215,21 +218,58 @@ static void test_dropped(void **state)
     (void)set_up(NULL);
 }
 
+static bool has_device(unsigned number)
+{
+    unsigned numbers[4096];
+    int count = loop_device_list(place.dev_fd, numbers, ELEMENTS(numbers));
+    for (int i = 0; i < count; i++)
+        if (numbers[i] == number)
+            return true;
+    return false;
+}
+
 /* Devices are used again, and all are gone in the end. */
 static void test_devices(void **state)
 {
     (void)state;
-    unsigned numbers[4096];
     unsigned first = disk.number;
     (void)tear_down(NULL);
     (void)set_up(NULL);
     assert_int_equal(disk.number, first);
     (void)tear_down(NULL);
-    disk_place_sweep(&place);
-    int count = loop_device_list(place.dev_fd, numbers, ELEMENTS(numbers));
-    for (int i = 0; i < count; i++)
-        assert_int_not_equal(numbers[i], first);
+    (void)disk_place_sweep(&place);
+    assert_false(has_device(first));
     (void)set_up(NULL);
+}
+
+/* Whoever had a disk lets go of it a little after the end has begun: its device goes, too. Who keeps it longer keeps
+ * its device, and the end does not wait for him. */
+static void test_let_go_late(void **state)
+{
+    static const useconds_t rows[] = {120000, 10000000};
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(rows); i++) {
+        struct disk_place other;
+        struct disk late;
+        struct error error = {0};
+        assert_made(disk_place_open(directory_fd, &other, &error), &error);
+        assert_made(disk_make(&other, &model, &late, &error), &error);
+        pid_t holder = fork();
+        if (holder == 0) {
+            (void)usleep(rows[i]);
+            _exit(0);
+        }
+        disk_close(&other, &late);
+        disk_place_close(&other);
+        assert_int_equal(has_device(late.number), i == 1);
+        assert_int_equal(waitpid(holder, NULL, WNOHANG), i == 1 ? 0 : holder);
+        if (i == 1) {
+            assert_int_equal(kill(holder, SIGKILL), 0);
+            assert_int_equal(waitpid(holder, NULL, 0), holder);
+        }
+        (void)disk_place_sweep(&place);
+        assert_false(has_device(late.number));
+    }
 }
 
 /* A build's: nothing is on it, and two mounts show the same. */
@@ -294,6 +334,7 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_touched, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_dropped, set_up, tear_down),
             cmocka_unit_test_setup_teardown(test_devices, set_up, tear_down),
+            cmocka_unit_test(test_let_go_late),
             cmocka_unit_test_setup_teardown(test_whole, set_up, tear_down),
             cmocka_unit_test(test_other_sizes),
     };
