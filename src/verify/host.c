@@ -25,6 +25,7 @@ static const char *const settings[] = {"kernel/core_pattern", "kernel/modprobe",
         "user/max_user_namespaces", "user/max_mnt_namespaces", "vm/swappiness"};
 _Static_assert(ELEMENTS(settings) <= SETTINGS_MAX, "there is room for all");
 
+/* What could not be read is NULL. */
 struct host {
     char *mounts;
     char *links; /* names, each in a line */
@@ -38,6 +39,15 @@ static char *read_text(const char *path)
     char *text = NULL;
     size_t size = 0;
     return fd_read_file_at(AT_FDCWD, path, TEXT_MAX, &text, &size) == 0 ? text : strdup("");
+}
+
+/* A host without a mount or a link is one that was not read. */
+static char *none_if_empty(char *text)
+{
+    if (text && *text)
+        return text;
+    free(text);
+    return NULL;
 }
 
 static char *read_links(void)
@@ -56,18 +66,24 @@ static char *read_links(void)
     return text;
 }
 
+/* Those of a service's own tables (network/life.c) come with a build, and stay for ten seconds after the last one. */
+#define OWN_TABLES "joblet_"
+
 static int put_rule(const struct nftables_rule *rule, void *user)
 {
     char line[2 * NFTABLES_NAME_MAX + 64];
     char plain[sizeof(line)];
+    if (strncmp(rule->table, OWN_TABLES, strlen(OWN_TABLES)) == 0)
+        return 0;
     (void)snprintf(line, sizeof(line), "%s %s %" PRIu64 " %u %016" PRIx64, rule->table, rule->chain, rule->handle,
             rule->family, rule->digest);
     report_make_plain(line, plain, sizeof(plain));
     return fprintf(user, "%s\n", plain) < 0 ? -EIO : 0;
 }
 
-/* A question would load the module where the kernel has none yet: there are no rules then. "?" when they could not be
- * read. */
+/* A question would load the module where the kernel has none yet: there are no rules then. NULL: they could not be
+ * read.
+ */
 static char *read_rules(void)
 {
     char *text = NULL;
@@ -89,7 +105,7 @@ static char *read_rules(void)
     if (r == 0)
         return text;
     free(text);
-    return strdup("?\n");
+    return NULL;
 }
 
 static char *read_setting(size_t number)
@@ -106,8 +122,8 @@ struct host *host_take(void)
         return NULL;
     /* The kernel's clock for files may be a tick behind. */
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &host->start);
-    host->mounts = read_text("/proc/self/mountinfo");
-    host->links = read_links();
+    host->mounts = none_if_empty(read_text("/proc/self/mountinfo"));
+    host->links = none_if_empty(read_links());
     host->rules = read_rules();
     for (size_t i = 0; i < ELEMENTS(settings); i++)
         host->values[i] = read_setting(i);
@@ -126,33 +142,50 @@ void host_free(struct host *host)
     free(host);
 }
 
-/* True when @text has the line of @length bytes at @line. */
-static bool has_line(const char *text, const char *line, size_t length)
+static const char *next_line(const char *line)
 {
-    for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
-        if (strcspn(text, "\n") == length && strncmp(text, line, length) == 0)
-            return true;
-    return false;
+    line += strcspn(line, "\n");
+    return line + (*line == '\n');
+}
+
+/* Where @text, from its line @from on, has the line of @length bytes at @line; NULL. */
+static const char *find_line(const char *from, const char *line, size_t length)
+{
+    for (; *from; from = next_line(from))
+        if (strcspn(from, "\n") == length && strncmp(from, line, length) == 0)
+            return from;
+    return NULL;
 }
 
 /* The first line of @after that @before has not, and that is not one of the service's own links; "" when there is none.
- */
+ * Lines are looked for in their order first: a host can have many thousands. */
 static void find_new_line(const char *before, const char *after, const char *own, char ret_line[REPORT_TEXT_MAX])
 {
+    const char *expected = before;
     ret_line[0] = '\0';
-    for (const char *line = after; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+    for (const char *line = after; *line; line = next_line(line)) {
         size_t length = strcspn(line, "\n");
-        if (has_line(before, line, length) || (own && strncmp(line, own, strlen(own)) == 0))
+        const char *found = strcspn(expected, "\n") == length && strncmp(expected, line, length) == 0
+                                    ? expected
+                                    : find_line(before, line, length);
+        if (found)
+            expected = next_line(found);
+        if (found || (own && strncmp(line, own, strlen(own)) == 0))
             continue;
         (void)snprintf(ret_line, REPORT_TEXT_MAX, "%.*s", (int)length, line);
         return;
     }
 }
 
+/* @before and @after: NULL when they could not be read. */
 static void compare_lines(struct run *run, const char *before, const char *after, const char *own, const char *tried)
 {
     char added[REPORT_TEXT_MAX];
     char gone[REPORT_TEXT_MAX];
+    if (!before || !after) {
+        report_add(&run->report, 2, REPORT_OUTSIDE, REPORT_UNABLE, tried, "they could not be read");
+        return;
+    }
     find_new_line(before, after, own, added);
     find_new_line(after, before, own, gone);
     report_fact(&run->report, 2, REPORT_OUTSIDE, !added[0] && !gone[0], tried, "%s%s%s%s%s",
@@ -208,14 +241,14 @@ static void compare_files(struct run *run, const struct host *before)
 
 void host_compare(struct run *run, const struct host *before)
 {
-    char *mounts = read_text("/proc/self/mountinfo");
-    char *links = read_links();
+    char *mounts = none_if_empty(read_text("/proc/self/mountinfo"));
+    char *links = none_if_empty(read_links());
     char *rules = read_rules();
-    if (before && mounts && links && rules && before->mounts && before->links && before->rules) {
+    if (before) {
         compare_lines(run, before->mounts, mounts, NULL, "mounts of the host before and after");
         /* The bridge of builds, which stays for ten seconds after the last one: named in docs/SECURITY.md. */
         compare_lines(run, before->links, links, "jb", "links of the network before and after");
-        compare_lines(run, before->rules, rules, "joblet", "rules of nftables before and after");
+        compare_lines(run, before->rules, rules, NULL, "rules of nftables before and after");
         compare_settings(run, before);
         compare_files(run, before);
     } else {
