@@ -13,8 +13,9 @@
 
 #define NUMBER(value) TEXT_OF(value)
 #define TEXT_OF(value) #value
-/* The suite is an argument of its own: no quoting. Then the job stays to be looked at. */
-#define HOLDER ("sh -c \"$1\"; echo; echo '" RUN_HELD "'; echo x >/work/touched; exec sleep 50")
+/* The suite is an argument of its own: no quoting. Then the job stays to be looked at; it says so when it holds still,
+ * because what a shell or a program that starts opens for a moment would be seen as left open. */
+#define HOLDER ("sh -c \"$1\"; echo x >/work/touched; sleep 50 & echo; echo '" RUN_HELD "'; wait")
 
 /* A row for each promise that a job is looked at for. */
 static void give_up(struct run *run, const char *why)
