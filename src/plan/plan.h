@@ -12,7 +12,7 @@
 #include "base/error.h"
 
 #define PLAN_MAGIC 0x4e4c504aU /* "JPLN" */
-#define PLAN_VERSION 3U
+#define PLAN_VERSION 4U
 
 /* Ids inside a job. The command's id comes from the configuration; the supervisor's is never given to a job (A4). */
 #define PLAN_RANGE_SIZE 65536U
@@ -119,7 +119,11 @@ enum plan_fd {
     /* Build, collect: the disk of a finished base, detached, read-only, the whole file system, its owners mapped to the
      * job's range. Closed when the build begins with the host alone (plan.has_base = 0). */
     PLAN_FD_BASE_DISK = 21,
-    PLAN_FD_CGROUP_FIRST = 22, /* v1: the "tasks" files to attach to, plan.cgroup_tasks of them */
+    /* Build: the list of suspects (suspects.h) to look at, and the file for what this one finds, both in memory, the
+     * first read-only. Closed when there is none (plan.has_list = 0, plan.wants_list = 0). */
+    PLAN_FD_LIST = 22,
+    PLAN_FD_NEW_LIST = 23,
+    PLAN_FD_CGROUP_FIRST = 24, /* v1: the "tasks" files to attach to, plan.cgroup_tasks of them */
     PLAN_FD_CGROUP_MAX = 8,
 };
 
@@ -193,6 +197,8 @@ struct plan {
     uint32_t processes;
     uint32_t has_cache;          /* 1: PLAN_FD_CACHE is there */
     uint32_t has_base;           /* 1: PLAN_FD_BASE_DISK is there */
+    uint32_t has_list;           /* 1: PLAN_FD_LIST is there */
+    uint32_t wants_list;         /* 1: PLAN_FD_NEW_LIST is there */
     struct plan_network network; /* build; otherwise zero */
     struct plan_build build;     /* build and collect; otherwise zero */
 #ifdef JOBLET_TEST_HOOKS

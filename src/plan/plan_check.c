@@ -179,6 +179,9 @@ static int check_type(const struct plan *plan, struct error *error)
                 error, EINVAL, "plan of type %s has %u disks", plan_type_name(plan->type), plan->work_on_disk);
     if (plan->has_cache > (has_disk ? 1U : 0U) || plan->has_base > (has_disk ? 1U : 0U))
         return error_text(error, EINVAL, "plan of type %s has a cache or a base", plan_type_name(plan->type));
+    uint32_t is_build = plan->type == PLAN_TYPE_BUILD;
+    if (plan->wants_list > is_build || plan->has_list > plan->wants_list)
+        return error_text(error, EINVAL, "plan of type %s has a list of suspects", plan_type_name(plan->type));
     if (!has_texts(plan))
         return error_text(error, EINVAL, "plan has a text that does not end");
     return 0;

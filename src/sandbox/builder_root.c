@@ -17,6 +17,7 @@
 #include "kernel/mount.h"
 #include "sandbox/layers.h"
 #include "sandbox/masks.h"
+#include "sandbox/masks_list.h"
 #include "sandbox/root_table.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/synthetic.h"
@@ -212,7 +213,8 @@ static int fill_sides(const struct masks *hidden, int upper_fd, struct error *er
     return r < 0 ? error_errno(error, -r, "make the place of the downloads") : 0;
 }
 
-static int fill_layer(struct sandbox *sandbox, unsigned number, const struct masks_rules *rules, struct error *error)
+static int fill_layer(struct sandbox *sandbox, unsigned number, const struct masks_rules *rules,
+        struct masks_list *list, struct error *error)
 {
     const char *name = sandbox->layers[number];
     int base = sandbox->base_layers[number];
@@ -228,6 +230,7 @@ static int fill_layer(struct sandbox *sandbox, unsigned number, const struct mas
         return error_errno(error, errno, "open the sides of '/%s'", name);
     const struct masks masks = {.sandbox = sandbox,
             .rules = rules,
+            .list = layers_is_cache(name) ? NULL : list, /* that one is not the host's, and small */
             .path = name,
             .lower_fd = lower_fd,
             .upper_fd = hidden_fd,
@@ -258,11 +261,15 @@ static int fill_layers(struct sandbox *sandbox, struct error *error)
     int r = masks_rules_make(&sandbox->plan.build, &rules, error);
     if (r < 0)
         return r;
+    struct masks_list *list = masks_list_new(&sandbox->plan, &rules);
     bool has_opt = false;
     for (unsigned i = 0; r == 0 && i < sandbox->layer_count; i++) {
         has_opt |= strcmp(sandbox->layers[i], "opt") == 0;
-        r = fill_layer(sandbox, i, &rules, error);
+        r = fill_layer(sandbox, i, &rules, list, error);
     }
+    if (r == 0)
+        masks_list_finish(list);
+    masks_list_free(list);
     masks_rules_done(&rules);
     if (r < 0 || has_opt)
         return r;

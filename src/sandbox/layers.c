@@ -12,28 +12,16 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "kernel/mount.h"
+#include "plan/host_layers.h"
 #include "sandbox/root_table.h"
 #include "sandbox/sandbox.h"
 
-#define CACHE_PATH "var/cache/apt/archives"
 #define LIST_SIZE_MAX 4096U
 #define PATH_SIZE_MAX LAYERS_PLACE_MAX
 
-/* What the software of an operating system lies in, and nothing else: /home, /root, /srv, /run, /boot and the rest of
- * /var start empty (A11). A directory stands behind those that it lies in. */
-static const char *const known[] = {"usr", "etc", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
-        /* what package managers know */
-        "var/lib/apt", "var/lib/dpkg", "var/lib/rpm", "var/lib/rpm-state", "var/lib/dnf", "var/lib/yum",
-        "var/cache/apt", CACHE_PATH, "var/cache/dnf", "var/cache/yum", "var/cache/apk",
-        /* what maintainers' scripts keep there and read again */
-        "var/lib/ucf", "var/lib/pam", "var/lib/alternatives", "var/lib/authselect", "var/lib/selinux",
-        "var/lib/ca-certificates-java", "var/lib/xml-core", "var/lib/sgml-base", "var/lib/emacsen-common",
-        "var/lib/dictionaries-common", "var/lib/doc-base", "var/lib/texmf", "var/lib/ghostscript", "var/cache/debconf",
-        "var/cache/fontconfig", "var/cache/dictionaries-common"};
-
 bool layers_is_cache(const char *path)
 {
-    return strcmp(path, CACHE_PATH) == 0;
+    return host_layers_is_cache(path);
 }
 
 bool layers_path_is_in(const char *path, const char *above)
@@ -114,11 +102,10 @@ static bool is_layer(const struct sandbox *sandbox, const char *name)
 
 int layers_find(struct sandbox *sandbox, struct error *error)
 {
-    _Static_assert(ELEMENTS(known) <= SANDBOX_LAYERS_MAX, "there is no room for all layers");
     sandbox->layer_count = 0;
-    for (size_t i = 0; i < ELEMENTS(known); i++)
-        if (is_layer(sandbox, known[i]))
-            sandbox->layers[sandbox->layer_count++] = known[i];
+    for (size_t i = 0; i < host_layers_count; i++)
+        if (is_layer(sandbox, host_layers[i]))
+            sandbox->layers[sandbox->layer_count++] = host_layers[i];
     return sandbox->layer_count > 0 ? 0 : error_text(error, ENOENT, "the host has none of the directories of an OS");
 }
 
@@ -150,11 +137,11 @@ static int read_list(
         if (!end)
             return error_text(error, EBADMSG, "the list of layers is cut");
         *end = '\0';
-        while (at < ELEMENTS(known) && strcmp(known[at], line) != 0)
+        while (at < host_layers_count && strcmp(host_layers[at], line) != 0)
             at++;
-        if (at == ELEMENTS(known))
+        if (at == host_layers_count)
             return error_text(error, EBADMSG, "the list of layers names '%.60s'", line);
-        ret_names[(*ret_count)++] = known[at++];
+        ret_names[(*ret_count)++] = host_layers[at++];
         line = end + 1;
     }
     return 0;

@@ -19,6 +19,7 @@
 #include "kernel/mount.h"
 #include "sandbox/layers.h"
 #include "sandbox/masks_crew.h"
+#include "sandbox/masks_list.h"
 #include "sandbox/sandbox.h"
 
 /* No directory of an OS is nested as deep; each level holds two descriptors. */
@@ -40,10 +41,18 @@ struct entry {
     char name[];
 };
 
+/* Those of the listed paths that lie in one directory; without any, all that is in it is visited. */
+struct part {
+    char *const *paths; /* sorted */
+    size_t count;
+    size_t used; /* of each, up to the directory and the slash behind it */
+};
+
 /* One directory on the way down. */
 struct level {
     const char *name;
     struct stat status;
+    struct part part;
     int lower_fd;
     int upper_fd;    /* -EBADF: nothing was masked in it yet */
     bool only_shown; /* nothing is there but what the configuration shows */
@@ -53,6 +62,7 @@ struct level {
 struct walk {
     const struct masks *masks;
     struct masks_crew crew;
+    struct part part; /* of the entry that is visited, should it be a directory */
     struct level levels[DEPTH_MAX];
 };
 
@@ -259,15 +269,30 @@ static int hide(struct walk *walk, unsigned depth, const char *name, struct erro
     return 0;
 }
 
+/* A later start looks here again: it may be masked then. */
+static void suspect(const struct walk *walk, unsigned depth, const char *name)
+{
+    char path[PATH_SIZE_MAX];
+    /* Where all is masked but what is shown, the directory stands for what is in it. */
+    if (!walk->masks->list || walk->levels[depth].only_shown)
+        return;
+    path_of(walk, depth, name, path);
+    masks_list_note(walk->masks->list, path);
+}
+
 static int visit_file(
         struct walk *walk, unsigned depth, const char *name, const struct stat *status, struct error *error)
 {
     const struct level *level = &walk->levels[depth];
-    int r = check_owner(walk, depth, name, status, error);
-    if (r < 0 || is_hidden(walk, status))
-        return r < 0 ? r : hide(walk, depth, name, error);
     /* What a link leads to is asked for there. Sockets, pipes and devices are no software. */
     bool is_open = S_ISLNK(status->st_mode) || (S_ISREG(status->st_mode) && (status->st_mode & S_IROTH));
+    bool hides = is_hidden(walk, status);
+    /* By another name of it, it may become anything without a word about this one. */
+    if (!is_open || hides || status->st_nlink != 1)
+        suspect(walk, depth, name);
+    int r = check_owner(walk, depth, name, status, error);
+    if (r < 0 || hides)
+        return r < 0 ? r : hide(walk, depth, name, error);
     if (is_open && !level->only_shown)
         return 0;
     return find_shown(walk, depth, name) == SHOWN_ALL ? 0 : hide(walk, depth, name, error);
@@ -304,6 +329,8 @@ static int enter(struct walk *walk, unsigned depth, const struct level *below, s
 static int visit_directory(struct walk *walk, unsigned depth, const char *name, struct error *error)
 {
     const struct level *level = &walk->levels[depth];
+    const struct part part = walk->part;
+    walk->part = (struct part){0}; /* this one's alone */
     struct stat status;
     _cleanup_close_ int fd = openat(level->lower_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) < 0)
@@ -312,7 +339,10 @@ static int visit_directory(struct walk *walk, unsigned depth, const char *name, 
     if (r < 0)
         return r;
     bool is_gone = layers_is_absent(walk->masks->sandbox, &status);
-    if (is_gone || is_hidden(walk, &status)) {
+    bool hides = is_gone || is_hidden(walk, &status);
+    if ((hides || !(status.st_mode & S_IXOTH)) && is_masker(walk, depth))
+        suspect(walk, depth, name);
+    if (hides) {
         if (!is_masker(walk, depth))
             return 0;
         return is_gone ? hide(walk, depth, name, error) : cover(walk, depth, name, &status, error);
@@ -329,7 +359,7 @@ static int visit_directory(struct walk *walk, unsigned depth, const char *name, 
     if (depth + 1 == DEPTH_MAX)
         return fail(walk, depth, name, ELOOP, error);
     const struct level below = {
-            .name = name, .status = status, .lower_fd = fd, .upper_fd = -EBADF, .only_shown = only_shown};
+            .name = name, .status = status, .part = part, .lower_fd = fd, .upper_fd = -EBADF, .only_shown = only_shown};
     return is_ours(walk, depth, &status) ? enter(walk, depth, &below, error) : 0;
 }
 
@@ -338,18 +368,19 @@ static bool is_own_name(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
-static int visit(struct walk *walk, unsigned depth, const struct entry *entry, struct error *error)
+/* @type is DT_UNKNOWN where it was not read from the directory. */
+static int visit(struct walk *walk, unsigned depth, const char *name, uint8_t type, struct error *error)
 {
     struct stat status;
-    const char *name = entry->name;
     if (is_own_name(name))
         return 0;
+    masks_list_count(walk->masks->list);
     /* Made anew, whatever it is on the host. */
     if (depth == 0 && strcmp(walk->masks->path, "opt") == 0 && strcmp(name, "joblet") == 0)
         return 0;
-    if (entry->type == DT_DIR)
+    if (type == DT_DIR)
         return visit_directory(walk, depth, name, error);
-    if (entry->type != DT_UNKNOWN && !is_masker(walk, depth))
+    if (type != DT_UNKNOWN && !is_masker(walk, depth))
         return 0;
     if (fstatat(walk->levels[depth].lower_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         /* The host goes on: it was there a moment ago. */
@@ -359,9 +390,39 @@ static int visit(struct walk *walk, unsigned depth, const struct entry *entry, s
     return is_masker(walk, depth) ? visit_file(walk, depth, name, &status, error) : 0;
 }
 
+/* Also what is only on the way to a listed entry is visited, so that nothing is reached that a walk would not reach. */
+static int visit_part(struct walk *walk, unsigned depth, struct error *error)
+{
+    const struct part part = walk->levels[depth].part;
+    int r = 0;
+    for (size_t i = 0, end; r == 0 && i < part.count; i = end) {
+        char name[NAME_MAX + 1];
+        const char *at = part.paths[i] + part.used;
+        size_t length = strcspn(at, "/");
+        if (length == 0 || length >= sizeof(name))
+            return fail(walk, depth, "", EBADMSG, error);
+        memcpy(name, at, length);
+        name[length] = '\0';
+        for (end = i + 1; end < part.count; end++) {
+            const char *other = part.paths[end] + part.used;
+            if (strncmp(other, name, length) != 0 || (other[length] != '\0' && other[length] != '/'))
+                break;
+        }
+        /* With the entry itself in the list, which stands first, all below it is visited. */
+        walk->part = (struct part){0};
+        if (at[length] == '/')
+            walk->part = (struct part){.paths = part.paths + i, .count = end - i, .used = part.used + length + 1};
+        r = visit(walk, depth, name, DT_UNKNOWN, error);
+        walk->part = (struct part){0};
+    }
+    return r;
+}
+
 static int walk_level(struct walk *walk, unsigned depth, struct error *error)
 {
     struct level *level = &walk->levels[depth];
+    if (level->part.count > 0)
+        return visit_part(walk, depth, error);
     if (!level->entries)
         level->entries = malloc(ENTRIES_SIZE);
     if (!level->entries)
@@ -372,7 +433,7 @@ static int walk_level(struct walk *walk, unsigned depth, struct error *error)
             return size < 0 ? fail(walk, depth, "", errno, error) : 0;
         for (long at = 0; at < size;) {
             const struct entry *entry = (const struct entry *)(const void *)(level->entries + at);
-            int r = visit(walk, depth, entry, error);
+            int r = visit(walk, depth, entry->name, entry->type, error);
             if (r < 0)
                 return r;
             at += entry->size;
@@ -430,11 +491,14 @@ static int walk_together(struct walk *walk, struct error *error)
 {
     const struct plan *plan = &walk->masks->sandbox->plan;
     bool is_large = strcmp(walk->masks->path, "usr") == 0;
+    masks_list_flush(walk->masks->list); /* once, and not by each copy */
     masks_crew_start(is_large ? masks_crew_useful(plan->cpu_percent) : 1, &walk->crew);
     /* Opened by each: copies of a descriptor share their place in the directory, and each would read a part. */
     _cleanup_close_ int lower_fd = openat(walk->masks->lower_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     walk->levels[0].lower_fd = lower_fd;
     int r = lower_fd < 0 ? fail(walk, 0, "", errno, error) : walk_level(walk, 0, error);
+    if (walk->crew.index != 0)
+        masks_list_flush(walk->masks->list);
     if (walk->crew.index != 0)
         masks_crew_leave(&walk->crew, r, error);
     struct error other = {0};
@@ -443,6 +507,16 @@ static int walk_together(struct walk *walk, struct error *error)
         return r;
     *error = other;
     return joined;
+}
+
+/* By the list, if there is one for this layer: it is about so few entries that one process does it. */
+static int walk_layer(struct walk *walk, struct error *error)
+{
+    struct level *top = &walk->levels[0];
+    if (!masks_list_find(walk->masks->list, walk->masks->path, &top->status, &top->part.paths, &top->part.count))
+        return walk_together(walk, error);
+    top->part.used = strlen(walk->masks->path) + 1;
+    return top->part.count > 0 ? walk_level(walk, 0, error) : 0;
 }
 
 static void add_hidden(struct masks_rules *rules, const struct stat *status)
@@ -509,7 +583,7 @@ int masks_fill(const struct masks *masks, struct error *error)
     if (r == 0)
         r = check_owner(walk, 0, "", &top->status, error);
     if (r == 0)
-        r = walk_together(walk, error);
+        r = walk_layer(walk, error);
     if (r == 0) {
         r = masks_take_after(masks->upper_fd, masks->lower_fd);
         r = r < 0 ? fail(walk, 0, "", -r, error) : 0;

@@ -15,6 +15,7 @@
 /* A path and, where it is a link, what it leads to. */
 #define MASKS_HIDDEN_MAX (2 * PLAN_PATHS_MAX)
 
+struct masks_list;
 struct sandbox;
 
 /* What the plan says, as it is on the host. */
@@ -32,15 +33,17 @@ void masks_rules_done(struct masks_rules *rules);
 struct masks {
     struct sandbox *sandbox; /* some of what is masked is noted there */
     const struct masks_rules *rules;
-    const char *path; /* of the layer, without a leading slash */
-    int lower_fd;     /* what is below, its owners mapped */
-    int upper_fd;     /* what is filled */
+    struct masks_list *list; /* where to look, or where to note it; NULL: neither */
+    const char *path;        /* of the layer, without a leading slash */
+    int lower_fd;            /* what is below, its owners mapped */
+    int upper_fd;            /* what is filled */
     /* With a base: what it wrote to the layer, which lies above the masks, and what was masked when it did; -EBADF. */
     int base_upper_fd;
     int base_hidden_fd;
 };
 
-/* Walks the lower directory once, following no link, and fills the upper one. 0; -ESTALE: the base wrote to what could
+/* Walks the lower directory once, following no link, and fills the upper one; or looks only at what the list names,
+ * by the same rules. 0; -ESTALE: the base wrote to what could
  * be read then and may not be now; -errno; with @error, which names the path. */
 int masks_fill(const struct masks *masks, struct error *error);
 /* Owner, mode and times of the directory @fd become those of the directory @below_fd. 0 or -errno. */

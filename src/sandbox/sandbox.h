@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "kernel/procstatus.h"
+#include "plan/host_layers.h"
 #include "plan/plan.h"
 #include "plan/spec.h"
 #include "sandbox/root_table.h"
@@ -23,7 +24,7 @@ struct sandbox_handed {
     dev_t device;
     uint64_t inode;
 };
-#define SANDBOX_LAYERS_MAX 48U
+#define SANDBOX_LAYERS_MAX HOST_LAYERS_MAX
 #define SANDBOX_MASKED_MAX 16U
 
 struct sandbox {

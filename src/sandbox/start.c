@@ -33,6 +33,8 @@ static int check_descriptors(struct sandbox *sandbox, struct error *error)
                     "tree to work on"},
             {PLAN_FD_CACHE, plan->has_cache == 1, true, "cache"},
             {PLAN_FD_BASE_DISK, plan->has_base == 1, true, "base"},
+            {PLAN_FD_LIST, plan->has_list == 1, false, "list of suspects"},
+            {PLAN_FD_NEW_LIST, plan->wants_list == 1, false, "file for suspects"},
             {PLAN_FD_HOST_LINK, plan->network.is_set == 1, false, "socket of the host's network"},
     };
     for (size_t i = 0; i < ELEMENTS(optional); i++) {

@@ -222,6 +222,10 @@ static void put_fds(const struct driver *driver, struct driver_job *job, int fds
         fds[PLAN_FD_STAGE] = new_tree(driver, "stage", plan->type == PLAN_TYPE_VERIFY);
     if (plan->has_cache)
         fds[PLAN_FD_CACHE] = new_tree(driver, "cache", plan->type == PLAN_TYPE_BUILD);
+    if (plan->has_list)
+        fds[PLAN_FD_LIST] = fcntl(builder->list_fd, F_DUPFD_CLOEXEC, 0);
+    if (plan->wants_list)
+        fds[PLAN_FD_NEW_LIST] = fcntl(builder->new_list_fd, F_DUPFD_CLOEXEC, 0);
     if (builder->gives_base)
         put_base(builder, job, fds);
     if (builder->change_fds)

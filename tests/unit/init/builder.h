@@ -22,6 +22,8 @@ struct builder {
     bool has_base;
     bool gives_base; /* to jobs, whatever their plan says */
     bool is_covered;
+    int list_fd; /* for jobs whose plan says so: a list of suspects, and a file for a new one */
+    int new_list_fd;
     /* As driver_job's, after the right ones were put there. */
     void (*change_fds)(const struct driver *driver, struct driver_job *job, int fds[]);
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "builder_check.h"
+#include "plan/suspects.h"
 
 /* What others may not read is not there; what they may not enter is empty; and nothing of it changes what is shown. */
 static void test_masks(void **state)
@@ -124,6 +126,173 @@ static void test_crew(void **state)
         free(together);
     }
     free(alone);
+}
+
+/* --- with a list of suspects --- */
+
+/* As list_masks, with the list @list_fd (-EBADF: none). What the job says of its own is in @ret_head, its file becomes
+ * @ret_list_fd where that is not NULL. */
+static char *list_with(const char *hidden, int list_fd, struct suspects_head *ret_head, int *ret_list_fd)
+{
+    struct driver_job job;
+    char *list = NULL;
+    assert_int_equal(builder_renew_disk(&check_builder), 0);
+    check_init(&job, PLAN_TYPE_BUILD, (char[]){"true"});
+    job.plan.cpu_percent = 800;
+    job.plan.wants_list = 1;
+    job.plan.has_list = list_fd >= 0;
+    (void)strcpy(job.plan.build.hidden[0], hidden);
+    (void)strcpy(job.plan.build.shown[0], "/opt/kept/deep/shown");
+    check_builder.list_fd = list_fd;
+    check_builder.new_list_fd = memfd_create("test", MFD_CLOEXEC);
+    check_run(&job);
+    assert_int_equal(job.record.exit_code, 0);
+    driver_job_done(&job);
+    assert_int_equal(suspects_read_head(check_builder.new_list_fd, ret_head), 0);
+    if (ret_list_fd)
+        *ret_list_fd = check_builder.new_list_fd;
+    else
+        (void)close(check_builder.new_list_fd);
+    /* All layers but the files that are made for it. */
+    builder_shell(&check_builder, "(for n in disk/hidden/*; do cd $n; echo $n; find . -type d -exec stat -c '%%n %%f "
+                                  "%%u %%g %%Y' {} + | sort; "
+                                  "find . ! -type d | sort; cd ../../..; done) >list");
+    assert_int_equal(fd_read_file_at(check_driver.root_fd, "list", 1U << 20, &list, NULL), 0);
+    return list;
+}
+
+static void add_path(int list_fd, const char *path)
+{
+    assert_true(lseek(list_fd, 0, SEEK_END) > 0);
+    assert_int_equal(fd_write_all(list_fd, path, strlen(path) + 1), 0);
+}
+
+/* A start with the list leaves what one leaves that walks. */
+static void assert_as_walked(const char *hidden, int list_fd, bool is_equal)
+{
+    struct suspects_head head;
+    char *listed = list_with(hidden, list_fd, &head, NULL);
+    assert_int_equal(head.kind, SUSPECTS_LOOKED);
+    assert_true(head.looked_at < head.walked);
+    char *walked = list_with(hidden, -EBADF, &head, NULL);
+    assert_int_equal(head.kind, SUSPECTS_WALKED);
+    if ((strcmp(listed, walked) == 0) != is_equal)
+        print_error("listed: %s\nwalked: %s\n", listed, walked);
+    assert_int_equal(strcmp(listed, walked) == 0, is_equal);
+    free(listed);
+    free(walked);
+}
+
+#define MANY                                                                                                           \
+    "for i in 1 2 3 4 5 6 7 8 9; do mkdir -p host/usr/lib/many/$i; touch host/usr/lib/many/$i/a "                      \
+    "host/usr/lib/many/$i/b; done; "
+
+static void test_list(void **state)
+{
+    (void)state;
+    struct suspects_head head;
+    int list_fd = -EBADF;
+    builder_shell(&check_builder,
+            MANY "cd host/usr; mkdir -p lib/a/b lib/closed/in lib/half lib/moved/deep; echo x >lib/a/b/key; echo x "
+                 ">lib/a/b/open; echo x >lib/plain; echo x >lib/key; touch lib/closed/in/file lib/moved/deep/key "
+                 "lib/half/file; "
+                 "chmod 600 lib/a/b/key lib/key lib/moved/deep/key lib/closed/in/file; chmod 750 lib/closed; mkfifo "
+                 "lib/pipe; "
+                 "ln lib/plain lib/a/second; touch \"$(printf 'lib/a/two\\nlines')\"; chmod 600 \"$(printf "
+                 "'lib/a/two\\nlines')\"; "
+                 "ln -s a lib/link; cd ../opt; mkdir -p kept/deep; touch kept/deep/shown kept/deep/not kept/other "
+                 "named; chmod 700 kept; "
+                 "find /usr /opt -type d -exec touch -d '2001-02-03 04:05:06' {} +");
+    free(list_with("/opt/named", -EBADF, &head, &list_fd));
+    assert_int_equal(head.kind, SUSPECTS_WALKED);
+    assert_int_equal(head.looked_at, head.walked);
+    assert_as_walked("/opt/named", list_fd, true);
+    /* The rules are asked again, of what is in the list. */
+    builder_shell(&check_builder, "cd host/usr/lib; chmod 644 key a/b/key; chmod 755 closed; mv moved elsewhere; rm "
+                                  "pipe; mkdir pipe; chmod 600 plain");
+    assert_as_walked("/opt/named", list_fd, false); /* what was moved is not in it */
+    add_path(list_fd, "usr/lib/elsewhere");
+    add_path(list_fd, "usr/lib/moved");
+    add_path(list_fd, "usr/lib/nothing/at/all");
+    add_path(list_fd, "usr/lib/link/b/key"); /* no link is followed */
+    assert_as_walked("/opt/named", list_fd, true);
+    /* What is shut since is a directory without anything in it, whatever of it is in the list. */
+    builder_shell(&check_builder, "cd host/usr/lib; chmod 600 elsewhere/deep/key a/b/key; chmod 700 a");
+    add_path(list_fd, "usr/lib/a");
+    assert_as_walked("/opt/named", list_fd, true);
+    /* New in a directory of which only a part is shown: the directory is in the list, as all that is in it. */
+    builder_shell(&check_builder, "touch host/opt/kept/deep/new; mkdir host/opt/kept/deep/more");
+    assert_as_walked("/opt/named", list_fd, true);
+    builder_shell(&check_builder, "touch host/opt/unlisted; chmod 600 host/opt/unlisted");
+    assert_as_walked("/opt/named", list_fd, false);
+    add_path(list_fd, "opt/unlisted");
+    assert_as_walked("/opt/named", list_fd, true);
+    /* A directory that stands first in its own, which is only on the way. */
+    builder_shell(&check_builder, "cd host/usr; mkdir -p 0/0/0/deep; touch 0/0/0/deep/key; chmod 600 0/0/0/deep/key");
+    add_path(list_fd, "usr/0/0/0");
+    assert_as_walked("/opt/named", list_fd, true);
+    /* A whole layer. */
+    builder_shell(&check_builder, "chmod 600 host/usr/lib/many/*/a");
+    add_path(list_fd, "usr");
+    char *all = list_with("/opt/named", list_fd, &head, NULL);
+    assert_int_equal(head.kind, SUSPECTS_LOOKED);
+    assert_non_null(strstr(all, "./lib/many/7/a\n"));
+    free(all);
+    (void)close(list_fd);
+}
+
+/* When in doubt, all is walked. */
+static void test_list_that_is_none(void **state)
+{
+    (void)state;
+    struct suspects_head head;
+    struct suspects_head good;
+    int list_fd = -EBADF;
+    builder_shell(&check_builder, MANY "cd host/opt; touch named other secret; chmod 600 secret");
+    free(list_with("/opt/named", -EBADF, &good, &list_fd));
+    free(list_with("/opt/named", list_fd, &head, NULL));
+    assert_int_equal(head.kind, SUSPECTS_LOOKED);
+    /* Other rules, also when the same path now leads elsewhere. */
+    free(list_with("/opt/other", list_fd, &head, NULL));
+    assert_int_equal(head.kind, SUSPECTS_WALKED);
+    builder_shell(&check_builder, "cd host/opt; mv named before; touch named");
+    char *walked = list_with("/opt/named", list_fd, &head, NULL);
+    assert_int_equal(head.kind, SUSPECTS_WALKED);
+    assert_non_null(strstr(walked, "./named\n"));
+    free(walked);
+    (void)close(list_fd);
+    free(list_with("/opt/named", -EBADF, &good, &list_fd));
+    /* Each byte of the head that says what the list is about. */
+    for (size_t i = 0; i < 4; i++) {
+        head = good;
+        if (i == 0)
+            head.magic++;
+        else if (i == 1)
+            head.version++;
+        else if (i == 2)
+            head.kind = SUSPECTS_LOOKED;
+        else
+            head.used = SUSPECTS_SIZE_MAX + 1ULL;
+        assert_int_equal(fd_pwrite_all(list_fd, &head, sizeof(head), 0), 0);
+        free(list_with("/opt/named", list_fd, &head, NULL));
+        assert_int_equal(head.kind, SUSPECTS_WALKED);
+    }
+    /* Another directory in a layer's place: that one is walked, and the next start walks all. */
+    head = good;
+    head.layer_inode[0]++;
+    assert_int_equal(fd_pwrite_all(list_fd, &head, sizeof(head), 0), 0);
+    builder_shell(&check_builder, "touch host/usr/lib/many/1/secret; chmod 600 host/usr/lib/many/1/secret");
+    walked = list_with("/opt/named", list_fd, &head, NULL);
+    assert_int_equal(head.kind, SUSPECTS_NONE);
+    assert_non_null(strstr(walked, "./lib/many/1/secret\n"));
+    free(walked);
+    /* A path that does not end. */
+    assert_int_equal(fd_pwrite_all(list_fd, &good, sizeof(good), 0), 0);
+    assert_true(lseek(list_fd, 0, SEEK_END) > 0);
+    assert_int_equal(fd_write_all(list_fd, "opt/cut", 7), 0);
+    free(list_with("/opt/named", list_fd, &head, NULL));
+    assert_int_equal(head.kind, SUSPECTS_WALKED);
+    (void)close(list_fd);
 }
 
 /* What the configuration hides and shows, whatever name leads there. */
@@ -253,6 +422,8 @@ int main(int count, char **arguments)
             SMALL(test_masks),
             SMALL(test_names_to_come),
             SMALL(test_crew),
+            SMALL(test_list),
+            SMALL(test_list_that_is_none),
             SMALL(test_configured),
             SMALL(test_prefix),
             SMALL(test_skeleton),

@@ -145,6 +145,8 @@ static void test_fd_lies(void **state)
     assert_fd_refused(PLAN_TYPE_BUILD, PLAN_FD_STAGE, open("/", O_PATH | O_CLOEXEC), PLAN_STAGE_START);
     assert_fd_refused(PLAN_TYPE_BUILD, PLAN_FD_CACHE, open("/", O_PATH | O_CLOEXEC), PLAN_STAGE_START);
     assert_fd_refused(PLAN_TYPE_BUILD, PLAN_FD_HOST_LINK, null, PLAN_STAGE_START);
+    assert_fd_refused(PLAN_TYPE_BUILD, PLAN_FD_LIST, open("/dev/null", O_RDONLY | O_CLOEXEC), PLAN_STAGE_START);
+    assert_fd_refused(PLAN_TYPE_BUILD, PLAN_FD_NEW_LIST, open("/dev/null", O_RDWR | O_CLOEXEC), PLAN_STAGE_START);
     assert_fd_refused(PLAN_TYPE_BUILD, PLAN_FD_WORK, -1, PLAN_STAGE_START);
     assert_fd_refused(PLAN_TYPE_BUILD, PLAN_FD_PROGRAM, -1, PLAN_STAGE_START);
     assert_fd_refused(PLAN_TYPE_COLLECT, PLAN_FD_ROOT, -1, PLAN_STAGE_START);

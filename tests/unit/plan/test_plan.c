@@ -146,6 +146,7 @@ static void test_type_lies(void **state)
     (void)state;
     assert_lie_refused(plan.has_cache = 1);
     assert_lie_refused(plan.has_base = 1);
+    assert_lie_refused(plan.wants_list = 1);
     assert_lie_refused(plan.network.mtu = 1);
     assert_lie_refused(plan.build.absent_inode[1] = 1);
     assert_lie_refused(plan.type = PLAN_TYPE_SWEEP + 1);
@@ -156,6 +157,7 @@ static void test_type_lies(void **state)
         assert_other_lie_refused(good_tool(type), plan.network = good_build().network);
         assert_other_lie_refused(good_tool(type), plan.network.is_set = 1);
         assert_other_lie_refused(good_tool(type), plan.has_base = 2);
+        assert_other_lie_refused(good_tool(type), plan.wants_list = 1);
     }
     assert_other_lie_refused(good_tool(PLAN_TYPE_VERIFY), plan.has_cache = 1);
     assert_other_lie_refused(good_tool(PLAN_TYPE_VERIFY), plan.has_base = 1);
@@ -167,6 +169,9 @@ static void test_type_lies(void **state)
     assert_build_lie_refused(plan.work_on_disk = 2);
     assert_build_lie_refused(plan.has_cache = 2);
     assert_build_lie_refused(plan.has_base = 2);
+    assert_build_lie_refused(plan.wants_list = 2);
+    assert_build_lie_refused(plan.has_list = 1);
+    assert_build_lie_refused(plan.wants_list = 1; plan.has_list = 2);
 }
 
 static void test_build_lies(void **state)
