@@ -253,6 +253,7 @@ static void finish(struct broker *broker)
     job_forget_all(broker);
     sync_forget_all(broker);
     bases_done(&broker->bases);
+    host_watch_done(&broker->host_watch);
     sweep_done(&broker->sweep);
     trail_close(broker);
     api_done(&broker->api);
@@ -320,6 +321,7 @@ int broker_run(const char *given_prefix)
             .builder_fd = -EBADF,
             .cache_fd = -EBADF,
             .bases = {.fd = -EBADF},
+            .host_watch = {.group_fd = -EBADF, .list_fd = -EBADF},
             .store = {.fd = -EBADF},
             .signals = {.fd = -EBADF},
             .trail = {.settler = {.fd = -EBADF}, .syslog_fd = -EBADF},
@@ -333,6 +335,7 @@ int broker_run(const char *given_prefix)
                     .channel = {.fd = -EBADF}},
             .disks = {.exec_fd = -EBADF, .process = {.fd = -EBADF}, .channel = {.fd = -EBADF}}};
     broker.sweep.broker = &broker;
+    broker.host_watch.broker = &broker;
     int r = start(&broker, &error);
     if (r < 0) {
         broker.exit_status = fail(&error);

@@ -8,6 +8,7 @@
 #include "broker/api.h"
 #include "broker/bases.h"
 #include "broker/disks.h"
+#include "broker/host_watch.h"
 #include "broker/leftover.h"
 #include "broker/loop.h"
 #include "broker/slots.h"
@@ -55,6 +56,7 @@ struct broker {
     struct api api;
     struct disks disks;
     struct bases bases;
+    struct host_watch host_watch;
 
     struct network *network;    /* of builds; NULL: there can be none */
     struct error network_error; /* why */

@@ -42,7 +42,7 @@ struct job *job_new(struct broker *broker, uint32_t type, const uint8_t id[16])
     job->phase = CHANNEL_JOB_STARTING;
     job->cgroups = &broker->cgroups;
     job->init.fd = job->control.fd = -EBADF;
-    job->stdout_read = job->stderr_read = -EBADF;
+    job->stdout_read = job->stderr_read = job->suspects_fd = -EBADF;
     job->spec_fd = job->work.fd = job->work.again_fd = job->work.image_fd = -EBADF;
     job->own_files = (struct files){-EBADF, -EBADF, -EBADF};
     job->note.type = type;
@@ -72,6 +72,7 @@ void job_free(struct job *job)
     (void)fd_close(job->stdout_read);
     (void)fd_close(job->stderr_read);
     (void)fd_close(job->spec_fd);
+    (void)fd_close(job->suspects_fd);
     (void)fd_close(job->work.fd);
     files_close(&job->own_files);
     *(job->previous ? &job->previous->next : &broker->first_job) = job->next;
@@ -332,6 +333,9 @@ static void try_go(struct job *job)
         return;
     }
     job->go_sent = true;
+    if (job->note.type == PLAN_TYPE_BUILD)
+        host_watch_take(&job->broker->host_watch, job->suspects_fd, job->suspects_generation, job->uuid);
+    job->suspects_fd = fd_close(job->suspects_fd);
 }
 
 static void on_failed(struct job *job, const struct plan_message *message)

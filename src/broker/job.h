@@ -65,6 +65,8 @@ struct job {
     struct outside_place places[OUTSIDE_PLACES_MAX];
     unsigned place_count;
     dev_t disk_device; /* of its own disk, or 0 */
+    int suspects_fd;   /* build: what its joblet-init finds, for host_watch_take; -EBADF */
+    uint64_t suspects_generation;
 
     bool reply_wanted; /* the start request is not answered yet */
     uint16_t reply_operation;

@@ -29,6 +29,8 @@ struct making {
     int cache_fd;
     int base_fd;
     int link_fd;
+    int list_fd;
+    int new_list_fd;
     struct plan_network network;
     int oom_fd;
     int cgroup_fd;

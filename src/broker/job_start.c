@@ -29,6 +29,8 @@ static void making_init(struct making *making)
             .cache_fd = -EBADF,
             .base_fd = -EBADF,
             .link_fd = -EBADF,
+            .list_fd = -EBADF,
+            .new_list_fd = -EBADF,
             .oom_fd = -EBADF,
             .cgroup_fd = -EBADF};
     for (unsigned i = 0; i < LAUNCH_FDS; i++)
@@ -39,7 +41,8 @@ static void making_done(struct making *making)
 {
     int *const fds[] = {&making->null_fd, &making->plan_fd, &making->control[0], &making->control[1], &making->out[0],
             &making->out[1], &making->err[0], &making->err[1], &making->root_fd, &making->work_fd, &making->stage_fd,
-            &making->cache_fd, &making->base_fd, &making->link_fd, &making->oom_fd, &making->cgroup_fd};
+            &making->cache_fd, &making->base_fd, &making->link_fd, &making->list_fd, &making->new_list_fd,
+            &making->oom_fd, &making->cgroup_fd};
     for (unsigned i = 0; i < ELEMENTS(fds); i++)
         *fds[i] = fd_close(*fds[i]);
     for (int i = 0; i < making->task_count; i++)
@@ -145,6 +148,8 @@ static void place(const struct job *job, struct making *making, int spec_fd)
     fds[PLAN_FD_CACHE] = making->cache_fd;
     fds[PLAN_FD_BASE_DISK] = making->base_fd;
     fds[PLAN_FD_HOST_LINK] = making->link_fd;
+    fds[PLAN_FD_LIST] = making->list_fd;
+    fds[PLAN_FD_NEW_LIST] = making->new_list_fd;
     for (int i = 0; i < making->task_count; i++)
         fds[PLAN_FD_CGROUP_FIRST + i] = making->tasks[i];
 }

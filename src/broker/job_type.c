@@ -237,13 +237,28 @@ static void give_network(struct job *job)
     job->note.network_port = NETWORK_PORT_NONE;
 }
 
+/* --- the list of suspects --- */
+
+/* The last step: what is done to the host's files until now is seen. Without a list joblet-init walks. */
+static int make_list(struct job *job, struct making *making, struct error *error)
+{
+    struct host_watch_start start;
+    (void)error;
+    host_watch_begin(&job->broker->host_watch, &start);
+    making->list_fd = start.list_fd;
+    making->new_list_fd = start.new_list_fd;
+    job->suspects_generation = start.generation;
+    job->suspects_fd = fcntl(making->new_list_fd, F_DUPFD_CLOEXEC, 0);
+    return 0;
+}
+
 /* --- one row a type --- */
 
 typedef int (*make_function)(struct job *job, struct making *making, struct error *error);
 
 static const make_function steps[][4] = {
         [PLAN_TYPE_STANDARD] = {make_root, make_work},
-        [PLAN_TYPE_BUILD] = {make_build_disk, make_cache, make_network},
+        [PLAN_TYPE_BUILD] = {make_build_disk, make_cache, make_network, make_list},
         [PLAN_TYPE_COLLECT] = {make_collect_disk, make_base, make_new_stage, make_writable_cache},
         [PLAN_TYPE_VERIFY] = {make_verified},
         [PLAN_TYPE_SWEEP] = {make_swept},
@@ -306,6 +321,8 @@ void job_type_fill_plan(const struct job *job, const struct making *making, stru
     plan->command_id = type == PLAN_TYPE_STANDARD ? job->broker->config->command_id : 0;
     plan->has_cache = making->cache_fd >= 0;
     plan->has_base = making->base_fd >= 0;
+    plan->has_list = making->list_fd >= 0;
+    plan->wants_list = making->new_list_fd >= 0;
     plan->work_on_disk = making->work_fd >= 0;
     if (type == PLAN_TYPE_STANDARD || job->build) {
         plan->work_bytes = disk->bytes;
