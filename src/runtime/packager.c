@@ -15,20 +15,24 @@
     "        printf 'want %s\\n' \"$@\"\n"                                                                             \
     "        apt-cache policy -- \"$@\"\n"                                                                             \
     "        echo show\n"                                                                                              \
-    "        apt-cache show --no-all-versions -- \"$@\" 2>/dev/null\n"                                                 \
+    "        apt-cache show -- \"$@\" 2>/dev/null\n"                                                                   \
     "    } | awk '\n"                                                                                                  \
+    "        function end_record(  parts, i) {\n"                                                                      \
+    "            if (version != \"\" && version == candidate[name])\n"                                                 \
+    "                for (i = split(conflicts, parts, /, */); i > 0; i--)\n"                                           \
+    "                    if (parts[i] != name)\n"                                                                      \
+    "                        replaced[parts[i]] = 1\n"                                                                 \
+    "            version = conflicts = \"\"\n"                                                                         \
+    "        }\n"                                                                                                      \
     "        /^want / { order[count++] = $2; next }\n"                                                                 \
     "        /^show$/ { show = 1; next }\n"                                                                            \
     "        !show && /^[^ ]/ { name = substr($0, 1, length($0) - 1) }\n"                                              \
     "        !show && /^  Candidate: / { candidate[name] = $2 }\n"                                                     \
-    "        show && /^Package: / { name = $2 }\n"                                                                     \
-    "        show && /^Conflicts: / {\n"                                                                               \
-    "            conflicts = split(substr($0, 12), parts, /, */)\n"                                                    \
-    "            for (i = 1; i <= conflicts; i++)\n"                                                                   \
-    "                if (parts[i] != name)\n"                                                                          \
-    "                    replaced[parts[i]] = 1\n"                                                                     \
-    "        }\n"                                                                                                      \
+    "        show && /^Package: / { end_record(); name = $2 }\n"                                                       \
+    "        show && /^Version: / { version = $2 }\n"                                                                  \
+    "        show && /^Conflicts: / { conflicts = substr($0, 12) }\n"                                                  \
     "        END {\n"                                                                                                  \
+    "            end_record()\n"                                                                                       \
     "            for (i = 0; i < count; i++)\n"                                                                        \
     "                if (candidate[order[i]] == \"\" || candidate[order[i]] == \"(none)\")\n"                          \
     "                    print \"!\" order[i]\n"                                                                       \
