@@ -12,6 +12,7 @@
 #include "api/store.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "runtime/packager.h"
 
 #define FREE_BYTES_MIN (1ULL << 30)
 
@@ -152,6 +153,13 @@ static bool check_host(struct build *build, const struct channel_host_reply *rep
     if (r < 0) {
         build->host_failed = true;
         build_fail(build, "%s", error.text);
+        return false;
+    }
+    const struct runtime_packager_commands *packager = runtime_packager_find(build->host.platform->packager);
+    if (!packager->collects) {
+        build->host_failed = true;
+        build_fail(
+                build, "runtimes from packages of '%s' are not supported yet: only those of 'apt' are", packager->name);
         return false;
     }
     if (!runtime_host_fits(&build->host, build->spec)) {

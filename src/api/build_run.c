@@ -175,6 +175,15 @@ static void publish(struct build *build)
 
 /* ---- collect ---- */
 
+/* Its sandboxes have the time of one: its base's, its own, that of collecting. */
+static uint64_t time_left(const struct build *build)
+{
+    uint64_t limit = build->api->settings.build_timeout_ns;
+    int64_t passed = build->install_unix_ns > 0 ? text_now_unix_ns() - build->install_unix_ns : 0;
+    const uint64_t least = 1000000000U;
+    return passed <= 0 ? limit : (uint64_t)passed + least < limit ? limit - (uint64_t)passed : least;
+}
+
 static void say_list(struct build *build, const struct build_report_list *list, uint64_t count, const char *what)
 {
     char names[BUILD_REPORT_TEXT_MAX / 2] = "";
@@ -325,6 +334,7 @@ static void collect(struct build *build)
     struct channel_tool_start message = {
             .header = {.operation = CHANNEL_TOOL_START, .size = sizeof(message)}, .tool = CHANNEL_TOOL_COLLECT};
     fill_limits(&build->api->settings, &message.limits);
+    message.limits.timeout_ns = time_left(build);
     memcpy(message.build_id, build->id, sizeof(message.build_id));
     struct task_request request = {&message, NULL, &words, &environment, "/", -EBADF};
     build->state = BUILD_COLLECTING;
@@ -387,15 +397,6 @@ static void on_installed(struct task *task, const struct task_end *end)
 
 static const struct task_events install_events = {
         .started = on_install_started, .output = build_on_output, .ended = on_installed};
-
-/* Its own and its base's sandbox have the time of one. */
-static uint64_t time_left(const struct build *build)
-{
-    uint64_t limit = build->api->settings.build_timeout_ns;
-    int64_t passed = build->install_unix_ns > 0 ? text_now_unix_ns() - build->install_unix_ns : 0;
-    const uint64_t least = 1000000000U;
-    return passed <= 0 ? limit : (uint64_t)passed + least < limit ? limit - (uint64_t)passed : least;
-}
 
 void build_start_install(struct build *build, enum runtime_part part, const uint8_t *id,
         const struct task_events *events, struct task **ret_task)

@@ -16,6 +16,7 @@
 #include "broker/limits.h"
 #include "broker/sync.h"
 #include "plan/plan.h"
+#include "plan/recipe.h"
 #include "plan/spec.h"
 
 /* --- the object --- */
@@ -187,6 +188,12 @@ static void on_collected(struct build *build, bool well)
         drop_stage(build);
 }
 
+static bool has_seen_a_change(const struct job *collect)
+{
+    const struct record *record = &collect->ended.record;
+    return record->reason == RECORD_REASON_EXITED && record->exit_code == RECIPE_EXIT_HOST_CHANGED;
+}
+
 void build_job_over(const struct job *job, bool well)
 {
     struct build *build = job->build;
@@ -194,6 +201,9 @@ void build_job_over(const struct job *job, bool well)
         return; /* of an earlier joblet */
     if (job->note.type == PLAN_TYPE_COLLECT) {
         on_collected(build, well);
+        /* Perhaps while its base was made, which then is neither what the host was nor what it is. */
+        if (build->base_use == CHANNEL_BASE_USE && has_seen_a_change(job))
+            bases_drop(&build->broker->bases, build->base_key);
         return;
     }
     build->reads_cache = false;

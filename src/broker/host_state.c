@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -24,7 +25,7 @@ struct manager {
     const char *locks[3];    /* held by fcntl while packages are changed */
     const char *pending;     /* a directory that is empty unless a change was cut short; NULL: it has none */
     const char *remedy;      /* for that */
-    const char *sources[10]; /* packages, package sources and their lists */
+    const char *sources[13]; /* packages, package sources and their lists */
 };
 
 static const struct manager managers[] = {
@@ -33,7 +34,7 @@ static const struct manager managers[] = {
                 "/var/lib/dpkg/updates", "dpkg --configure -a",
                 {"/var/lib/dpkg/status", "/var/lib/dpkg/arch", "/var/lib/dpkg/diversions", "/var/lib/dpkg/statoverride",
                         "/etc/apt/sources.list", "/etc/apt/sources.list.d/", "/etc/apt/preferences.d/",
-                        "/etc/apt/apt.conf.d/", "/var/lib/apt/lists/", NULL}},
+                        "/etc/apt/apt.conf", "/etc/apt/apt.conf.d/", "/var/lib/apt/lists/", NULL}},
         {"rpm", "/var/lib/rpm", {"/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock", NULL}, NULL, NULL,
                 {"/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/Packages", "/usr/lib/sysimage/rpm/rpmdb.sqlite",
                         "/etc/dnf/dnf.conf", "/etc/yum.repos.d/", "/var/cache/dnf/", NULL}},
@@ -41,6 +42,9 @@ static const struct manager managers[] = {
                 {"/lib/apk/db/installed", "/lib/apk/db/triggers", "/etc/apk/world", "/etc/apk/repositories",
                         "/var/cache/apk/", NULL}},
 };
+
+/* Of every host: where pip and npm take packages from. */
+static const char *const other_sources[] = {"/etc/pip.conf", "/etc/npmrc"};
 
 /* --- the fingerprint --- */
 
@@ -131,6 +135,46 @@ static bool is_empty(const char *path)
     return !found;
 }
 
+/* What dpkg leaves on purpose: "ok installed" and the like. */
+static bool is_whole(const char *flag_and_state)
+{
+    static const char *const whole[] = {"ok installed", "ok config-files", "ok not-installed"};
+    for (unsigned i = 0; i < ELEMENTS(whole); i++)
+        if (strcmp(flag_and_state, whole[i]) == 0)
+            return true;
+    return false;
+}
+
+/* "Status: WANT FLAG STATE" of each package of dpkg's. On what is half there no build may stand; apt would mend it
+ * first, or refuse everything. 0; -EUCLEAN or -errno with @error. */
+static int check_states(const char *path, const char *remedy, struct error *error)
+{
+    char *line = NULL;
+    size_t size = 0;
+    char package[128] = "";
+    unsigned packages = 0;
+    int r = 0;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return error_errno(error, errno, "read '%s'", path);
+    while (r == 0 && getline(&line, &size, file) > 0) {
+        char state[64] = "";
+        if (strncmp(line, "Package: ", 9) == 0)
+            (void)snprintf(package, sizeof(package), "%.*s", (int)strcspn(line + 9, "\n"), line + 9);
+        if (strncmp(line, "Status: ", 8) != 0)
+            continue;
+        packages++;
+        (void)sscanf(line + 8, "%*s %63[^\n]", state);
+        if (!is_whole(state))
+            r = error_text(error, EUCLEAN, "the host's package '%s' is '%s': run '%s'", package, state, remedy);
+    }
+    if (r == 0 && (ferror(file) || packages == 0))
+        r = error_text(error, EUCLEAN, "the host's package database '%s' cannot be read, or is empty", path);
+    free(line);
+    (void)fclose(file);
+    return r;
+}
+
 static int check_manager(const struct manager *manager, struct error *error)
 {
     for (unsigned i = 0; i < ELEMENTS(manager->locks) && manager->locks[i]; i++)
@@ -139,6 +183,8 @@ static int check_manager(const struct manager *manager, struct error *error)
                     manager->locks[i]);
     if (manager->pending && !is_empty(manager->pending))
         return error_text(error, EUCLEAN, "a change of the host's packages was cut short: run '%s'", manager->remedy);
+    if (manager->pending)
+        return check_states(manager->database, manager->remedy, error);
     return 0;
 }
 
@@ -157,6 +203,8 @@ static void look_at_packages(struct channel_host_reply *reply)
         for (unsigned at = 0; at < ELEMENTS(manager->sources) && manager->sources[at]; at++)
             add_source(&print, manager->sources[at]);
     }
+    for (unsigned i = 0; i < ELEMENTS(other_sources); i++)
+        add_source(&print, other_sources[i]);
     if (!found)
         (void)error_text(&reply->error, ENOENT, "this host has no package manager that builds know: dpkg, rpm or apk");
     memcpy(reply->fingerprint, print.lanes, sizeof(reply->fingerprint));

@@ -276,6 +276,17 @@ static const struct {
         {0, host_check},
 };
 
+/* A change of the host may be why another part failed: it is named, and the failure stays what it was. */
+static int check_after_failure(struct collect *collect, int r)
+{
+    struct error ignored = {0};
+    struct error *error = collect->error;
+    collect->error = &ignored;
+    int found = host_check(collect);
+    collect->error = error;
+    return found == -ESTALE ? found : r;
+}
+
 int collect_run(const struct words *words, char *const *environment, struct error *error)
 {
     struct collect collect = {.words = words,
@@ -293,6 +304,8 @@ int collect_run(const struct words *words, char *const *environment, struct erro
         if (parts[i].phase != 0)
             tell(&collect, parts[i].phase);
         r = parts[i].run(&collect);
+        if (r < 0 && parts[i].run != host_check)
+            r = check_after_failure(&collect, r);
     }
     done(&collect);
     return r;

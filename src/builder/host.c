@@ -70,5 +70,5 @@ int host_check(struct collect *collect)
     say_count("host-changed", looking.changed);
     return looking.changed == 0
                    ? 0
-                   : error_text(collect->error, EAGAIN, "host changed during the build: %.120s", looking.first);
+                   : error_text(collect->error, ESTALE, "host changed during the build: %.120s", looking.first);
 }

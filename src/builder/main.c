@@ -1,12 +1,14 @@
 /* joblet-builder: what runs inside the sandboxes of runtime builds. It is the command of the sandbox, with mapped
  * root's ids and the few capabilities of its type; its arguments are a recipe, its standard output is read by
  * joblet-api (plan/recipe.h). Static, and part of no process of the host. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "builder/modes.h"
 #include "builder/say.h"
+#include "plan/recipe.h"
 
 static const struct {
     const char *name;
@@ -47,5 +49,8 @@ int main(int count, char **arguments)
     if (r == 0)
         r = modes[mode].run(&words, environ, &error);
     words_done(&words);
-    return r < 0 ? say_fail(&error) : say_done();
+    if (r == 0)
+        return say_done();
+    int status = say_fail(&error);
+    return r == -ESTALE ? RECIPE_EXIT_HOST_CHANGED : status;
 }

@@ -63,7 +63,7 @@
  *                                         verify: entries, wrong; sweep: removed
  *     digest HEX                          collect: SHA-256 of the manifest
  *     wrong PATH TEXT                     verify: what is not as the manifest says (the first 100)
- *     fail TEXT                           the last line of a failure: exit status 1
+ *     fail TEXT                           the last line of a failure: exit status 1, or RECIPE_EXIT_HOST_CHANGED
  *     done                                the last line of a success: exit status 0
  */
 #pragma once
@@ -95,6 +95,8 @@
 /* The step of this name is the package manager's: what it wrote and no package owns is of origin "script". Packages
  * that other steps installed (a hook that calls apt-get) belong to the runtime as those of "package" do. */
 #define RECIPE_STEP_PACKAGES "base"
+/* The exit status of a collect that saw the host change: by itself a failure, or beside another one. */
+#define RECIPE_EXIT_HOST_CHANGED 75
 /* While it lasted a sandbox was made over a base: nothing of the build ran. */
 #define RECIPE_STEP_SANDBOX "sandbox"
 

@@ -202,9 +202,9 @@
 static const struct runtime_packager_commands commands[RUNTIME_PACKAGER_COUNT] = {
         [RUNTIME_PACKAGER_APT] = {"apt", APT_SCRIPT,
                 {"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "APT_LISTCHANGES_FRONTEND=none"},
-                false},
-        [RUNTIME_PACKAGER_DNF] = {"dnf", DNF_SCRIPT, {NULL}, true},
-        [RUNTIME_PACKAGER_APK] = {"apk", APK_SCRIPT, {NULL}, true},
+                .collects = true},
+        [RUNTIME_PACKAGER_DNF] = {"dnf", DNF_SCRIPT, {NULL}, .untried = true},
+        [RUNTIME_PACKAGER_APK] = {"apk", APK_SCRIPT, {NULL}, .untried = true},
 };
 
 const struct runtime_packager_commands *runtime_packager_find(enum runtime_packager packager)

@@ -20,6 +20,7 @@ struct runtime_packager_commands {
     const char *script;         /* for /bin/sh -c SCRIPT NAME ACTION ... */
     const char *environment[4]; /* for all steps; ends with NULL */
     bool untried;
+    bool collects; /* joblet-builder knows which files are of which of its packages: a runtime can be made of them */
 };
 
 /* Static. */

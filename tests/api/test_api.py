@@ -572,6 +572,11 @@ class Builds(Case):
         self.assertEqual((install.limits.memory_bytes, install.limits.processes), (2 << 30, 1024))
         collect = [job for job in self.joblet.jobs.values() if job.type == 3][0]
         self.assertEqual([arguments for word, arguments in collect.recipe if word in ("limit", "cache")], [[str(4 << 30)], [str(3 << 30)]])
+        # Both have the time of one; and what changed since the first one began is looked for.
+        self.assertEqual(install.limits.timeout_ns, 3600 * 10**9)
+        self.assertLess(collect.limits.timeout_ns, 3600 * 10**9)
+        since, = [int(arguments[0]) for word, arguments in collect.recipe if word == "since"]
+        self.assertLess(abs(time.time_ns() - since), 60 * 10**9)
         self.joblet.shutdown()
         row, = self.records()
         self.assertEqual((row["name"], row["version"], row["who"], row["role"], row["outcome"], row["failure"]),
@@ -693,7 +698,7 @@ class Builds(Case):
         self.joblet.host_error = (11, 0, b"the package database is locked by apt (pid 7)")
         self.assertIn("the package database is locked by apt", self.build()[2].message)
         self.joblet.host_error = None
-        for name, value, message in (("distribution", b"plan9", "'plan9'"), ("architecture", b"mips", "'mips'"),
+        for name, value, message in (("distribution", b"plan9", "'plan9'"), ("distribution", b"fedora", "packages of 'dnf' are not supported yet"), ("architecture", b"mips", "'mips'"),
                                      ("free_bytes", 5 << 20, "5 MiB are free")):
             old = self.joblet.host[name]
             self.joblet.host[name] = value
@@ -704,7 +709,7 @@ class Builds(Case):
         self.joblet.shutdown()
         rows = self.records()
         self.assertEqual({row["outcome"] for row in rows}, {"failed"})
-        self.assertEqual(len(rows), len(cases) + 6)
+        self.assertEqual(len(rows), len(cases) + 7)
         self.assertIn("E: no such host", rows[0]["failure"])
         details = json.loads(rows[2]["details"])
         self.assertEqual(details["phases"][-1]["outcome"], "failed")

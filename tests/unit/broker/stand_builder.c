@@ -5,8 +5,8 @@
  *     verify WHAT
  *     sweep                     empties /stage
  *
- * WHAT: copy, pass, fail (exit status 3), hang; and try: tells what can be written. Static, as joblet-builder is: in
- * these sandboxes there is no library. */
+ * WHAT: copy, pass, fail (exit status 3), changed (75: the host did), hang; and try: tells what can be written. Static,
+ * as joblet-builder is: in these sandboxes there is no library. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -146,5 +146,5 @@ int main(int count, char **words)
     else if (strcmp(what, "hang") == 0)
         for (;;)
             (void)pause();
-    return strcmp(what, "fail") == 0 ? 3 : 0;
+    return strcmp(what, "fail") == 0 ? 3 : strcmp(what, "changed") == 0 ? 75 : 0;
 }

@@ -503,6 +503,28 @@ class Builds(Case):
             self.assert_refused(self.joblet.host_state().error, errno.EAGAIN, f"'{lock}' is held")
         self.assertEqual(self.joblet.host_state().error.code, first.error.code)
 
+    @unittest.skipUnless(os.path.exists("/var/lib/dpkg/status"), "no dpkg on this host")
+    def test_broken_database(self):
+        """What a package manager that was cut short leaves."""
+        package = "Package: half\nStatus: install {0}\nVersion: 1\n\n"
+        for script, text in ((f"printf '{package.format('ok half-configured')}' >>$d/status", "the host's package 'half' is 'ok half-configured'"),
+                             (f"printf '{package.format('reinstreq installed')}' >>$d/status", "is 'reinstreq installed'"),
+                             (f"printf '{package.format('ok unpacked')}' >>$d/status", "run 'dpkg --configure -a'"),
+                             ("mkdir $d/updates && touch $d/updates/0001", "was cut short"),
+                             (": >$d/status", "is empty"), (f"printf '{package.format('ok config-files')}' >>$d/status", None)):
+            self.joblet.stop()
+            self.joblet.command = ["unshare", "-m", "sh", "-c", "d=/mnt/dpkg; mount -t tmpfs none /mnt && mkdir $d && "
+                                   f"cp /var/lib/dpkg/status $d/ && {{ {script}; }} && mount --bind $d /var/lib/dpkg && exec \"$@\"", "sh"]
+            try:
+                self.joblet.start()
+                error = self.joblet.host_state().error
+                if text:
+                    self.assert_refused(error, errno.EUCLEAN, text)
+                else:
+                    self.assert_done(error)
+            finally:
+                self.joblet.command = []
+
 
 @unittest.skipUnless(os.path.exists("/var/lib/dpkg/status"), "no dpkg on this host")
 class Chain(Case):
@@ -656,6 +678,16 @@ class Bases(Case):
         joblet.start()
         self.assertEqual(self.kept(), [])
         self.assert_refused(joblet.find_base(self.KEY)[0], errno.ENOENT)
+
+    def test_the_host_changed(self):
+        """A collect that saw it: perhaps while the base was made, which is not kept then. Another failure is none of the base's."""
+        self.make()
+        for what, kept in (("fail", True), ("changed", False)):
+            build = self.use("true", what)
+            job, ended = self.collect(build, what)
+            self.assertNotEqual(ended.exit_code, 0)
+            self.joblet.release(job, build)
+            self.assertEqual(bool(self.kept()), kept)
 
     def test_another_host(self):
         """What joblet itself sees of the host's packages decides."""
