@@ -879,6 +879,29 @@ def test_builds_beside_each_other(builder):
     assert not glob.glob("/usr/beside-*.mark")
 
 
+@pytest.mark.parametrize("collects", [True, False])
+def test_a_host_that_changes(builder, collects):
+    """The host's own administrator at work while a build lies over it: named, and nothing is published. So it is beside another failure."""
+    path, name = f"/etc/joblet-changed-{secrets.token_hex(6)}", f"changes-{collects}".lower()
+    end = "true" if collects else "printf broken >/var/lib/dpkg/status"
+    directory = builder.write(name, hooks={"timeout": "60s", "pre_install": NO_APT.format(""),
+                                           "post_install": f"echo it runs; sleep 31417; {end}"})
+    process = builder.start(directory, "-v")
+    try:
+        read_until(process, b"it runs")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("x")
+        wake()
+        out, err = process.communicate(timeout=seconds(120))
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+    said = out.decode()
+    assert process.returncode == 1 and "files of the host changed during the build" in said and path in said, (said[-3000:], err)
+    assert ("Error: Validate Build: host changed during the build" in said) == collects, said[-1500:]
+    assert not [stored for stored in builder.settled() if name in stored]
+
+
 def test_builds_of_the_same_name(builder):
     """The second one waits for the first one, and sees nothing of it."""
     path = builder.write("twice", hooks={"pre_install": f"ls $RUNTIME_DIR /tmp; touch $RUNTIME_DIR/mine /tmp/mine; echo it runs; sleep 31417; exit {ENOUGH}"})
