@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "builder/collect.h"
+#include "builder/say.h"
 #include "plan/recipe.h"
 
 #define NS_PER_S 1000000000LL
@@ -66,6 +67,8 @@ int cache_fill(struct collect *collect)
 {
     const struct word *word = words_find(collect->words, WORD_CACHE);
     _cleanup_close_ int cache_fd = open(RECIPE_CACHE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (word && cache_fd < 0)
+        say_log_format(SAY_INFO, "downloads are not kept: others use the cache now");
     if (!word || cache_fd < 0)
         return 0;
     struct cache_files cached = {0};

@@ -587,6 +587,23 @@ class Chain(Case):
         self.assertEqual(joblet.run(["true"], "hello", "1.0")[1].code, errno.EKEYREJECTED)
 
 
+    def test_the_cache_beside_another_build(self):
+        """Nothing is written to it while another build reads, and that is said."""
+        joblet = self.joblet
+        beside, error = joblet.build(["install", "run", "nap", self.minute, "2", "sleep", "600"], name="beside")
+        self.assert_done(error)
+        for expected in (True, False):
+            build, error = joblet.build(["install", "run", "make", self.minute, "3", "sh", "-c", "mkdir -p $RUNTIME_DIR; touch $RUNTIME_DIR/x"],
+                                        name="kept")
+            self.finish(build, error)
+            job, error = joblet.collect(build, ["collect", "packager", "apt", "package", "grep", "runtime-dir", "/opt/joblet/runtimes/kept/1.0",
+                                                "limit", str(1 << 30), "cache", "1000000"])
+            self.assertEqual("@log info downloads are not kept: others use the cache now\n" in self.finish(job, error), expected)
+            joblet.release(job, build)
+            if expected:
+                self.stop_job(beside)
+
+
 class Bases(Case):
     """A build begins with the disk of an earlier one."""
     KEY = b"k" * 32
