@@ -49,6 +49,8 @@ static void put_spec(FILE *file, const struct runtime_spec *spec)
         if (spec->platforms & 1U << i)
             put(file, "platform", runtime_platform_find(i)->name);
     put_list(file, "libraries", &spec->libraries);
+    if (spec->keep.count > 0) /* younger than the runtimes that others have */
+        put_list(file, "keep", &spec->keep);
     put_number(file, "timeout", spec->hook_timeout_ns);
     put(file, "pre_install", spec->pre_install);
     put(file, "post_install", spec->post_install);

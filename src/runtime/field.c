@@ -185,6 +185,17 @@ static int read_library(const struct field *field, const struct field_place *pla
     return rule_is_library(text) ? append(field, place, text) : refuse(field, place, text);
 }
 
+/* As joblet-builder knows them (words.c). */
+static int read_keep(const struct field *field, const struct field_place *place, const char *name, const char *text)
+{
+    static const char *const kinds[] = {"doc", "man", "locale", "headers", "static"};
+    (void)name;
+    for (size_t i = 0; i < ELEMENTS(kinds); i++)
+        if (strcmp(text, kinds[i]) == 0)
+            return runtime_list_has(&place->spec->keep, text) ? 0 : append(field, place, text);
+    return refuse(field, place, text);
+}
+
 static int read_timeout(const struct field *field, const struct field_place *place, const char *name, const char *text)
 {
     (void)name;
@@ -233,6 +244,8 @@ const struct field fields[FIELD_COUNT] = {
                 .right = "one of ubuntu, debian, rhel, amzn, fedora, alpine with -amd64 or -arm64"},
         {"", "libraries", FIELD_LIST, .read = read_library, .offset = AT(libraries),
                 .count_max = RUNTIME_SPEC_LIBRARIES_MAX, .right = RIGHT_LIBRARY},
+        {"", "keep", FIELD_LIST, .read = read_keep, .offset = AT(keep), .count_max = RUNTIME_SPEC_KEEP_MAX,
+                .right = "one of doc, man, locale, headers, static"},
         {"", "hooks", FIELD_SECTION},
         {"hooks", "timeout", FIELD_TEXT, .read = read_timeout,
                 .right = "a time of whole seconds like 90s, 20m or 1h30m, from 1s to 24h"},

@@ -30,7 +30,7 @@ struct field {
     const char *right; /* "X is not ..." */
 };
 
-#define FIELD_COUNT 21U
+#define FIELD_COUNT 22U
 extern const struct field fields[FIELD_COUNT];
 
 /* "base.language"; a name that fits any field. */

@@ -271,6 +271,9 @@ int runtime_profile_expand(const struct runtime_spec *spec, const struct runtime
         r = add_all(&expansion, profile->build_packages, RUNTIME_PROFILE_ITEMS_MAX, &recipe.build_packages);
     if (r == 0)
         r = add_all(&expansion, profile->keep, ELEMENTS(profile->keep), &recipe.keep);
+    for (size_t i = 0; r == 0 && i < spec->keep.count; i++)
+        if (!runtime_list_has(&recipe.keep, spec->keep.items[i]))
+            r = runtime_list_add(&recipe.keep, spec->keep.items[i]);
     if (r == 0)
         r = add_all(&expansion, languages[spec->language].binaries, RUNTIME_PROFILE_ITEMS_MAX, &recipe.binaries);
     if (r == 0)

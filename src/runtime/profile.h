@@ -77,7 +77,7 @@ struct runtime_recipe {
     struct runtime_list environment;    /* "NAME=VALUE": the profile's, with the specification's over them */
     struct runtime_list libraries;      /* the profile's and the specification's globs */
     struct runtime_list test;           /* command line that shows that the language works */
-    struct runtime_list keep;           /* as in the profile */
+    struct runtime_list keep;           /* the profile's and the specification's */
     const char *version_hint;           /* the profile's others, or "" */
     const char *version_package;        /* whose version is the language's; "": its name says it. Static */
     bool untried;

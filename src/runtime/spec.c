@@ -356,7 +356,8 @@ void runtime_spec_free(struct runtime_spec *spec)
             spec->pre_install, spec->post_install};
     for (size_t i = 0; i < ELEMENTS(texts); i++)
         free(texts[i]);
-    struct runtime_list *lists[] = {&spec->pip, &spec->pip_options, &spec->npm, &spec->environment, &spec->libraries};
+    struct runtime_list *lists[] = {
+            &spec->pip, &spec->pip_options, &spec->npm, &spec->environment, &spec->libraries, &spec->keep};
     for (size_t i = 0; i < ELEMENTS(lists); i++)
         runtime_list_done(lists[i]);
     free(spec);

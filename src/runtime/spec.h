@@ -20,6 +20,7 @@
 #define RUNTIME_SPEC_OPTIONS_MAX 32U    /* pip_options */
 #define RUNTIME_SPEC_VARIABLES_MAX 256U /* environment */
 #define RUNTIME_SPEC_LIBRARIES_MAX 128U
+#define RUNTIME_SPEC_KEEP_MAX 8U
 #define RUNTIME_SPEC_HOOK_MAX (64U << 10) /* each of the two */
 #define RUNTIME_SPEC_HOOK_TIMEOUT_NS (20ULL * 60 * 1000000000)
 
@@ -50,8 +51,9 @@ struct runtime_spec {
     uint64_t min_memory_bytes;       /* requirements.min_memory, 0 = none */
     uint32_t platforms;              /* bits of enum runtime_platform (profile.h), 0 = any */
     struct runtime_list libraries;   /* globs of further shared libraries */
-    uint64_t hook_timeout_ns;        /* hooks.timeout, of each hook */
-    char *pre_install;               /* hooks.pre_install, bash; "" = none */
+    struct runtime_list keep; /* what is otherwise left out of a runtime: "doc", "man", "locale", "headers", "static" */
+    uint64_t hook_timeout_ns; /* hooks.timeout, of each hook */
+    char *pre_install;        /* hooks.pre_install, bash; "" = none */
     char *post_install;
 };
 

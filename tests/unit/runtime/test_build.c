@@ -206,7 +206,7 @@ static void test_collect_whole(void **state)
     (void)state;
     struct fixture fixture;
     char text[16384];
-    prepare(&fixture, "go", "1.19", "libraries: [/usr/lib/x.so]\nenvironment: {PATH: /p}\n");
+    prepare(&fixture, "go", "1.19", "libraries: [/usr/lib/x.so]\nkeep: [static, doc]\nenvironment: {PATH: /p}\n");
     const struct runtime_step steps[] = {{"base", 10, 20}, {"setup.sh", 21, 30}};
     struct runtime_list selected = {0};
     assert_int_equal(runtime_list_add(&selected, "golang"), 0);
@@ -227,7 +227,8 @@ static void test_collect_whole(void **state)
             "runtime-dir /opt/joblet/runtimes/a-1/2.3.4 | phase 11 Copy Libraries 1 patterns of libraries | library "
             "/usr/lib/x.so | phase 12 Copy Configuration accounts, certificates, name service | keep headers | keep "
             "static "
-            "| phase 13 Generate Config runtime.yml | file runtime.yml 1 name: a-1 | phase 14 Validate Build the "
+            "| keep doc | phase 13 Generate Config runtime.yml | file runtime.yml 1 name: a-1 | phase 14 Validate "
+            "Build the "
             "manifest");
     runtime_list_done(&selected);
     done(&fixture);

@@ -57,9 +57,10 @@ FILE *__wrap_open_memstream(char **text, size_t *size)
     return fails() ? NULL : __real_open_memstream(text, size);
 }
 
-static const char right[] = "schema_version: 1.0\nname: a\nversion: 1.0.0\ndescription: d\n"
-                            "base: {language: java, version: 17}\npip: [a, b]\npip_options: -U --timeout 5\nnpm: [c]\n"
-                            "environment: {B: x, A: y}\nlibraries: [/x]\nhooks: {pre_install: x, timeout: 1m}\n";
+static const char right[] =
+        "schema_version: 1.0\nname: a\nversion: 1.0.0\ndescription: d\n"
+        "base: {language: java, version: 17}\npip: [a, b]\npip_options: -U --timeout 5\nnpm: [c]\n"
+        "environment: {B: x, A: y}\nlibraries: [/x]\nkeep: [doc]\nhooks: {pre_install: x, timeout: 1m}\n";
 static const char wrong[] =
         "schema_version: 2\nname: A\nx: y\nbase: {language: x}\npip: [-a]\nenvironment: {JOB_ID: x}\n";
 

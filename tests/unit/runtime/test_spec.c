@@ -243,7 +243,8 @@ static void test_rules(void **state)
             {LEAST "hooks: [a]\n", "line 6: hooks: the value is not keys below it"},
             {LEAST "nmae: b\n",
                     "line 6: unknown key 'nmae'; there are schema_version, name, version, description, base, pip, "
-                    "pip_options, npm, environment, requirements, platforms, libraries, hooks"},
+                    "pip_options, npm, environment, requirements, platforms, libraries, keep, hooks"},
+            {LEAST "keep: [doc, docs]\n", "line 6: keep: 'docs' is not one of doc, man, locale, headers, static"},
             {LEAST "<<: {a: b}\n", "line 6: unknown key '<<'; there are"},
             {LEAST "? [a]\n: b\n", "line 6: a key is not a single text"},
             {LEAST "name: b\n", "line 6: name: stands in line 2 already"},
@@ -460,6 +461,7 @@ static void test_digest(void **state)
             LEAST "environment: {A: x}\n",
             LEAST "environment: {A: 'x '}\n",
             LEAST "libraries: [a]\n",
+            LEAST "keep: [doc]\n",
             LEAST "platforms: [debian-amd64]\n",
             LEAST "platforms: [debian-arm64]\n",
             LEAST "requirements: {gpu: true}\n",
