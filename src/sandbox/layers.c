@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -89,6 +91,29 @@ static bool has_layer(const struct sandbox *sandbox, const char *path)
     return false;
 }
 
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xff534d42
+#endif
+#ifndef SMB2_SUPER_MAGIC
+#define SMB2_SUPER_MAGIC 0xfe534d42
+#endif
+
+/* The OS can do without /opt, and on the network or in a file system that is no storage it is none of the OS's. Others
+ * must be layers: a host with such a one builds nothing (clone_host). */
+static bool is_elsewhere(const char *name, const char *path)
+{
+    static const uint32_t types[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+            AFS_SUPER_MAGIC, CEPH_SUPER_MAGIC, V9FS_MAGIC, FUSE_SUPER_MAGIC, AUTOFS_SUPER_MAGIC, PROC_SUPER_MAGIC,
+            SYSFS_MAGIC};
+    struct statfs space;
+    if (strcmp(name, "opt") != 0 || statfs(path, &space) < 0)
+        return false;
+    for (size_t i = 0; i < ELEMENTS(types); i++)
+        if ((uint32_t)space.f_type == types[i])
+            return true;
+    return false;
+}
+
 static bool is_layer(const struct sandbox *sandbox, const char *name)
 {
     char path[PATH_SIZE_MAX];
@@ -97,7 +122,7 @@ static bool is_layer(const struct sandbox *sandbox, const char *name)
         return sandbox->plan.has_cache && has_layer(sandbox, "var/cache/apt");
     (void)snprintf(path, sizeof(path), "/%s", name);
     return fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
-           !is_hidden(sandbox, path, &status);
+           !is_hidden(sandbox, path, &status) && !is_elsewhere(name, path);
 }
 
 int layers_find(struct sandbox *sandbox, struct error *error)

@@ -416,6 +416,19 @@ static void test_file_system(void **state)
     assert_int_equal(umount2("/opt", MNT_DETACH), 0);
 }
 
+/* No directory of the OS's: as if it were not there. */
+static void test_opt_elsewhere(void **state)
+{
+    (void)state;
+    assert_int_equal(mount("proc", "/opt", "proc", 0, NULL), 0);
+    struct driver_job job;
+    check_script(&job, PLAN_TYPE_BUILD, "[ -d /usr/bin ] && ls -d /opt/*");
+    check_line(&job, "/opt/joblet");
+    check_no_text(&job, "/opt/cpuinfo");
+    driver_job_done(&job);
+    assert_int_equal(umount2("/opt", MNT_DETACH), 0);
+}
+
 int main(int count, char **arguments)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +442,7 @@ int main(int count, char **arguments)
             SMALL(test_skeleton),
             SMALL(test_owners),
             SMALL(test_file_system),
+            SMALL(test_opt_elsewhere),
     };
     return check_tests(count, arguments, "init/builder_masks", tests, ELEMENTS(tests));
 }
