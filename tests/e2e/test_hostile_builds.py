@@ -125,7 +125,13 @@ def attempts(builder):
         script = read(HOOK).decode()
         for name, value in words.items():
             script = script.replace(f"@{name}@", value)
+        # Somebody to look for.
+        job = builder.run("sleep", "1000")
         built = build(builder, specification(pre_install=script + "exit 3\n"))
+        assert builder.status(job).status == "RUNNING"
+        builder.stop_job(job)
+        builder.wait(job)
+        builder.clear()
     os.unlink(canary)
     found = {}
     for name, verdict, seen in re.findall(r"(?m)^attempt ([a-z0-9-]+): (\w+) \((.*)\)$", built.text):
@@ -172,15 +178,15 @@ def test_the_list_of_attempts_is_documented(attempts):
 # --- hooks that end what they should not
 
 @pytest.mark.parametrize("script, said", [
-    ("kill -KILL -1; sleep 100", ""),
-    ("kill -KILL $PPID; sleep 100", ""),
+    ("kill -KILL -1; sleep 100", "was ended by signal 9"),
+    ("kill -KILL $PPID; sleep 100", "was ended by signal 9"),
     (":(){ :|:& };:; sleep 1; exit 5", "5"),
     ("setsid sh -c 'while :; do touch /usr/evil; done' & setsid sleep 1000 & exit 6", "6"),
     ("exec >&- 2>&-; exit 7", "7"),
     ("trap '' TERM INT HUP; sleep 1000", "not done within"),
-    ("head -c 1000000000000 /dev/zero >/usr/huge; exit 8", "8"),
+    ("head -c 1000000000000 /dev/zero >/usr/huge; exit 8", "No space left on device"),
     ("yes endless output; exit 9", "not done within"),
-    ("perl -e 'my @a; push @a, \"x\" x 1000000 while 1'; exit 10", ""),
+    ("perl -e 'my @a; push @a, \"x\" x 1000000 while 1'; exit 10", "out of memory"),
 ], ids=["kills-all", "kills-its-parent", "fork-bomb", "leaves-processes", "closes-output", "does-not-end", "fills-the-disk",
         "endless-output", "fills-the-memory"])
 def test_a_hook_that_misbehaves_ends_the_build_alone(builder, script, said):
@@ -192,6 +198,13 @@ def test_a_hook_that_misbehaves_ends_the_build_alone(builder, script, said):
     builder.stop_job(job)
     builder.wait(job)
     builder.clear()
+    nothing_left(builder)
+
+
+@pytest.mark.parametrize("script", ["kill -KILL -1; sleep 100", "kill -KILL $PPID; sleep 100"], ids=["all", "its-parent"])
+def test_a_setup_script_that_kills(builder, script):
+    built = build(builder, specification(pre_install=NO_APT.format("")), setup_script=script)
+    assert not built.result.success and "Install Packages" in built.result.message, built.result.message
     nothing_left(builder)
 
 
@@ -300,6 +313,8 @@ def test_two_hostile_builds_do_not_see_each_other(builder):
     for i, other in ((0, 2), (1, 1)):
         built = Built(streams[i])
         assert f"mark-{i + 1}" in built.text and f"mark-{other}" not in built.text
+        processes, = re.findall(r"(?m)^\d+$", built.text)
+        assert int(processes) < 10, built.text
     nothing_left(builder, "pair-1")
 
 
