@@ -4,11 +4,13 @@
 #
 #   bench.sh          everything
 #   bench.sh quick    a tenth of the rounds
+#   bench.sh builds   builds of runtimes alone, beside a chroot and systemd-nspawn: bench-builds.sh
 #
 # It is no test: nothing fails because a number is large. Built without sanitizers, optimised, in BUILD (build-bench/).
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 need_root
+[ "${1:-}" != builds ] || exec "$ROOT/scripts/bench-builds.sh"
 rounds=200 jobs=1000 sleepers=500 bytes=1000000000
 if [ "${1:-}" = quick ]; then rounds=20 jobs=100 sleepers=50 bytes=100000000; fi
 

@@ -460,7 +460,8 @@ class Builds(Case):
         self.assertEqual(self.joblet.network(), [])
         self.build("true")
         wait_for(lambda: len(self.joblet.network()) == 3)  # its own end of the link goes with its namespace
-        # tearDown looks whether all of it is gone with the service.
+        # Gone when unused, also while the service goes on.
+        wait_for(lambda: self.joblet.network() == [])
 
     def rules(self):
         """Of our two tables, without what counts."""
