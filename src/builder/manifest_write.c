@@ -69,12 +69,34 @@ void manifest_write_package(struct manifest_writer *writer, const struct manifes
     writer->packages++;
 }
 
-static void write_packages(struct manifest_writer *writer, const struct collect *collect)
+/* Those whose files the base root brought, by number; NULL: no memory. The base may be older than the host's database:
+ * only of a file that is the host's still, the package is known. */
+static bool *find_base_packages(const struct collect *collect)
 {
+    bool *found = calloc(collect->dpkg.count + 1U, sizeof(*found));
+    for (uint32_t i = 0; found && i < collect->tree.paths.count; i++) {
+        const struct tree_entry *entry = &collect->tree.entries[i];
+        struct stat status;
+        if (entry->is_dropped || entry->owner.origin != ORIGIN_BASE || !S_ISREG(entry->mode))
+            continue;
+        const struct owner *owner = owners_find(&collect->owners, collect->tree.paths.texts[i]);
+        if (owner && root_stat(collect->merged_fd, collect->tree.paths.texts[i], &status) == 0 &&
+                S_ISREG(status.st_mode) && (uint64_t)status.st_size == entry->size &&
+                status.st_mtim.tv_sec == entry->modified.tv_sec && status.st_mtim.tv_nsec == entry->modified.tv_nsec)
+            found[owner->package] = true;
+    }
+    return found;
+}
+
+static int write_packages(struct manifest_writer *writer, const struct collect *collect)
+{
+    _cleanup_free_ bool *in_base = find_base_packages(collect);
+    if (!in_base)
+        return -ENOMEM;
     for (uint32_t i = 0; i < collect->dpkg.count; i++) {
         const struct dpkg_package *package = &collect->dpkg.packages[i];
         char license[LICENSES_TEXT_MAX];
-        if (!package->in_closure)
+        if (!package->in_closure && !in_base[i])
             continue;
         /* From the build's root: documentation stays out of the runtime. */
         licenses_of_debian(collect->merged_fd, package->name, license);
@@ -85,6 +107,7 @@ static void write_packages(struct manifest_writer *writer, const struct collect 
                                                .source = package->source,
                                                .license = license});
     }
+    return 0;
 }
 
 /* The digest of a file of the staging directory. */
@@ -137,7 +160,8 @@ static int write_all(struct manifest_writer *writer, struct collect *collect, co
 {
     struct json *json = writer->json;
     int r = write_head(json, collect);
-    write_packages(writer, collect);
+    if (r == 0)
+        r = write_packages(writer, collect);
     if (r == 0)
         r = languages_list(collect, writer);
     for (size_t i = 0; r == 0 && i < collect->words->count; i++)

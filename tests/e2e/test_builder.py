@@ -349,7 +349,7 @@ def test_a_change_of_the_host_is_found(make_root):
         file.write("more\n")
     os.utime(root.space.path("host/etc/admin.conf"), (1, 1))
     result = root.collect()
-    assert (result.status, result.last) == (1, "@fail host changed during the build: /etc/admin.conf")
+    assert (result.status, result.last) == (75, "@fail host changed during the build: /etc/admin.conf")
     assert result.all("host-changed") == ["/etc/admin.conf"] and result.counts()["host-changed"] == 1
 
 
