@@ -697,6 +697,31 @@ class Bases(Case):
         self.assertEqual(self.kept(), [])
         self.assert_refused(joblet.find_base(self.KEY)[0], errno.ENOENT)
 
+    def test_killed_around_a_seal(self):
+        """A base is there as a whole or not at all, and what was in the making is not taken for one."""
+        joblet, choice, found = self.joblet, random.Random(SEED), 0
+        for number in range(KILLS):
+            key = bytes([number + 1]) * 32
+            build = self.build(f"echo {number} >/srv/state; head -c 20000000 /dev/urandom >/srv/large", name="base", base=channel.MAKE_BASE, key=key)
+            killer = threading.Timer(choice.uniform(0, (0.01, 0.3)[number % 2]), joblet.process.kill)
+            killer.start()
+            with contextlib.suppress(OSError):  # the channel ends
+                joblet.seal(build, b"notes")
+            killer.join()
+            joblet.kill()
+            joblet.start()
+            for job in joblet.list():
+                joblet.end(job)
+                joblet.release(job)
+            wait_for(lambda: len(self.kept()) == 2 * len({name.split(".")[0] for name in self.kept()}))
+            if joblet.find_base(key)[0].code == 0:
+                found += 1
+                build = self.build("cat /srv/state; wc -c </srv/large", name="user", base=channel.USE_BASE, key=key)
+                self.assertEqual(joblet.output(build), f"{number}\n20000000\n", f"seed {SEED}")
+                joblet.release(build)
+            self.assertEqual(joblet.inits(), set())
+        print(f"seed {SEED}: killed {KILLS} times, {found} bases were kept")
+
     def test_the_host_changed(self):
         """A collect that saw it: perhaps while the base was made, which is not kept then. Another failure is none of the base's."""
         self.make()
