@@ -154,6 +154,7 @@ step_cppcheck() {
 step_instruments() { CC=clang build_tree "$check/sanitize" -Db_sanitize=address,undefined -Db_lundef=false; }
 
 # Leaks count too; what the dynamic loader of a sandboxed process cannot do does not matter here, only unit tests run.
+# shows: NIST 4.4.1
 step_sanitize() {
     local status=0
     step_instruments
@@ -182,6 +183,7 @@ fuzz_one() {
     return 1
 }
 
+# shows: NIST 4.4.1
 step_fuzz() {
     local target running=0 good=0 bad=0
     TARGETS='^tests/fuzz/.*/fuzz_[^.]*$' CC=clang build_tree "$check/fuzz" -Dfuzzer=true -Db_sanitize=address,undefined -Db_lundef=false
