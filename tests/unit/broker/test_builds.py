@@ -732,6 +732,7 @@ class Bases(Case):
             self.joblet.release(job, build)
             self.assertEqual(bool(self.kept()), kept)
 
+    # shows: CIS-Docker 4.7
     def test_another_host(self):
         """What joblet itself sees of the host's packages decides."""
         joblet = self.joblet

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -174,6 +175,58 @@ class Trail(unittest.TestCase):
         api, = [pid for pid in children(joblet.process.pid) if name_of(pid) not in ("joblet-audit", "joblet-scratch")]
         self.assertTrue([path for path in open_files(api).values() if path.endswith("/state/audit")])
         joblet.stop()
+
+    # shows: CIS-Docker 2.13
+    def test_copies(self):
+        """With `syslog: on` each record goes to /dev/log too, as it stands in the log; nothing waits for that."""
+        joblet = self.joblet
+        path = joblet.prefix + "/syslog"
+        os.mkdir(joblet.prefix + "/dev")
+
+        def listen():
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self.addCleanup(listener.close)
+            listener.bind(path)
+            listener.settimeout(120)
+            return listener
+
+        def start(setting):
+            # A /dev of joblet's own, whose /dev/log is ours.
+            joblet.command = ["unshare", "-m", "sh", "-c", 'set -e; cd "$1/dev"; mount -t tmpfs -o mode=755 none .; '
+                              'cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom "$1/dev"; ln -s "$1/syslog" "$1/dev/log"; '
+                              'mount --rbind "$1/dev" /dev; shift; exec "$@"', "sh", joblet.prefix]
+            joblet.configure(f'syslog: "{setting}"')
+            joblet.start()
+
+        listener = listen()
+        start("on")
+        self.assertEqual(self.append(facts(action="test.copy", user="somebody")).code, 0)
+        joblet.stop()
+        lines = [json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() for record in chain(joblet.prefix)
+                 if record["source"] != "setup"]
+        copies = [listener.recv(65536) for _ in lines]
+        self.assertEqual(copies, [b"<86>joblet-audit: " + line for line in lines])
+        self.assertIn(b'"action":"test.copy"', b"".join(copies))
+        # A receiver that is not there is not waited for, and found again when it is.
+        listener.close()
+        os.unlink(path)
+        start("on")
+        self.assertEqual(self.append(facts(action="test.alone")).code, 0)
+        self.assertIn("was not copied to syslog", joblet.log())
+        listener = listen()
+        self.assertEqual(self.append(facts(action="test.again")).code, 0)
+        self.assertIn(b'"action":"test.again"', listener.recv(65536))
+        joblet.stop()
+        self.assertEqual([record["action"] for record in chain(joblet.prefix) if record["action"].startswith("test.")],
+                         ["test.copy", "test.alone", "test.again"])
+        # Off, nothing goes there.
+        while b"service.end" not in listener.recv(65536):
+            pass
+        start("off")
+        self.assertEqual(self.append(facts(action="test.off")).code, 0)
+        joblet.stop()
+        listener.setblocking(False)
+        self.assertRaises(BlockingIOError, listener.recv, 65536)
 
     def test_full_disk(self):
         """What cannot be recorded is not done."""

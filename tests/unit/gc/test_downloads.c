@@ -104,6 +104,7 @@ static void test_judges_and_removes(void **state)
 }
 
 /* A base goes with its record, and not while a build has it. */
+/* shows: CIS-Docker 4.7 */
 static void test_bases(void **state)
 {
     const struct fixture *fixture = *state;

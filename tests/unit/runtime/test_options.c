@@ -29,6 +29,7 @@ static void test_accepted(void **state)
     runtime_list_done(&options);
 }
 
+/* shows: NIST 4.2.1, CIS-Docker 2.5 */
 static void test_refused(void **state)
 {
     (void)state;

@@ -100,6 +100,7 @@ static void test_libraries(void **state)
     check(rule_is_library, rows, ELEMENTS(rows));
 }
 
+/* shows: NIST 4.2.1, CIS-Docker 2.5 */
 static void test_addresses(void **state)
 {
     (void)state;
