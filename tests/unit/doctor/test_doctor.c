@@ -440,6 +440,8 @@ static void test_cis_files(void **state)
     check_mode("state/db", 0700, 0755, "PREFIX-6");
     check_mode("state/jobs", 0750, 0755, "PREFIX-6");
     check_mode("config/joblet-config.yml", 0600, 0640, "PREFIX-3");
+    check_mode("config", 0700, 0750, "PREFIX-3");
+    check_mode(".", 0755, 0775, "PREFIX-1");
     check_cis(NULL, NULL, "PREFIX-7", "PASS"); /* setup records itself */
     check_mode("state/audit/head", 0640, 0666, "PREFIX-7");
     in_prefix(audit, "state/audit");
