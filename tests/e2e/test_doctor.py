@@ -8,10 +8,9 @@ import ssl
 import subprocess
 import threading
 
-from conftest import ANY_KERNEL, eventually, seconds
 import pytest
 
-from conftest import eventually, pem_blocks, seconds
+from conftest import ANY_KERNEL, eventually, pem_blocks, seconds
 
 
 def doctor(server, *arguments, prefix=None):
@@ -45,12 +44,12 @@ def test_the_table_has_every_row(server):
     assert "Jobs can run on this host." in table.stdout
 
 
-@ANY_KERNEL
 def cis(server, prefix=None):
     report = json.loads(doctor(server, "--cis", "--json", prefix=prefix).stdout)
     return {check["id"]: check for check in report["checks"]}
 
 
+@ANY_KERNEL
 @pytest.mark.shows("CIS-Docker 2.7")
 def test_what_the_service_accepts(server, tmp_path):
     """It refuses old versions and clients without a certificate; a service that does not is found."""
