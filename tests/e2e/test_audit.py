@@ -38,6 +38,7 @@ def assert_no_canary(server):
         assert CANARY.encode() not in read(os.path.join(directory, name)), name
 
 
+@pytest.mark.shows("NIST 4.5.4", "NIST 4.4.5", "OWASP D06", "OWASP D10", "Checklist 6")
 def test_actions(server):
     begin = now()
     pb = server.pb
@@ -97,6 +98,7 @@ def test_actions(server):
     server.close_channels()
 
 
+@pytest.mark.shows("NIST 4.3.1", "OWASP D10")
 def test_for_administrators_only(server):
     begin = now()
     for role in ("reader", "developer", "maintainer"):
@@ -185,6 +187,7 @@ def cut_off(lines):
     del lines[3:]
 
 
+@pytest.mark.shows("NIST 4.5.4", "OWASP D10")
 @pytest.mark.parametrize("tamper", [swap_lines, cut_out, change, forge, cut_off])
 def test_the_command_finds(server, tmp_path, tamper):
     """In a copy; which line it is, it says."""

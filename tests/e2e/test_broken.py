@@ -329,6 +329,7 @@ def test_the_programs_themselves_keep_everything(broken):
     assert not found, rows
 
 
+@pytest.mark.shows("NIST 4.3.5")
 @pytest.mark.parametrize("protection", JOBS if ALL else SAMPLE)
 def test_of_jobs(broken, protection):
     row = JOBS[protection]
@@ -340,6 +341,7 @@ def test_of_jobs(broken, protection):
     assert set(row.promises.split()) <= told <= set(row.promises.split() + row.also.split()), rows
 
 
+@pytest.mark.shows("NIST 4.3.5")
 @pytest.mark.parametrize("protection", BUILDS if ALL else SAMPLE_OF_BUILDS)
 def test_of_builds(broken, protection):
     with without(broken, protection) as server:

@@ -114,6 +114,7 @@ static void test_no_head(void **state)
 }
 
 /* All of the log is removed, but for the key. */
+/* shows: OWASP D10, Checklist 6 */
 static void test_no_log(void **state)
 {
     struct fixture *fixture = *state;

@@ -63,6 +63,7 @@ static void test_untouched(void **state)
     free(verdict);
 }
 
+/* shows: NIST 4.5.4, OWASP D10 */
 static void test_changed(void **state)
 {
     struct fixture *fixture = *state;
@@ -188,6 +189,7 @@ static void test_forged_end(void **state)
     free(forged);
 }
 
+/* shows: OWASP D10 */
 static void test_forged_head(void **state)
 {
     struct fixture *fixture = *state;
@@ -215,6 +217,7 @@ static void test_wrong_key(void **state)
     assert_found(fixture, AUDIT_HEAD_FILE, 0, "not signed with the key");
 }
 
+/* shows: OWASP D10 */
 static void test_missing_file(void **state)
 {
     struct fixture *fixture = *state;

@@ -90,6 +90,7 @@ class Trail(unittest.TestCase):
     def find(self, **wanted):
         return [r for r in chain(self.joblet.prefix) if all(r.get(key) == value for key, value in wanted.items())]
 
+    # shows: NIST 4.5.4, NIST 4.4.5, OWASP D10, Checklist 6
     def test_records(self):
         joblet = self.joblet
         joblet.start()
@@ -144,6 +145,7 @@ class Trail(unittest.TestCase):
                 with open(f"{path}/{entry}", "rb") as file:
                     self.assertNotIn(b"canary-4711", file.read())
 
+    # shows: OWASP D10
     def test_kills(self):
         joblet = self.joblet
         joblet.start()
@@ -228,6 +230,7 @@ class Trail(unittest.TestCase):
         listener.setblocking(False)
         self.assertRaises(BlockingIOError, listener.recv, 65536)
 
+    # shows: OWASP D10, Checklist 6
     def test_full_disk(self):
         """What cannot be recorded is not done."""
         joblet = self.joblet
