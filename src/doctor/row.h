@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "config/config.h"
@@ -67,6 +68,9 @@ bool trial_clone(uint64_t flags, int cgroup_fd, void (*body)(void *user, struct 
         struct finding *finding);
 /* Within a try: a mount namespace of its own, private. False with @finding when that cannot be had. */
 bool trial_unshare_mounts(struct finding *finding);
+
+/* True when a file is root's and no mode of @forbidden is set; else that is in @finding. @what: its name for people. */
+bool status_is_kept(const struct stat *status, const char *what, mode_t forbidden, struct finding *finding);
 
 /* What a row that does not hold means. */
 const char *row_follows(const struct row *row);

@@ -12,17 +12,21 @@
 
 #define UNIT "joblet.service"
 
-/* True when @name is root's and no mode of @forbidden is set. @what: the name for people. */
+bool status_is_kept(const struct stat *status, const char *what, mode_t forbidden, struct finding *finding)
+{
+    if (status->st_uid == 0 && !(status->st_mode & forbidden))
+        return true;
+    finding_fails(finding, "'%.100s' has owner %u, mode %04o", what, status->st_uid, (unsigned)status->st_mode & 07777);
+    return false;
+}
+
+/* The same of @name below @dir_fd. */
 static bool is_kept(int dir_fd, const char *name, const char *what, mode_t forbidden, struct finding *finding)
 {
     struct stat status;
-    if (fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        finding_errno(finding, errno, "'%.100s'", what);
-    else if (status.st_uid != 0 || status.st_mode & forbidden)
-        finding_fails(
-                finding, "'%.100s' has owner %u, mode %04o", what, status.st_uid, (unsigned)status.st_mode & 07777);
-    else
-        return true;
+    if (fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return status_is_kept(&status, what, forbidden, finding);
+    finding_errno(finding, errno, "'%.100s'", what);
     return false;
 }
 
@@ -136,34 +140,4 @@ void try_programs(const struct doctor *doctor, const struct row *row, struct fin
         *strrchr(own, '/') = '\0';
     }
     finding_holds(finding, "root's alone to write, as are the directories above");
-}
-
-/* PREFIX/state/audit, with a file into which something was written. */
-void try_audit_log(const struct doctor *doctor, const struct row *row, struct finding *finding)
-{
-    (void)row;
-    char path[4096];
-    unsigned count = 0;
-    (void)snprintf(path, sizeof(path), "%s/state/audit", doctor->prefix);
-    DIR *directory = opendir(path);
-    if (!directory) {
-        finding_fails(finding, "there is none");
-        return;
-    }
-    const struct dirent *entry;
-    while ((entry = readdir(directory))) {
-        struct stat status;
-        if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(status.st_mode))
-            continue;
-        if (!is_kept(dirfd(directory), entry->d_name, entry->d_name, 0027, finding)) {
-            (void)closedir(directory);
-            return;
-        }
-        count += status.st_size > 0;
-    }
-    (void)closedir(directory);
-    if (count == 0)
-        finding_fails(finding, "nothing was ever written to it");
-    else
-        finding_holds(finding, "%u files, root's alone to write", count);
 }

@@ -31,6 +31,8 @@
 #include "setup/setup.h"
 #include "setup/tree.h"
 
+#define AUDIT_FIRST "state/audit/00000000000000000001.jsonl"
+
 static char prefix[64];
 
 /* What is done to the process that becomes the doctor; 0 when it could be done. */
@@ -91,7 +93,8 @@ static void check_row(json_t *report, const char *name, const char *result)
         assert_non_null(json_string_value(json_object_get(row, "follows")));
 }
 
-static char *read_whole(const char *path)
+/* Not inline: gcc takes what it returns for a pointer to its variable. */
+__attribute__((noinline)) static char *read_whole(const char *path)
 {
     char *text = NULL;
     size_t size;
@@ -457,6 +460,84 @@ static void test_cis_files(void **state)
     check_cis(NULL, NULL, "TLS-3", "INFO"); /* it does not run: test_doctor.py */
 }
 
+static void write_whole(const char *path, const char *text, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fd_write_all(fd, text, size), 0);
+    assert_int_equal(close(fd), 0);
+}
+
+/* @name of the prefix with the first @old in it replaced by @new of the same size; then as it was. */
+static void check_forged(const char *name, const char *old, const char *new, const char *result)
+{
+    char path[256];
+    in_prefix(path, name);
+    char *was = read_whole(path);
+    char *forged = read_whole(path);
+    char *place = strstr(forged, old);
+    assert_non_null(place);
+    memcpy(place, new, strlen(old));
+    write_whole(path, forged, strlen(forged));
+    check_cis(NULL, NULL, "PREFIX-7", result);
+    write_whole(path, was, strlen(was));
+    free(was);
+    free(forged);
+}
+
+static void test_cis_audit(void **state)
+{
+    (void)state;
+    char path[256];
+    char aside[256];
+    check_cis(NULL, NULL, "PREFIX-7", "PASS");
+    check_forged(AUDIT_FIRST, "setup", "Setup", "FAIL");
+    check_forged("state/audit/head", "\"first\":1", "\"first\":2", "FAIL"); /* not what was signed */
+    check_forged("state/audit/head", "\"first\":1", "\"first\":1", "PASS");
+
+    /* The last record is gone, as a whole; then half of it, which only a kill before the head could leave. */
+    in_prefix(path, AUDIT_FIRST);
+    char *was = read_whole(path);
+    size_t size = strlen(was);
+    size_t last = size - 1;
+    while (last > 0 && was[last - 1] != '\n')
+        last--;
+    assert_true(last > 0);
+    write_whole(path, was, last);
+    check_cis(NULL, NULL, "PREFIX-7", "FAIL");
+    write_whole(path, was, size - 10);
+    check_cis(NULL, NULL, "PREFIX-7", "FAIL");
+    /* Behind the head, half a line is on its way. */
+    char *more = malloc(size + 10);
+    assert_non_null(more);
+    memcpy(more, was, size);
+    memcpy(more + size, "{\"v\":1,\"s", 9);
+    write_whole(path, more, size + 9);
+    check_cis(NULL, NULL, "PREFIX-7", "PASS");
+    memcpy(more + size, "forged!!\n", 9);
+    write_whole(path, more, size + 9);
+    check_cis(NULL, NULL, "PREFIX-7", "FAIL");
+    write_whole(path, was, size);
+    free(more);
+    free(was);
+
+    /* Without a head, without the key, without records; what a start has put aside. */
+    static const char *const names[] = {"state/audit/head", "config/audit-public.pem", AUDIT_FIRST};
+    in_prefix(aside, "state/aside");
+    for (size_t i = 0; i < ELEMENTS(names); i++) {
+        in_prefix(path, names[i]);
+        assert_int_equal(rename(path, aside), 0);
+        check_cis(NULL, NULL, "PREFIX-7", "FAIL");
+        assert_int_equal(rename(aside, path), 0);
+    }
+    in_prefix(path, "state/audit/head.damaged-1");
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    assert_true(fd >= 0 && close(fd) == 0);
+    check_cis(NULL, NULL, "PREFIX-7", "FAIL");
+    assert_int_equal(unlink(path), 0);
+    check_cis(NULL, NULL, "PREFIX-7", "PASS");
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -499,6 +580,7 @@ int main(void)
             cmocka_unit_test(test_arguments),
             cmocka_unit_test(test_cis_settings),
             cmocka_unit_test(test_cis_files),
+            cmocka_unit_test(test_cis_audit),
     };
     if (geteuid() != 0) {
         (void)printf("skipped: the doctor is tested as root\n");
