@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "config/config.h"
 #include "doctor/doctor.h"
 #include "kernel/procstatus.h"
 #include "setup/setup.h"
@@ -376,12 +378,17 @@ struct setting_value {
     const char *value;
 };
 
-/* In a mount namespace of the doctor's own. */
+/* A mount namespace of the doctor's own. */
+static int unshare_mounts(void)
+{
+    return unshare(CLONE_NEWNS) < 0 ? -1 : mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
+
 static int change_setting(const void *how)
 {
     const struct setting_value *setting = how;
     char file[] = "/tmp/joblet-doctor-setting-XXXXXX";
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    if (unshare_mounts() < 0)
         return -1;
     int made = mkstemp(file);
     if (made < 0 || fd_write_all(made, setting->value, strlen(setting->value)) < 0)
@@ -538,6 +545,221 @@ static void test_cis_audit(void **state)
     check_cis(NULL, NULL, "PREFIX-7", "PASS");
 }
 
+/* The clock is the host's, and not touched: what the kernel says of it is said here. */
+static const struct clock_case {
+    int state;
+    int status;
+    const char *result;
+} clock_cases[] = {{TIME_OK, 0, "PASS"}, {TIME_OK, STA_UNSYNC, "FAIL"}, {TIME_ERROR, 0, "FAIL"}, {-1, 0, "INFO"}};
+static const struct clock_case *clock_now = &clock_cases[0];
+
+int adjtimex(struct timex *clock)
+{
+    if (clock->modes != 0)
+        _exit(98); /* it would be set */
+    clock->status = clock_now->status;
+    return clock_now->state;
+}
+
+static int choose_clock(const void *how)
+{
+    clock_now = how;
+    return 0;
+}
+
+static void test_cis_clock(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS(clock_cases); i++)
+        check_cis(choose_clock, &clock_cases[i], "HOST-1", clock_cases[i].result);
+}
+
+/* mkdir -p */
+static int make_path(const char *path)
+{
+    char part[4096];
+    for (size_t i = 1; path[i - 1] != '\0'; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        (void)snprintf(part, sizeof(part), "%.*s", (int)i, path);
+        if (mkdir(part, 0755) < 0 && errno != EEXIST)
+            return -1;
+    }
+    return 0;
+}
+
+static int make_file(const char *path, mode_t mode, uid_t owner)
+{
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0 || fchown(fd, owner, 0) < 0 ? -1 : fchmod(fd, mode);
+}
+
+struct kept_file {
+    mode_t directory_mode;
+    uid_t directory_owner;
+    mode_t mode;
+    uid_t owner;
+    const char *result;
+};
+
+/* Over the first directory of this program's path an empty one, with that path in it and a program beside this one. */
+static int place_program(const void *how)
+{
+    const struct kept_file *wanted = how;
+    char path[4096];
+    char top[4096];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 32);
+    if (size < 0 || unshare_mounts() < 0)
+        return -1;
+    path[size] = '\0';
+    *strrchr(path, '/') = '\0';
+    (void)snprintf(top, sizeof(top), "%.*s", (int)(1 + strcspn(path + 1, "/")), path);
+    if (mount("none", top, "tmpfs", 0, "mode=755") < 0 || make_path(path) < 0 ||
+            chown(path, wanted->directory_owner, 0) < 0 || chmod(path, wanted->directory_mode) < 0)
+        return -1;
+    (void)strcat(path, "/joblet-builder");
+    return make_file(path, wanted->mode, wanted->owner);
+}
+
+static void test_cis_programs(void **state)
+{
+    (void)state;
+    static const struct kept_file cases[] = {
+            {0755, 0, 0755, 0, "PASS"},
+            {01777, 0, 0755, 0, "PASS"},
+            {0755, 0, 0775, 0, "FAIL"},
+            {0755, 0, 0757, 0, "FAIL"},
+            {0755, 0, 0755, 65534, "FAIL"},
+            {0777, 0, 0755, 0, "FAIL"},
+            {0755, 65534, 0755, 0, "FAIL"},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++)
+        check_cis(place_program, &cases[i], "HOST-2", cases[i].result);
+}
+
+/* An /etc with nothing else in it. */
+static int place_unit(const void *how)
+{
+    const struct kept_file *wanted = how;
+    static const char directory[] = "/etc/systemd/system";
+    if (unshare_mounts() < 0 || mount("none", "/etc", "tmpfs", 0, "mode=755") < 0 || make_path(directory) < 0)
+        return -1;
+    return make_file("/etc/systemd/system/joblet.service", wanted->mode, wanted->owner);
+}
+
+static void test_cis_unit(void **state)
+{
+    (void)state;
+    static const struct kept_file cases[] = {
+            {.mode = 0644, .owner = 0, .result = "PASS"},
+            {.mode = 0664, .owner = 0, .result = "FAIL"},
+            {.mode = 0646, .owner = 0, .result = "FAIL"},
+            {.mode = 0644, .owner = 65534, .result = "FAIL"},
+    };
+    for (size_t i = 0; i < ELEMENTS(cases); i++)
+        check_cis(place_unit, &cases[i], "HOST-3", cases[i].result);
+}
+
+struct place {
+    const char *source; /* NULL: a file system in memory with @options */
+    const char *options;
+    const char *id;
+    const char *result;
+};
+
+static int mount_at_prefix(const void *how)
+{
+    const struct place *place = how;
+    if (unshare_mounts() < 0)
+        return -1;
+    return place->source ? mount(place->source, prefix, NULL, MS_BIND, NULL)
+                         : mount("none", prefix, "tmpfs", 0, place->options);
+}
+
+static void test_cis_place(void **state)
+{
+    (void)state;
+    static const struct place places[] = {
+            {NULL, "mode=755", "PREFIX-4", "PASS"},
+            {"/", NULL, "PREFIX-4", "FAIL"},
+            {NULL, "mode=755,size=512m", "PREFIX-2", "PASS"},
+            {NULL, "mode=755,size=128m", "PREFIX-2", "FAIL"},
+            {NULL, "mode=755,size=512m,nr_inodes=1000", "PREFIX-2", "FAIL"},
+    };
+    for (size_t i = 0; i < ELEMENTS(places); i++)
+        check_cis(mount_at_prefix, &places[i], places[i].id, places[i].result);
+}
+
+/* The configuration, changed by @change, in place of the one that is there. */
+static void check_config(void (*change)(struct config *config), const char *id, const char *result)
+{
+    char path[256];
+    struct error error = {0};
+    _cleanup_free_ char *text = NULL;
+    _cleanup_(config_freep) struct config *config = NULL;
+    in_prefix(path, "config/joblet-config.yml");
+    if (config_load(prefix, &config, &error) < 0)
+        fail_msg("%s", error.text);
+    change(config);
+    size_t size;
+    assert_int_equal(config_format(config, &text, &size), 0);
+    const struct setting_value file = {path, text};
+    check_cis(change_setting, &file, id, result);
+}
+
+static void keep_config(struct config *config)
+{
+    (void)config;
+}
+
+static void log_less(struct config *config)
+{
+    config->log_level = LOG_LEVEL_WARN;
+}
+
+/* The authority's is for ten years: too long for a server's. */
+static void take_long_certificate(struct config *config)
+{
+    free(config->server_cert);
+    config->server_cert = strdup(config->ca_cert);
+    assert_non_null(config->server_cert);
+}
+
+static void take_no_certificate(struct config *config)
+{
+    free(config->server_cert);
+    config->server_cert = strdup("-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n");
+    assert_non_null(config->server_cert);
+}
+
+static void test_cis_configuration(void **state)
+{
+    (void)state;
+    check_config(keep_config, "SERVICE-1", "PASS");
+    check_config(log_less, "SERVICE-1", "FAIL");
+    check_config(keep_config, "TLS-2", "PASS");
+    check_config(take_long_certificate, "TLS-2", "FAIL");
+    check_config(take_no_certificate, "TLS-2", "FAIL");
+}
+
+/* One of the host's files that the base root was made of is another. */
+static void test_cis_stale_base(void **state)
+{
+    (void)state;
+    char path[256];
+    in_prefix(path, "base.manifest");
+    char *manifest = read_whole(path);
+    char *line = strstr(manifest, "\nf ");
+    assert_non_null(line);
+    char *file = strchr(line, '/');
+    assert_non_null(file);
+    file[strcspn(file, "\n")] = '\0';
+    const struct setting_value other = {file, "another\n"};
+    check_cis(NULL, NULL, "PREFIX-8", "PASS");
+    check_cis(change_setting, &other, "PREFIX-8", "FAIL");
+    free(manifest);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -581,6 +803,12 @@ int main(void)
             cmocka_unit_test(test_cis_settings),
             cmocka_unit_test(test_cis_files),
             cmocka_unit_test(test_cis_audit),
+            cmocka_unit_test(test_cis_clock),
+            cmocka_unit_test(test_cis_programs),
+            cmocka_unit_test(test_cis_unit),
+            cmocka_unit_test(test_cis_place),
+            cmocka_unit_test(test_cis_configuration),
+            cmocka_unit_test(test_cis_stale_base),
     };
     if (geteuid() != 0) {
         (void)printf("skipped: the doctor is tested as root\n");
