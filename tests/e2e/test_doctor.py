@@ -54,7 +54,7 @@ def cis(server, prefix=None):
 def test_what_the_service_accepts(server, tmp_path):
     """It refuses old versions and clients without a certificate; a service that does not is found."""
     checks = cis(server)
-    assert all(checks[check]["result"] == "PASS" for check in ("TLS-1", "TLS-2", "TLS-3", "TLS-4", "PREFIX-5", "PREFIX-6")), \
+    assert all(checks[check]["result"] == "PASS" for check in ("TLS-1", "TLS-2", "TLS-3", "TLS-4", "PREFIX-5", "PREFIX-6", "PREFIX-7")), \
         {check: (found["result"], found["seen"]) for check, found in checks.items() if found["result"] != "PASS"}
     text = doctor(server, "--cis").stdout
     assert all(f"  {check} " in text for check in checks) and "\033" not in text
