@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole check: installs what it needs, then the cheap looks first: format, include law, words, shell scripts; then gcc. What
-# starts servers and waits for them (unit tests, end to end on this host, the demo) runs in one lane; beside it, with the processors
-# that are left over, the tests in a virtual machine with another kernel and those with sanitizers, and behind these what only
-# computes: other compilers, analysers, fuzzing. At last the host is compared with before. The last lines name the tests that
+# starts servers and waits for them (the privileged side alone, end to end on this host, the demo) runs in one lane; beside it, with
+# the processors that are left over, unit tests, those in a virtual machine with another kernel and those with sanitizers, and behind
+# these what only computes: other compilers, analysers, fuzzing. At last the host is compared with before. The last lines name the tests that
 # failed and say how many passed and failed.
 #
 #   check.sh           everything
@@ -69,14 +69,14 @@ report() {
     fi
 }
 
-# meson_tests DIR [suites...]: runs them and counts.
+# meson_tests DIR [suites...]: runs them and counts. Another step may run others there at the same time.
 meson_tests() {
     local directory=$1 status=0 suites=()
     shift
     for suite in "$@"; do suites+=(--suite "$suite"); done
-    rm -f "$directory/meson-logs/testlog.json"
-    meson test -C "$directory" --no-rebuild --timeout-multiplier 4 "${suites[@]}" || status=$?
-    scripts/failed-tests.py meson "$directory/meson-logs/testlog.json" "$failed.new" >"$counts.new"
+    rm -f "$directory/meson-logs/$name.json"
+    meson test -C "$directory" --no-rebuild --logbase "$name" --timeout-multiplier 4 "${suites[@]}" || status=$?
+    scripts/failed-tests.py meson "$directory/meson-logs/$name.json" "$failed.new" >"$counts.new"
     cat "$failed.new" >>"$failed"
     add_counts "$counts.new"
     rm "$failed.new" "$counts.new"
@@ -134,15 +134,13 @@ step_release() {
     rm -rf "$check/installed"
 }
 
-# The tests are built by it with the sanitizers.
-step_clang() { TARGETS='^src/' CC=clang build_tree "$check/clang" -Dbuildtype=debugoptimized; }
-
 step_tidy() {
     local bound=()
     # So many steps of the analyser in each function: a third of the time, and all but the largest functions are done to the end.
     [ "${FULL:-}" = 1 ] || bound=(--extra-arg={-Xclang,-analyzer-config,-Xclang,max-nodes=20000})
-    # One process for each core; the compilation database is clang's.
-    git ls-files 'src/*.c' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$check/clang" "${bound[@]}" 2>/dev/null
+    step_instruments # for what it generates, and clang's compilation database
+    # One process for each core.
+    git ls-files 'src/*.c' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$check/sanitize" "${bound[@]}" 2>/dev/null
 }
 
 step_cppcheck() {
@@ -232,16 +230,15 @@ steps=(
     'shell|first|scripts, by shellcheck'
     'gcc|first|build with gcc, warnings are errors'
     'image|first|kernel and root of the virtual machine'
-    'unit|front|unit tests, corpora of the fuzz targets'
-    'api|front|joblet-api, rnx and gRPC with stand-ins, driven by grpcio'
+    'unit|beside|unit tests, corpora of the fuzz targets'
+    'api|beside|joblet-api, rnx and gRPC with stand-ins, driven by grpcio'
     'root|front|the sandbox and the privileged side alone'
     'e2e|front|end to end on this host'
     'demo|front|the demo'
     'vm|beside|end to end on kernel 6.1 with control groups version 2, in a virtual machine'
     'power|beside|told ends of jobs survive a loss of power, in a virtual machine'
     'sanitize|beside|tests with address and undefined behaviour sanitizers'
-    'clang|idle|build with clang, warnings are errors'
-    'instruments|idle|build with sanitizers'
+    'instruments|idle|build with clang and its sanitizers, warnings are errors'
     'release|idle|build for release, install into an empty place'
     'tidy|idle|clang-tidy'
     'cppcheck|idle|cppcheck'

@@ -191,7 +191,7 @@ def test_the_list_of_attempts_is_documented(attempts):
         "endless-output", "fills-the-memory"])
 def test_a_hook_that_misbehaves_ends_the_build_alone(builder, script, said):
     job = builder.run("sleep", "1000")
-    timeout = "5s" if said == "not done within" else "2m"
+    timeout = "2s" if said == "not done within" else "2m"
     built = build(builder, specification(pre_install=script, timeout=timeout), within=200)
     assert not built.result.success and said in built.result.message, built.result.message
     assert builder.status(job).status == "RUNNING"

@@ -15,11 +15,11 @@
 #include "base/fd.h"
 #include "runtime/packager.h"
 
-static char directory[64];
+static char directory[128];
 
 static void put(const char *name, const char *text, mode_t mode)
 {
-    char path[128];
+    char path[160];
     (void)snprintf(path, sizeof(path), "%s/%s", directory, name);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
@@ -31,7 +31,8 @@ static void put(const char *name, const char *text, mode_t mode)
 static int set_up(void **state)
 {
     (void)state;
-    (void)snprintf(directory, sizeof(directory), "/tmp/joblet-packager-XXXXXX");
+    const char *temporary = getenv("TMPDIR");
+    (void)snprintf(directory, sizeof(directory), "%s/joblet-packager-XXXXXX", temporary ? temporary : "/tmp");
     if (!mkdtemp(directory))
         return -1;
     put("apt-cache", "#!/bin/sh\ncat \"${0%/*}/$1\"\n", 0755);
@@ -44,7 +45,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    char command[128];
+    char command[160];
     (void)snprintf(command, sizeof(command), "rm -rf %s", directory);
     return system(command);
 }
@@ -52,7 +53,7 @@ static int tear_down(void **state)
 /* What the script prints, and its exit status. */
 static int run(const char *words, char *ret_text, size_t size)
 {
-    char command[256];
+    char command[512];
     const struct runtime_packager_commands *apt = runtime_packager_find(RUNTIME_PACKAGER_APT);
     put("script", apt->script, 0644);
     (void)snprintf(command, sizeof(command), "PATH=%s:/usr/bin:/bin exec /bin/sh %s/script %s 2>&1", directory,
