@@ -24,7 +24,9 @@ static void give_up(struct run *run, const char *why)
                 "%s", why);
 }
 
-/* The specification with the suite as the hook before the packages, in a subshell of its own; then the build stays. */
+/* The specification with the suite as the hook before the packages, in a subshell of its own; then the build stays. The
+ * language is not installed, but its packages are looked for first: no name of one of these has a version, so that any
+ * supported host has them. */
 static int write_specification(const struct run *run, const char *suite, int fd)
 {
     char *text = NULL;
@@ -34,7 +36,7 @@ static int write_specification(const struct run *run, const char *suite, int fd)
         return -ENOMEM;
     (void)fprintf(file,
             "schema_version: \"1.0\"\nname: %s\nversion: 1.0.0\ndescription: joblet verify\n"
-            "base:\n  language: python\n  version: \"3.11\"\nhooks:\n  timeout: 2m\n  pre_install: |\n    (\n",
+            "base:\n  language: go\n  version: any\nhooks:\n  timeout: 2m\n  pre_install: |\n    (\n",
             run->runtime);
     for (const char *line = suite; *line; line += strcspn(line, "\n"), line += *line == '\n')
         (void)fprintf(file, "    %.*s\n", (int)strcspn(line, "\n"), line);

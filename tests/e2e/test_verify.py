@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import HERE, eventually, read, seconds
+from conftest import HERE, ROOT, eventually, read, seconds
 
 pytestmark = pytest.mark.host_only("builds use the distribution's package sources")
 
@@ -37,6 +37,36 @@ def test_every_promise_is_kept(server, tmp_path):
     assert [job.uuid for job in server.list()] == [running]
     eventually(lambda: os.listdir(os.path.join(server.prefix, "state/jobs")) == [running], 20, "no file of a job of ours")
     assert not any(name.startswith((".staging", "joblet-verify")) for name in os.listdir(os.path.join(server.prefix, "runtimes")))
+
+
+def test_the_example_runs_the_suite_in_a_build(server):
+    """As README.md says it: whoever builds the example reads the suite's answer, and has a runtime."""
+    example = os.path.join(ROOT, "examples/host-protection")
+    validated = json.loads(server.rnx("runtime", "validate", "--json", example, within=60).stdout)
+    assert validated["valid"] and not validated["errors"], validated
+    assert not [text for text in validated["warnings"] or [] if "not checked" in text], validated
+    try:
+        result = server.rnx("runtime", "build", "-v", example, check=False, within=240)
+        server.close_channels()
+        lines = [line.split("] ", 1)[1] for line in result.stdout.splitlines() if re.match(r"\[[A-Z]+\] ", line)]
+        assert "TAP version 13" in lines and "# host protection, seen from inside a build" in lines, result.stdout[-3000:]
+        assert not [line for line in lines if line.startswith("not ok")], lines
+        count = sum(line.startswith("ok ") for line in lines)
+        assert count >= 60 and f"1..{count}" in lines
+        assert result.returncode == 0 and "BUILD SUCCESSFUL" in result.stdout, f"{result.stdout[-3000:]}{result.stderr}"
+        info = json.loads(server.rnx("runtime", "info", "--json", "host-protection").stdout)
+        assert (info["name"], info["version"]) == ("host-protection", "1.0.0")
+        assert info["language"] == validated["spec_info"]["language"]
+    finally:
+        server.rnx("runtime", "remove", "host-protection", check=False, within=60)
+    assert server.rnx("runtime", "info", "host-protection", check=False).returncode == 1
+
+
+def test_no_host_lacks_what_the_builds_want():
+    """The packages of a version are in the sources of some hosts; "any" is refused where a package's name has the version."""
+    for name in ("examples/host-protection/runtime.yaml", "src/verify/build.c"):
+        text = read(os.path.join(ROOT, name)).decode().replace("\\n", "\n")
+        assert re.search(r"\bbase:\n  language: \w+\n  version: (\S+)\n", text)[1] == "any", name
 
 
 def test_a_service_that_is_not_there(server, tmp_path):
