@@ -92,13 +92,15 @@ static void cancel(struct run *run, struct client *client, const struct seen_san
     char staging[PATH_MAX];
     long ms = 0;
     (void)kill(client->pid, SIGINT);
-    (void)client_end(client, run->deadline_ns);
+    (void)client_end(client, run_end_ns(run, RUN_PATIENCE_MS));
     look_at_leftovers(run, sandbox);
     (void)snprintf(path, sizeof(path), "%s/runtimes/%s", run->prefix, run->runtime);
     (void)snprintf(staging, sizeof(staging), "%s/runtimes/.staging-%s", run->prefix, sandbox->job);
-    bool gone = run_until(no_runtime, path, 10000, &ms) && run_until(no_runtime, staging, 10000, &ms);
-    report_fact(&run->report, 4, REPORT_OUTSIDE, gone, "a build that was cancelled: nothing of it is published", "%s",
-            gone ? "no directory of it is in the store" : "the store has a directory of it");
+    enum report_verdict gone = run_until(run, no_runtime, path, RUN_PATIENCE_MS, &ms);
+    if (gone == REPORT_KEPT)
+        gone = run_until(run, no_runtime, staging, RUN_PATIENCE_MS, &ms);
+    report_add(&run->report, 4, REPORT_OUTSIDE, gone, "a build that was cancelled: nothing of it is published", "%s",
+            gone == REPORT_KEPT ? "no directory of it is in the store" : "the store has a directory of it");
 }
 
 static void run_build(struct run *run, const char *path)
@@ -116,10 +118,10 @@ static void run_build(struct run *run, const char *path)
         size_t from = client.output && client.size > 160 ? client.size - 160 : 0;
         if (client.pid > 0)
             (void)kill(client.pid, SIGINT);
-        (void)client_end(&client, text_now_monotonic_ns() + 5000000000);
-        give_up(run, r < 0  ? error.text
-                     : held ? "no joblet-init of the build is found on this host"
-                            : client.output + from);
+        int status = client_end(&client, run_end_ns(run, RUN_PATIENCE_MS / 2));
+        give_up(run, held        ? "no joblet-init of the build is found on this host"
+                     : from == 0 ? client_why(&client, r < 0 ? r - 1 : status, &error)
+                                 : client.output + from);
     }
     client_done(&client);
 }

@@ -85,10 +85,12 @@ bool client_read_until(struct client *client, const char *line, int64_t deadline
         struct pollfd poll_fd = {.fd = client->output_fd, .events = POLLIN};
         if (line && has_line(client, line))
             return true;
-        int r = client->output_fd < 0 ? -1 : poll(&poll_fd, 1, left_ms(deadline_ns));
+        int left = left_ms(deadline_ns);
+        int r = client->output_fd < 0 ? -1 : poll(&poll_fd, 1, left);
         if (r < 0 && client->output_fd >= 0 && errno == EINTR)
             continue;
-        if (r <= 0)
+        /* Whoever writes without end is not read without end. */
+        if (r <= 0 || left == 0)
             return false;
         if (read_some(client) == 0) {
             client->output_fd = fd_close(client->output_fd);
@@ -113,6 +115,13 @@ int client_end(struct client *client, int64_t deadline_ns)
         continue;
     client->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : CLIENT_ENDED;
+}
+
+const char *client_why(const struct client *client, int status, const struct error *error)
+{
+    if (status < CLIENT_ENDED || !client->output)
+        return error->text;
+    return status == CLIENT_ENDED ? "no answer within the time" : client->output;
 }
 
 void client_done(struct client *client)

@@ -32,5 +32,7 @@ bool client_read_until(struct client *client, const char *line, int64_t deadline
 int client_end(struct client *client, int64_t deadline_ns);
 /* Frees; kills first if need be. */
 void client_done(struct client *client);
+/* What to say of one that has answered nothing useful: @status of client_end or client_run. Valid as long as both. */
+const char *client_why(const struct client *client, int status, const struct error *error);
 /* All of it. The exit status, CLIENT_ENDED or -errno below that with @error. client_done in any case. */
 int client_run(const char *const words[], int64_t deadline_ns, struct client *ret_client, struct error *error);

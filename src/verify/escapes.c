@@ -162,7 +162,7 @@ static void try_all(struct run *run, const char *packed, size_t size)
     }
     int status = run_rnx(run, words, &client, &error);
     if (status < CLIENT_ENDED || !client.output || !strstr(client.output, "F01\t"))
-        give_up(run, status < CLIENT_ENDED ? error.text : client.output);
+        give_up(run, client_why(&client, status, &error));
     else
         for (size_t i = 0; i < escape_count; i++)
             report_escape(run, &escapes[i], client.output);

@@ -79,9 +79,11 @@ static void check_end(struct run *run, const struct seen_sandbox *sandbox)
     look_at_leftovers(run, sandbox);
     bool deleted = run_delete_job(run, sandbox->job);
     (void)snprintf(path, sizeof(path), "%s/state/jobs/%s", run->prefix, sandbox->job);
-    bool gone = deleted && run_until(no_files, path, 10000, &ms);
-    report_fact(&run->report, 7, REPORT_OUTSIDE, gone, "a job that was deleted: no file is left",
-            gone ? "gone after %ld ms" : "still there after %ld ms", ms);
+    enum report_verdict gone = deleted            ? run_until(run, no_files, path, RUN_PATIENCE_MS, &ms)
+                               : run_is_over(run) ? REPORT_UNABLE
+                                                  : REPORT_BROKEN;
+    report_add(&run->report, 7, REPORT_OUTSIDE, gone, "a job that was deleted: no file is left",
+            gone == REPORT_KEPT ? "gone after %ld ms" : "still there after %ld ms", ms);
 }
 
 /* Waits for the suite's end, reads its answer, and looks. */
@@ -129,7 +131,7 @@ void verify_job(struct run *run)
     if (status == 0 && run_find_id(client.output, job))
         follow(run, job, keyrings);
     else
-        give_up(run, status < CLIENT_ENDED ? error.text : client.output);
+        give_up(run, client_why(&client, status, &error));
     client_done(&client);
     free(suite);
 }

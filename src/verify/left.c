@@ -9,7 +9,6 @@
 #include "base/fd.h"
 #include "verify/run.h"
 
-#define WITHIN_MS 10000
 /* The last build's bridge is removed after ten seconds, and everything below it: that is no end of the build's own. */
 #define LINK_WITHIN_MS 8000
 
@@ -78,9 +77,9 @@ void look_at_leftovers(struct run *run, const struct seen_sandbox *sandbox)
     for (size_t i = 0; i < ELEMENTS(rows) - is_job; i++) {
         long ms = 0;
         bool has_none = rows[i].check == no_disk ? !sandbox->backing[0] : rows[i].check == no_link && !sandbox->link[0];
-        bool gone =
-                has_none || run_until(rows[i].check, &copy, rows[i].check == no_link ? LINK_WITHIN_MS : WITHIN_MS, &ms);
-        report_fact(&run->report, 7, REPORT_OUTSIDE, gone, is_job ? rows[i].of_job : rows[i].of_build,
-                gone ? "gone after %ld ms" : "still there after %ld ms", ms);
+        int within_ms = rows[i].check == no_link ? LINK_WITHIN_MS : RUN_PATIENCE_MS;
+        enum report_verdict gone = has_none ? REPORT_KEPT : run_until(run, rows[i].check, &copy, within_ms, &ms);
+        report_add(&run->report, 7, REPORT_OUTSIDE, gone, is_job ? rows[i].of_job : rows[i].of_build,
+                gone == REPORT_KEPT ? "gone after %ld ms" : "still there after %ld ms", ms);
     }
 }

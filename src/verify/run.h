@@ -16,6 +16,8 @@
 #define RUN_PROCESSES 61
 #define RUN_CPU_PERCENT 90
 #define RUN_OPEN_FILES 317
+/* The promise is a second for what goes; a host in use may be late. */
+#define RUN_PATIENCE_MS 10000
 /* What the suite is followed by; until then nobody looks from outside. */
 #define RUN_HELD "joblet-verify: held"
 
@@ -23,10 +25,13 @@ struct run {
     const char *prefix;
     char config[PATH_MAX]; /* the admin's client configuration */
     char rnx[PATH_MAX];
-    char suite[PATH_MAX];   /* test_host_protection.sh */
-    char escapes[PATH_MAX]; /* the program of attempts, packed */
-    char runtime[64];       /* the name of the runtime that is not built */
-    int64_t deadline_ns;
+    char suite[PATH_MAX];       /* test_host_protection.sh */
+    char escapes[PATH_MAX];     /* the program of attempts, packed */
+    char runtime[64];           /* the name of the runtime that is not built */
+    int64_t deadline_ns;        /* of what is tried */
+    int64_t end_ns;             /* of all, later: for removing and for waiting until something is gone */
+    unsigned left_count;        /* jobs of ours that could not be deleted */
+    char left[RUN_JOB_MAX];     /* the first of them */
     char recorded[RUN_JOB_MAX]; /* a job of ours that has ended, or "" */
     struct report report;
 };
@@ -93,9 +98,25 @@ void verify_audit(struct run *run);
 /* Runs rnx with @words (ended by NULL) behind the configuration. The exit status as client_run; @client in any case. */
 int run_rnx(const struct run *run, const char *const words[], struct client *client, struct error *error);
 int run_start_rnx(const struct run *run, const char *const words[], struct client *client, struct error *error);
-/* Deletes a job of ours, ended or not. False when the service refuses. */
-bool run_delete_job(const struct run *run, const char *job);
+/* True when the time for trying is over: what was not seen by now says nothing about a promise. */
+bool run_is_over(const struct run *run);
+/* When at the latest something ends that may take @within_ms from now: all that comes after the deadline shares what is
+ * left until the end. */
+int64_t run_end_ns(const struct run *run, int within_ms);
+/* As report_fact; what does not hold when the time is over could not be tried. */
+#define run_fact(run, promise, source, holds, tried, ...)                                                              \
+    report_add(&(run)->report, promise, source,                                                                        \
+            (holds)              ? REPORT_KEPT                                                                         \
+            : run_is_over((run)) ? REPORT_UNABLE                                                                       \
+                                 : REPORT_BROKEN,                                                                      \
+            tried, __VA_ARGS__)
+/* Deletes a job of ours, ended or not. False when the service refuses or does not answer in time; then the job is
+ * noted. */
+bool run_delete_job(struct run *run, const char *job);
+/* A row for the jobs that were noted, if there are any. */
+void run_report_left(struct run *run);
 /* Takes the id of "ID: UUID" out of rnx's answer. False when there is none. */
 bool run_find_id(const char *output, char ret_job[RUN_JOB_MAX]);
-/* Calls @check until it is true, at most @within_ms. */
-bool run_until(bool (*check)(void *user), void *user, int within_ms, long *ret_ms);
+/* Calls @check until it is true, at most @within_ms: kept or broken; unable when the run's end came first. */
+enum report_verdict run_until(
+        const struct run *run, bool (*check)(void *user), void *user, int within_ms, long *ret_ms);

@@ -47,7 +47,7 @@ void verify_doctor(struct run *run)
     char job[RUN_JOB_MAX];
     status = run_rnx(run, words, &client, &error);
     bool ran = status == 0 && run_find_id(client.output, job);
-    report_fact(&run->report, 6, REPORT_CLIENT, status > 0, "a job on a processor that is not there", "%s",
+    run_fact(run, 6, REPORT_CLIENT, status > 0, "a job on a processor that is not there", "%s",
             status > 0 ? client.output : "it was not refused");
     if (ran)
         (void)run_delete_job(run, job);
@@ -64,8 +64,8 @@ void verify_audit(struct run *run)
     struct error error = {0};
     const char *const verify[] = {"audit", "verify", NULL};
     int status = run_own(run, verify, &client, &error);
-    report_fact(&run->report, 9, REPORT_OUTSIDE, status == 0, "the audit log's chain (joblet audit verify)", "%s",
-            status < CLIENT_ENDED ? error.text : client.output);
+    run_fact(run, 9, REPORT_OUTSIDE, status == 0, "the audit log's chain (joblet audit verify)", "%s",
+            client_why(&client, status, &error));
     client_done(&client);
     if (!run->recorded[0])
         return; /* the job's own row says why */
@@ -77,7 +77,7 @@ void verify_audit(struct run *run)
         if (status != 0 || !strstr(client.output, actions[i]))
             (void)snprintf(missing + used, sizeof(missing) - used, " %s", actions[i]);
     }
-    report_fact(&run->report, 9, REPORT_OUTSIDE, !missing[0], "the audit log has what was done with a job of ours",
-            "missing:%s", missing[0] ? missing : " nothing");
+    run_fact(run, 9, REPORT_OUTSIDE, !missing[0], "the audit log has what was done with a job of ours", "missing:%s",
+            missing[0] ? missing : " nothing");
     client_done(&client);
 }

@@ -9,13 +9,13 @@
 #include "verify/run.h"
 
 /* Runs @words to its end and deletes the job. The exit status; @ret_output (the caller's) has what rnx wrote. */
-static int run_to_end(const struct run *run, const char *const words[], char **ret_output)
+static int run_to_end(struct run *run, const char *const words[], char **ret_output)
 {
     struct client client;
     struct error error = {0};
     char job[RUN_JOB_MAX];
     int status = run_rnx(run, words, &client, &error);
-    *ret_output = strdup(status < CLIENT_ENDED || !client.output ? error.text : client.output);
+    *ret_output = strdup(client.size == 0 ? client_why(&client, status, &error) : client.output);
     if (status >= CLIENT_ENDED && run_find_id(client.output, job))
         (void)run_delete_job(run, job);
     client_done(&client);
@@ -23,7 +23,7 @@ static int run_to_end(const struct run *run, const char *const words[], char **r
 }
 
 /* The part of a job's id that its host name, "job-XXXXXXXX", shows: it prints that first. */
-static void delete_by_name(const struct run *run, const char *output)
+static void delete_by_name(struct run *run, const char *output)
 {
     char job[RUN_JOB_MAX];
     const char *at = output ? strstr(output, "joblet-verify-id ") : NULL;
@@ -74,9 +74,9 @@ void verify_limits(struct run *run)
         bool holds = (trial->status < 0 || status == trial->status) && output && strstr(output, trial->says);
         bool ran = output && strstr(output, "joblet-verify-id ");
         report_add(&run->report, 8, REPORT_CLIENT,
-                holds ? REPORT_KEPT
-                : ran ? REPORT_BROKEN
-                      : REPORT_UNABLE,
+                holds                      ? REPORT_KEPT
+                : ran && !run_is_over(run) ? REPORT_BROKEN
+                                           : REPORT_UNABLE,
                 trial->tried, "exit status %d: %.150s", status, last_line(output));
         delete_by_name(run, output);
         free(output);
@@ -101,11 +101,11 @@ void verify_records(struct run *run)
     uint8_t id[16];
     if (text_parse_uuid(job, id) == 0)
         (void)snprintf(run->recorded, sizeof(run->recorded), "%s", job);
-    report_fact(&run->report, 9, REPORT_CLIENT, status == 7, "how a job ended", "exit status %d, it was 7", status);
+    run_fact(run, 9, REPORT_CLIENT, status == 7, "how a job ended", "exit status %d, it was 7", status);
     const char *const log_words[] = {"job", "log", job, NULL};
     (void)run_to_end(run, log_words, &log);
     bool has_both = log && strstr(log, "to-output") && strstr(log, "to-error");
-    report_fact(&run->report, 9, REPORT_CLIENT, has_both, "every byte of a job's output is in its log", "%s",
+    run_fact(run, 9, REPORT_CLIENT, has_both, "every byte of a job's output is in its log", "%s",
             has_both ? "standard output and standard error" : "something is missing");
     delete_by_name(run, output);
     free(output);

@@ -13,8 +13,11 @@
 #include "config/config.h"
 #include "verify/run.h"
 
-#define WITHIN_NS (58LL * 1000 * 1000 * 1000)
+/* "Under a minute": for what is tried, then for what is removed and waited for, then for the last look at the host. */
+#define TRYING_MS 46000
+#define WITHIN_MS 55000
 #define STEP_NS (20L * 1000 * 1000)
+#define NS_PER_MS 1000000LL
 
 struct options {
     bool json;
@@ -55,24 +58,41 @@ int run_rnx(const struct run *run, const char *const words[], struct client *cli
     return r < 0 ? r - 1 : client_end(client, run->deadline_ns);
 }
 
-/* Also after the deadline: nothing is to be left. */
-bool run_delete_job(const struct run *run, const char *job)
+bool run_is_over(const struct run *run)
+{
+    return text_now_monotonic_ns() >= run->deadline_ns;
+}
+
+int64_t run_end_ns(const struct run *run, int within_ms)
+{
+    int64_t end_ns = text_now_monotonic_ns() + within_ms * NS_PER_MS;
+    return end_ns < run->end_ns ? end_ns : run->end_ns;
+}
+
+static bool clean_up(const struct run *run, const char *verb, const char *job, int64_t end_ns)
 {
     struct run later = *run;
     struct client client;
     struct error error = {0};
-    const char *const stop[] = {"job", "stop", job, NULL};
-    const char *const delete[] = {"job", "delete", job, NULL};
-    later.deadline_ns = text_now_monotonic_ns() + 10000000000;
-    int status = run_rnx(&later, delete, &client, &error);
-    client_done(&client);
-    if (status == 0)
-        return true;
-    (void)run_rnx(&later, stop, &client, &error);
-    client_done(&client);
-    status = run_rnx(&later, delete, &client, &error);
+    const char *const words[] = {"job", verb, job, NULL};
+    later.deadline_ns = end_ns;
+    int status = run_rnx(&later, words, &client, &error);
     client_done(&client);
     return status == 0;
+}
+
+/* Also after the deadline: nothing is to be left. */
+bool run_delete_job(struct run *run, const char *job)
+{
+    int64_t end_ns = run_end_ns(run, RUN_PATIENCE_MS);
+    if (clean_up(run, "delete", job, end_ns))
+        return true;
+    (void)clean_up(run, "stop", job, end_ns);
+    if (clean_up(run, "delete", job, end_ns))
+        return true;
+    if (run->left_count++ == 0)
+        (void)snprintf(run->left, sizeof(run->left), "%s", job);
+    return false;
 }
 
 bool run_find_id(const char *output, char ret_job[RUN_JOB_MAX])
@@ -85,16 +105,26 @@ bool run_find_id(const char *output, char ret_job[RUN_JOB_MAX])
     return text_parse_uuid(ret_job, id) == 0;
 }
 
-bool run_until(bool (*check)(void *user), void *user, int within_ms, long *ret_ms)
+enum report_verdict run_until(const struct run *run, bool (*check)(void *user), void *user, int within_ms, long *ret_ms)
 {
     int64_t start = text_now_monotonic_ns();
     for (;;) {
         bool is_true = check(user);
-        *ret_ms = (long)((text_now_monotonic_ns() - start) / 1000000);
-        if (is_true || *ret_ms > within_ms)
-            return is_true;
+        int64_t now = text_now_monotonic_ns();
+        *ret_ms = (long)((now - start) / NS_PER_MS);
+        if (is_true || *ret_ms >= within_ms)
+            return is_true ? REPORT_KEPT : REPORT_BROKEN;
+        if (now >= run->end_ns)
+            return REPORT_UNABLE;
         (void)nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
     }
+}
+
+void run_report_left(struct run *run)
+{
+    if (run->left_count > 0)
+        report_add(&run->report, 7, REPORT_CLIENT, REPORT_UNABLE, "what was tried is removed again",
+                "%u jobs of ours could not be deleted within the time, first %s", run->left_count, run->left);
 }
 
 /* --- the run --- */
@@ -133,7 +163,8 @@ static int prepare(struct run *run, const char *prefix)
             (int)sizeof(run->config))
         return fprintf(stderr, "joblet verify: the prefix is too long\n"), -ENAMETOOLONG;
     (void)snprintf(run->runtime, sizeof(run->runtime), "joblet-verify-%d", getpid());
-    run->deadline_ns = text_now_monotonic_ns() + WITHIN_NS;
+    run->deadline_ns = text_now_monotonic_ns() + TRYING_MS * NS_PER_MS;
+    run->end_ns = text_now_monotonic_ns() + WITHIN_MS * NS_PER_MS;
     (void)uname(&names);
     text_format_time(text_now_unix_ns(), time);
     report_make_plain(prefix, run->report.prefix, sizeof(run->report.prefix));
@@ -144,7 +175,7 @@ static int prepare(struct run *run, const char *prefix)
     int status = run_rnx(run, words, &client, &error);
     if (status != 0)
         (void)fprintf(stderr, "joblet verify: the service of '%s' does not answer\n%s\n", prefix,
-                status < CLIENT_ENDED ? error.text : client.output);
+                client_why(&client, status, &error));
     client_done(&client);
     return status == 0 ? 0 : -ENOTCONN;
 }
@@ -160,6 +191,7 @@ static void try_everything(struct run *run, const struct options *options)
     verify_records(run);
     verify_audit(run);
     verify_doctor(run);
+    run_report_left(run);
     host_compare(run, before);
     host_free(before);
 }

@@ -1,8 +1,10 @@
 """joblet verify against a server: every promise has rows and is kept, in a job and in a build, and nothing stays."""
 
+import glob
 import json
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.host_only("builds use the distribution's package source
 
 def verify(server, *arguments):
     return subprocess.run([server.joblet_program, "--prefix", server.prefix, "verify", *arguments], capture_output=True,
-                          text=True, check=False, timeout=seconds(120), stdin=subprocess.DEVNULL)
+                          text=True, check=False, timeout=seconds(20), stdin=subprocess.DEVNULL)
 
 
 @pytest.mark.shows("NIST 4.3.5", "Checklist 1", "Checklist 2", "Checklist 3", "Checklist 6")
@@ -30,6 +32,7 @@ def test_every_promise_is_kept(server, tmp_path):
     rows = [row for promise in report["promises"] for row in promise["rows"]]
     for source, least in (("inside-job", 70), ("inside-build", 60), ("outside", 50), ("escape", 60), ("client", 6)):
         assert sum(row["source"] == source for row in rows) >= least, source
+    assert report["durationMs"] < 60000
     text = page.read_text(encoding="utf-8")
     assert "Every promise that was tried is kept" in text and "<script" not in text and "http://" not in text
     # Beside a job that runs, and nothing is left of ours.
@@ -37,6 +40,29 @@ def test_every_promise_is_kept(server, tmp_path):
     assert [job.uuid for job in server.list()] == [running]
     eventually(lambda: os.listdir(os.path.join(server.prefix, "state/jobs")) == [running], 20, "no file of a job of ours")
     assert not any(name.startswith((".staging", "joblet-verify")) for name in os.listdir(os.path.join(server.prefix, "runtimes")))
+
+
+@pytest.mark.full
+def test_a_service_that_stops_answering(own_server):
+    """tests/unit/verify/test_run.c has it in pieces. The run ends all the same, breaks no promise, and says what it has left."""
+    logs = os.path.join(own_server.prefix, "state/jobs/*/log")
+    words = [own_server.joblet_program, "--prefix", own_server.prefix, "verify", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as running:
+        eventually(lambda: any(b" mounts: " in read(log) for log in glob.glob(logs)), 20, "verify has started its job")
+        stopped = [own_server.pid, *own_server.children("joblet-api")]
+        try:
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            output = running.communicate(timeout=seconds(20))[0]
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+    report = json.loads(output)
+    rows = [row for promise in report["promises"] for row in promise["rows"]]
+    assert running.returncode == 2 and report["durationMs"] < 60000
+    assert not [row for row in rows if row["result"] == "broken"], rows
+    assert any(row["result"] == "unable" and "could not be deleted within the time" in row["seen"] for row in rows), rows
+    own_server.clear()
 
 
 def test_the_example_runs_the_suite_in_a_build(server):
