@@ -16,12 +16,18 @@
 /* rnx puts this before a line of the build's, where standard output is no terminal. */
 #define LOG_PREFIX "[INFO] "
 
+/* A row for each promise that a build is looked at for. */
+static void report_none(struct run *run, enum report_verdict verdict, const char *why)
+{
+    static const unsigned promises[] = {1, 2, 3, 4, 5, 7, 8};
+    for (size_t i = 0; i < ELEMENTS(promises); i++)
+        report_add(
+                &run->report, promises[i], REPORT_CLIENT, verdict, "a build with the host-protection suite", "%s", why);
+}
+
 static void give_up(struct run *run, const char *why)
 {
-    static const unsigned promises[] = {1, 2, 3, 4, 5, 7};
-    for (size_t i = 0; i < ELEMENTS(promises); i++)
-        report_add(&run->report, promises[i], REPORT_CLIENT, REPORT_UNABLE, "a build with the host-protection suite",
-                "%s", why);
+    report_none(run, REPORT_UNABLE, why);
 }
 
 /* The specification with the suite as the hook before the packages, in a subshell of its own; then the build stays. The
@@ -124,6 +130,11 @@ static void run_build(struct run *run, const char *path)
                                  : client.output + from);
     }
     client_done(&client);
+}
+
+void verify_no_build(struct run *run)
+{
+    report_none(run, REPORT_LEFT_OUT, "--no-build: half of what is promised was not looked at");
 }
 
 void verify_build(struct run *run)

@@ -90,6 +90,8 @@ void host_free(struct host *host);
 /* job.c, build.c, trials.c, escapes.c, service.c: what is tried. */
 void verify_job(struct run *run);
 void verify_build(struct run *run);
+/* Instead of it: says of each promise that it was not tried in a build. */
+void verify_no_build(struct run *run);
 void verify_limits(struct run *run);
 void verify_escapes(struct run *run);
 void verify_records(struct run *run);

@@ -34,7 +34,7 @@ static const char usage[] =
         "jobs, leaves nothing.\n\n"
         "  --json        one JSON object instead of the table\n"
         "  --html FILE   write a page, too\n"
-        "  --no-build    leave the build out\n\n"
+        "  --no-build    leave the build out; the report says of which promises\n\n"
         "Exit status: 0 every promise that was tried is kept, 1 one is broken, 2 something could not be tried.\n";
 
 /* --- what the parts share --- */
@@ -184,7 +184,9 @@ static void try_everything(struct run *run, const struct options *options)
 {
     struct host *before = host_take();
     verify_job(run);
-    if (!options->no_build)
+    if (options->no_build)
+        verify_no_build(run);
+    else
         verify_build(run);
     verify_escapes(run);
     verify_limits(run);

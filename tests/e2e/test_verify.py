@@ -13,6 +13,9 @@ from conftest import HERE, ROOT, eventually, read, seconds
 
 pytestmark = pytest.mark.host_only("builds use the distribution's package sources")
 
+# Of tests/test_host_protection.sh.
+SECTIONS = {"environment", "exclusion", "isolation", "packages", "mounts", "writing", "clean-up"}
+
 
 def verify(server, *arguments):
     return subprocess.run([server.joblet_program, "--prefix", server.prefix, "verify", *arguments], capture_output=True,
@@ -33,6 +36,9 @@ def test_every_promise_is_kept(server, tmp_path):
     for source, least in (("inside-job", 70), ("inside-build", 60), ("outside", 50), ("escape", 60), ("client", 6)):
         assert sum(row["source"] == source for row in rows) >= least, source
     assert report["durationMs"] < 60000
+    # Both sandboxes were looked at in all seven sections of the suite.
+    for source in ("inside-job", "inside-build"):
+        assert {row["tried"].split(":")[0] for row in rows if row["source"] == source} == SECTIONS, source
     text = page.read_text(encoding="utf-8")
     assert "Every promise that was tried is kept" in text and "<script" not in text and "http://" not in text
     # Beside a job that runs, and nothing is left of ours.
@@ -40,6 +46,22 @@ def test_every_promise_is_kept(server, tmp_path):
     assert [job.uuid for job in server.list()] == [running]
     eventually(lambda: os.listdir(os.path.join(server.prefix, "state/jobs")) == [running], 20, "no file of a job of ours")
     assert not any(name.startswith((".staging", "joblet-verify")) for name in os.listdir(os.path.join(server.prefix, "runtimes")))
+
+
+def test_a_build_that_is_left_out_is_told(server, tmp_path):
+    page = tmp_path / "page.html"
+    tried, why = "a build with the host-protection suite", "--no-build: half of what is promised was not looked at"
+    report = json.loads(verify(server, "--json", "--no-build").stdout)
+    rows = {promise["id"]: [row for row in promise["rows"] if row["tried"] == tried] for promise in report["promises"]}
+    assert {promise for promise, found in rows.items() if found} == {"P1", "P2", "P3", "P4", "P5", "P7", "P8"}
+    assert all((row["result"], row["seen"]) == ("not-tried", why) for found in rows.values() for row in found)
+    assert not [row for promise in report["promises"] for row in promise["rows"] if row["source"] == "inside-build"]
+    # As docs/SECURITY.md has it: what was tried is kept.
+    result = verify(server, "--no-build", "--html", str(page))
+    assert result.returncode == 0 and report["result"] == "kept", result.stdout
+    lines = [line for line in result.stdout.splitlines() if tried in line]
+    assert len(lines) == 7 and all(f"not tried: {why}" in line for line in lines), result.stdout
+    assert page.read_text(encoding="utf-8").count(why) == 7
 
 
 @pytest.mark.full
