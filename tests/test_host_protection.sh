@@ -4,6 +4,8 @@
 #
 #     ok 12 - P4 mounts: the root is read-only
 #
+# What a missing tool would have found or tried is no "ok": the line ends with "# SKIP no TOOL", and the exit status is 1.
+#
 # It runs in a job (`rnx job run --follow sh -c "$(cat tests/test_host_protection.sh)"`) and in a build, as setup.sh of
 # examples/host-protection. `joblet verify` runs it in both, and looks from outside meanwhile, because a sandbox may lie.
 #
@@ -15,10 +17,32 @@ failed=0
 tmp=${TMPDIR:-/tmp}
 scratch=$tmp/host-protection-$$
 
+# In the place of a tool that is not there stands a function that notes its name, wherever in a row it is called.
+tools="awk bash cat cut find grep head id ls mkdir mknod readlink rm sed tail tee timeout tr wc"
+missing=
+note() { echo "$1" >>"$scratch.missing" && return 127; }
+for tool in $tools; do
+    command -v "$tool" >/dev/null 2>&1 && continue
+    missing="$missing $tool"
+    eval "$tool() { note $tool; }"
+done
+
+# lacks: true when the row before wanted a tool that is not there; sets $tool.
+lacks() {
+    tool=
+    if [ -n "$missing" ] && [ -s "$scratch.missing" ]; then
+        read -r tool <"$scratch.missing"
+        : >"$scratch.missing"
+    fi
+    [ -n "$tool" ]
+}
 # report PROMISE TEXT SEEN STATUS
 report() {
     number=$((number + 1))
-    if [ "$4" -eq 0 ]; then
+    if lacks; then
+        failed=$((failed + 1))
+        echo "ok $number - $1 $2 # SKIP no $tool"
+    elif [ "$4" -eq 0 ]; then
         echo "ok $number - $1 $2"
     else
         failed=$((failed + 1))
@@ -68,6 +92,8 @@ echo "# host protection, seen from inside a $mode"
 
 # --- 1. environment
 
+complete() { for tool in $missing; do "$tool"; done; }
+holds P5 "environment: the tools that this looks with are there" complete
 uuid() { echo "${JOB_ID:-}" | grep -Eq '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'; }
 holds P5 "environment: JOB_ID is set" uuid
 holds P5 "environment: JOBLET_CHROOT is true" equal "${JOBLET_CHROOT:-}" true
@@ -128,6 +154,7 @@ if [ $mode = job ]; then
     none P3 "isolation: no link of the network but loopback" links
 fi
 metadata() {
+    case "$missing " in *" bash "*) bash ;; esac
     timeout 5 bash -c ': <>/dev/tcp/169.254.169.254/80' 2>&1 | tee /dev/stderr | grep -q -e unreachable -e 'No route'
 }
 holds P3 "isolation: the cloud's metadata service is unreachable" metadata
@@ -237,9 +264,11 @@ none P3 "writing: no control group is in reach or named" groups
 
 old() { find "$tmp" /dev/shm /dev/mqueue -mindepth 1 2>/dev/null | grep -v "^$scratch"; }
 none P7 "clean-up: nothing of an earlier sandbox is in $(echo "$tmp" | cut -c 1-8), /dev/shm and /dev/mqueue" old
-rm -rf "$scratch"
+rm -rf "$scratch" "$scratch.missing"
 left() { find / -xdev -name "*host-protection-$$*" 2>/dev/null; find /tmp /work /dev/shm -name "*host-protection-$$*" 2>/dev/null; }
 none P7 "clean-up: nothing of this test is left" left
+
+[ -z "$missing" ] || rm -f "$scratch.missing"
 
 echo "1..$number"
 [ "$failed" -eq 0 ] && exit 0

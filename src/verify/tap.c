@@ -33,21 +33,36 @@ static void fail(struct tap *tap, const char *why, const char *line)
     report_make_plain(text, tap->wrong, sizeof(tap->wrong));
 }
 
+/* True when @text ends with " # SKIP no TOOL" from @directive on. */
+static bool is_skip(const char *text, const char *directive)
+{
+    const char *tool = directive;
+    if (directive - text < 2 || directive[-1] != ' ' || !take(&tool, "# SKIP no ") || !*tool)
+        return false;
+    return tool[strspn(tool, "abcdefghijklmnopqrstuvwxyz")] == '\0';
+}
+
 /* "ok 12 - P3 environment: JOB_ID is set" behind "ok" or "not ok". */
 static void add_result(struct tap *tap, bool ok, const char *line, const char *rest)
 {
+    char text[TAP_LINE_MAX];
     unsigned number = take(&rest, " ") ? take_number(&rest) : 0;
     if (number != tap->count + 1 || number > TAP_LINES_MAX)
         return fail(tap, "a number is not the next one", line);
     unsigned promise = take(&rest, " - P") ? take_number(&rest) : 0;
     if (promise < 1 || promise > REPORT_PROMISES || !take(&rest, " ") || !*rest)
         return fail(tap, "a line names no promise", line);
+    const char *directive = strchr(rest, '#');
+    bool skipped = directive && ok && is_skip(rest, directive);
     /* The directives of TAP would make a failure none. */
-    if (strchr(rest, '#'))
+    if (directive && !skipped)
         return fail(tap, "a line has a directive", line);
     struct tap_line *added = &tap->lines[tap->count++];
-    *added = (struct tap_line){.ok = ok, .promise = promise};
-    report_make_plain(rest, added->text, sizeof(added->text));
+    *added = (struct tap_line){.ok = ok, .skipped = skipped, .promise = promise};
+    (void)snprintf(text, sizeof(text), "%.*s", (int)(skipped ? (size_t)(directive - 1 - rest) : strlen(rest)), rest);
+    report_make_plain(text, added->text, sizeof(added->text));
+    if (skipped)
+        report_make_plain(directive + strlen("# SKIP "), added->comment, sizeof(added->comment));
 }
 
 static void add_comment(struct tap *tap, const char *line)
@@ -114,9 +129,13 @@ void tap_report(const struct tap *tap, enum report_source source, struct report 
     }
     for (size_t i = 0; i < tap->count; i++) {
         const struct tap_line *line = &tap->lines[i];
-        report_fact(report, line->promise, source, line->ok, line->text, "%s",
-                line->ok           ? "as promised"
-                : line->comment[0] ? line->comment
-                                   : "not so");
+        report_add(report, line->promise, source,
+                line->skipped ? REPORT_UNABLE
+                : line->ok    ? REPORT_KEPT
+                              : REPORT_BROKEN,
+                line->text, "%s",
+                line->comment[0] ? line->comment
+                : line->ok       ? "as promised"
+                                 : "not so");
     }
 }

@@ -1,7 +1,8 @@
 /* The host-protection suite's answer (tests/test_host_protection.sh), in the Test Anything Protocol. It comes out of a
  * sandbox: every byte is an attacker's. Lines are taken only in the exact form that the suite writes, in order, each
  * number once; the plan must come last and agree; anything else makes the whole answer wrong, but comments, and lines
- * before the version, which are the service's own. */
+ * before the version, which are the service's own. The one directive is "# SKIP no TOOL" behind a line that is ok: it
+ * could not be tried. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +15,7 @@
 
 struct tap_line {
     bool ok;
+    bool skipped; /* ok, but for want of a tool; @comment says so */
     unsigned promise;
     char text[REPORT_TEXT_MAX];    /* "environment: JOB_ID is set" */
     char comment[REPORT_TEXT_MAX]; /* the first line of what was seen when it failed, or "" */

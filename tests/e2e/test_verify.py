@@ -110,6 +110,27 @@ def test_the_example_runs_the_suite_in_a_build(server):
     assert server.rnx("runtime", "info", "host-protection", check=False).returncode == 1
 
 
+def test_the_suite_says_what_a_missing_tool_left_open(server):
+    """Without a tool nothing is found and everything is refused: such a row is skipped and not ok."""
+    suite = read(os.path.join(ROOT, "tests/test_host_protection.sh")).decode()
+    tools = re.search(r'(?m)^tools="(.*)"$', suite)[1].split()
+    few = " ".join(tool for tool in tools if tool not in ("find", "mknod"))
+    script = ('mkdir /tmp/few && for tool in $2; do ln -s "$(command -v "$tool")" /tmp/few/ || exit 99; done\n'
+              'PATH=/tmp/few exec /bin/sh -c "$1"')
+    job = server.run("sh", "-c", script, "sh", suite, few)
+    assert server.wait(job, 30).exit_code == 1
+    lines = server.logs(job).decode().splitlines()
+    count = sum(line.startswith("ok ") for line in lines)
+    assert f"1..{count}" in lines and not [line for line in lines if line.startswith("not ok")], lines
+    skipped = [line.split(": ", 1)[1] for line in lines if " # SKIP " in line]
+    assert skipped[0] == "the tools that this looks with are there # SKIP no find"
+    for row in ("no device but the six private ones # SKIP no find", "no device node can be made (c 1 1) # SKIP no mknod",
+                "no control group is in reach or named # SKIP no find", "nothing of this test is left # SKIP no find"):
+        assert row in skipped, skipped
+    # All others are as with the tools.
+    assert len(skipped) == sum(bool(re.search(r"no (find|mknod)$", line)) for line in skipped) < count / 4
+
+
 def test_no_host_lacks_what_the_builds_want():
     """The packages of a version are in the sources of some hosts; "any" is refused where a package's name has the version."""
     for name in ("examples/host-protection/runtime.yaml", "src/verify/build.c"):

@@ -64,6 +64,11 @@ static void test_tap_believes_nothing_else(void **state)
             BEGIN "not ok 1 - P3 a # TO"
                   "DO later\n1..1\n",
             BEGIN "ok 1 - P3 a # SKIP\n1..1\n",
+            BEGIN "not ok 1 - P3 a # SKIP no find\n1..1\n",
+            BEGIN "ok 1 - P3 a # SKIP no find # SKIP no find\n1..1\n",
+            BEGIN "ok 1 - P3 a # SKIP no \n1..1\n",
+            BEGIN "ok 1 - P3 a# SKIP no find\n1..1\n",
+            BEGIN "ok 1 - P3 # SKIP no find\n1..1\n",
             BEGIN "Bail out!\n",
             BEGIN "ok 1 - P3 a\n1..1 # SKIP\n",
             BEGIN "ok 00001 - P3 a\n1..1\n",
@@ -84,6 +89,20 @@ static void test_tap_believes_nothing_else(void **state)
         assert_int_equal(report_count(&report, 0, REPORT_SOURCES).kept, 0);
         report_done(&report);
     }
+}
+
+/* What was not looked at for want of a tool is nothing that was kept. */
+static void test_tap_tells_what_was_skipped(void **state)
+{
+    struct report report = {0};
+    (void)state;
+    tap_report(parse(BEGIN "ok 1 - P3 a: b # SKIP no find\nok 2 - P3 c\n1..2\n"), REPORT_INSIDE_JOB, &report);
+    assert_int_equal(report.count, 2);
+    assert_int_equal(report.rows[0].verdict, REPORT_UNABLE);
+    assert_string_equal(report.rows[0].tried, "a: b");
+    assert_string_equal(report.rows[0].seen, "no find");
+    assert_int_equal(report.rows[1].verdict, REPORT_KEPT);
+    report_done(&report);
 }
 
 static void test_tap_is_bounded(void **state)
@@ -220,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(test_tap_reads_the_suite),
             cmocka_unit_test(test_tap_believes_nothing_else),
+            cmocka_unit_test(test_tap_tells_what_was_skipped),
             cmocka_unit_test(test_tap_is_bounded),
             cmocka_unit_test(test_rows_of_the_inside_stay_inside),
             cmocka_unit_test(test_json_has_its_shape),
