@@ -67,6 +67,18 @@ bool leftover_is_younger(const struct leftover_place *place, const struct stat *
     return place->served_since_ns != 0 && changed_ns >= place->served_since_ns;
 }
 
+/* What names no job, build or service of its own lies in the prefix or below its groups. Of a device nobody knows more
+ * than that the number is ours. */
+static void name_owners(struct leftover_list *list)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        struct leftover *item = &list->items[i];
+        if (!item->owner[0] && item->verdict != LEFTOVER_NOT_OURS)
+            (void)snprintf(item->owner, sizeof(item->owner), "%s",
+                    item->kind == LEFTOVER_DEVICE ? "a service that is dead" : "this prefix");
+    }
+}
+
 int leftovers_find(struct leftover_place *place, struct leftover_list *list, struct error *error)
 {
     int result = 0;
@@ -81,12 +93,15 @@ int leftovers_find(struct leftover_place *place, struct leftover_list *list, str
             *error = own;
         }
     }
+    name_owners(list);
     return result;
 }
 
 int leftovers_find_devices(struct leftover_place *place, struct leftover_list *list, struct error *error)
 {
-    return leftover_find_devices(place, list, error);
+    int r = leftover_find_devices(place, list, error);
+    name_owners(list);
+    return r;
 }
 
 unsigned leftovers_remove(struct leftover_place *place, struct leftover_list *list)

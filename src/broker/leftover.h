@@ -55,7 +55,7 @@ struct leftover {
     enum leftover_kind kind;
     enum leftover_verdict verdict;
     char name[320];
-    char owner[128];    /* the job or the service that left it; "" = not known */
+    char owner[128];    /* the job, build or service that left it; "" = not ours */
     int64_t since_unix; /* when it was last changed; 0 = not known */
     const char *why;    /* why it is a leftover */
     const char *stays;  /* why it is left, or NULL */

@@ -12,6 +12,8 @@
 #include "kernel/loop_device.h"
 #include "network/network.h"
 
+/* PREFIX/run/network: network/network.h. */
+#define NETWORK_NOTE "network"
 #define DEVICES_MAX 4096U
 #define TRIES 100U
 #define PAUSE_NS 20000000L
@@ -75,15 +77,22 @@ int leftover_remove_device(struct leftover_place *place, const struct leftover *
 
 /* --- the network of builds --- */
 
+struct networking {
+    struct leftover_list *list;
+    int64_t since_unix; /* of this prefix's network */
+};
+
 static void add_network(const struct network_leftover *found, void *user)
 {
+    const struct networking *networking = user;
     static const enum leftover_kind kinds[] = {[NETWORK_THING_BRIDGE] = LEFTOVER_BRIDGE,
             [NETWORK_THING_TABLE] = LEFTOVER_TABLE,
             [NETWORK_THING_FORWARDING] = LEFTOVER_FORWARDING};
-    struct leftover *item = leftover_add(user, kinds[found->thing], "%s", found->name);
+    struct leftover *item = leftover_add(networking->list, kinds[found->thing], "%s", found->name);
     if (!item)
         return;
     (void)snprintf(item->owner, sizeof(item->owner), "%s", found->identity);
+    item->since_unix = found->is_own ? networking->since_unix : 0;
     item->why = found->is_own ? "no build of this service runs" : "the service that it names is dead";
     item->stays = found->stays;
     if (found->stays) {
@@ -94,7 +103,14 @@ static void add_network(const struct network_leftover *found, void *user)
 
 int leftover_find_network(struct leftover_place *place, struct leftover_list *list, struct error *error)
 {
-    return place->network ? network_find_leftovers(place->network, add_network, list, error) : 0;
+    /* The kernel keeps no time for any of these. The note is written right before they are made. */
+    struct networking networking = {.list = list};
+    struct stat status;
+    if (!place->network)
+        return 0;
+    if (fstatat(place->run_fd, NETWORK_NOTE, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        networking.since_unix = status.st_mtim.tv_sec;
+    return network_find_leftovers(place->network, add_network, &networking, error);
 }
 
 /* All that belongs to a network goes at once, in its order. */

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,22 @@ def gc(server, *arguments, prefix=None):
     items = json.loads(result.stdout)["leftovers"]
     # A group has a name in each hierarchy, of which one is told.
     return result, {os.path.basename(item["name"]) if item["kind"] == "control group" else item["name"]: item for item in items}
+
+
+def table(server):
+    """What people read: name -> (outcome, kind, age, owner)."""
+    result = subprocess.run([server.joblet_program, "--prefix", server.prefix, "gc"], capture_output=True, text=True, check=False,
+                            timeout=seconds(120), stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"(?m)^(\S.*?) {2,}(\S.*?) {2,}age (\S.*?) {2,}owner (\S.*?)  (\S.*)\n    \S", result.stdout)
+    return {os.path.basename(row[4]) if row[1] == "control group" else row[4]: row[:4] for row in rows}
+
+
+def expected_owner(name, kind, identity):
+    found = re.search("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name)
+    if kind in ("bridge", "nftables table"):
+        return identity
+    return f"{'build' if kind == 'tree' else 'job'} {found[0]}" if found else "this prefix"
 
 
 def parents(server):
@@ -75,6 +92,8 @@ def plant(server):
     write(os.path.join(prefix, ".base.manifest.0123abcd"))
     write(os.path.join(prefix, "config/.ca.key.0123abcd"))
     identity, digits = network_hash(server)
+    # Of an earlier start of the host, so that it says nothing but when there was a network.
+    write(os.path.join(prefix, "run/network"), f"version 1\nidentity {identity}\nboot none\n")
     subprocess.run(["nft", "add", "table", "inet", f"joblet_{digits}", "{", "comment", f'"{identity}"', ";", "}"], check=True)
     subprocess.run(["ip", "link", "add", f"jb{digits}", "type", "bridge"], check=True)
     subprocess.run(["ip", "link", "set", f"jb{digits}", "alias", identity], check=True)
@@ -163,6 +182,15 @@ def test_leftovers(stubs, host):
         assert not any(running in name for name in found), "a job that runs is no leftover"
         assert {name for name, item in found.items() if item["outcome"] == "not ours, left"} == strangers
         assert all(exists(server, name) for name in [*ours, group, *strangers])
+        # And so does the table for people: each with its age, and the job, build or service that left it.
+        rows = table(server)
+        assert set(rows) == set(found), rows
+        for name, row in rows.items():
+            item = found[name]
+            assert row[:2] == (item["outcome"], item["kind"]) and row[3] == (item["owner"] or "-"), row
+            if name not in strangers:
+                assert row[3] == expected_owner(name, item["kind"], network_hash(server)[0]), (name, row)
+                assert re.fullmatch(r"\d+ min", row[2]), (name, row)
 
         # The other service has another prefix: nothing of this one is its own.
         result, found = gc(other, "--run")
@@ -216,10 +244,11 @@ def test_leftovers(stubs, host):
 def test_loop_devices(stubs, host):
     """A device of our numbers without a file goes when no service lives that could keep it; one of others' numbers stays."""
     server = Server(*stubs)
-    number = 26000
+    number, others = 26000, 9000
     try:
         control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
         fcntl.ioctl(control, LOOP_CTL_ADD, number)
+        fcntl.ioctl(control, LOOP_CTL_ADD, others)
         assert f"/dev/loop{number}" not in gc(server)[1], "a service that lives may keep it"
         server.kill_joblet()
         eventually(lambda: not any(path.startswith("joblet ") for path in living(server)), 30, "its name is free")
@@ -227,11 +256,14 @@ def test_loop_devices(stubs, host):
         if f"/dev/loop{number}" not in found:
             assert others_live(server), "no service lives"
         else:
-            assert found[f"/dev/loop{number}"]["kind"] == "loop device"
+            item = found[f"/dev/loop{number}"]
+            assert (item["kind"], item["owner"]) == ("loop device", "a service that is dead") and item["ageSeconds"] is not None
             assert gc(server, "--run")[0].returncode == 0 and not os.path.exists(f"/dev/loop{number}")
+        assert f"/dev/loop{others}" not in found and os.path.exists(f"/dev/loop{others}")
     finally:
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+        for planted in (number, others):
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(control, LOOP_CTL_REMOVE, planted)
         os.close(control)
         with contextlib.suppress(Exception):
             server.launch()
