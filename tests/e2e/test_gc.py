@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -268,6 +269,48 @@ def test_loop_devices(stubs, host):
         with contextlib.suppress(Exception):
             server.launch()
         server.stop()
+
+
+def downloads(server, *arguments, code=0):
+    """Name -> outcome, as gc tells it, and what it writes of errors."""
+    result = subprocess.run([server.joblet_program, "--prefix", server.prefix, "gc", "--json", *arguments],
+                            capture_output=True, text=True, check=False, timeout=seconds(120), stdin=subprocess.DEVNULL)
+    assert result.returncode == code, result.stderr
+    return {item["name"]: item["outcome"] for item in json.loads(result.stdout)["downloads"]}, result.stderr
+
+
+def test_downloads(own_server):
+    """The old ones go, then the oldest of too many; none while a build has them, and nothing without --run."""
+    server, cache = own_server, os.path.join(own_server.prefix, "cache/apt")
+    hours = {"apt-a": 100, "apt-b": 50, "apt-c": 3, "apt-d": 2, "apt-e": 1}
+    os.makedirs(cache, exist_ok=True)
+    assert not os.listdir(cache)
+    for name, age in hours.items():
+        write(os.path.join(cache, name), "x" * (1 << 20))
+        os.utime(os.path.join(cache, name), (time.time() - age * 3600,) * 2)
+    os.mkdir(os.path.join(cache, "mine"))
+    kept = dict.fromkeys(hours, "kept") | {"mine": "not ours, left"}
+    assert downloads(server, "--max-age", "101h")[0] == kept
+    assert downloads(server, "--max-age=24h")[0] == {**kept, "apt-a": "goes", "apt-b": "goes"}
+    assert downloads(server, "--max-age", "0", "--max-size", "3")[0] == {**kept, "apt-a": "goes", "apt-b": "goes"}
+    assert downloads(server, "--max-age=75h", "--max-size=3")[0] == {**kept, "apt-a": "goes", "apt-b": "goes"}
+    for wrong in (["--max-age", "soon"], ["--max-size", "-1"], ["--max-age"]):
+        result = subprocess.run([server.joblet_program, "--prefix", server.prefix, "gc", *wrong], capture_output=True, check=False)
+        assert result.returncode == 2 and wrong[0].encode() in result.stderr
+    fd = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)  # as a build has it
+        assert downloads(server, "--max-age=24h")[0]["apt-a"] == "goes"
+        found, said = downloads(server, "--run", "--max-age=24h", code=1)
+        assert not found and "builds use the downloads now" in said
+    finally:
+        os.close(fd)
+    assert sorted(os.listdir(cache)) == sorted(kept)
+    assert downloads(server, "--run", "--max-age=75h")[0] == {**kept, "apt-a": "removed"}
+    assert sorted(os.listdir(cache)) == ["apt-b", "apt-c", "apt-d", "apt-e", "mine"]
+    found = downloads(server, "--run", "--max-size=2", "--max-age=75h")[0]
+    assert [name for name, outcome in found.items() if outcome == "removed"] == ["apt-b", "apt-c"]
+    assert sorted(os.listdir(cache)) == ["apt-d", "apt-e", "mine"]
 
 
 def living(server):
