@@ -338,8 +338,7 @@ static int write_line(struct audit_log *log, const char *line, size_t size, stru
     return take_back(log, error) < 0 ? -EIO : error_errno(error, -r, "write the audit log");
 }
 
-static int append(
-        struct audit_log *log, const char *source, const char *facts, size_t size, char **ret_line, struct error *error)
+static int append(struct audit_log *log, const char *source, const char *facts, size_t size, struct error *error)
 {
     _cleanup_free_ char *line = NULL;
     size_t line_size;
@@ -351,8 +350,8 @@ static int append(
     if (r < 0)
         return r;
     log->last = next;
-    if (ret_line)
-        *ret_line = TAKE_PTR(line);
+    if (log->options.on_record)
+        log->options.on_record(log->options.context, line);
     return 0;
 }
 
@@ -375,7 +374,7 @@ static int give_up_oldest(struct audit_log *log, struct error *error)
     int size = snprintf(facts, sizeof(facts),
             "action%caudit.remove%cresult%cok%cfirst_record%c%" PRIu64 "%clast_record%c%" PRIu64 "%c", 0, 0, 0, 0, 0,
             log->first, 0, 0, keep - 1, 0);
-    r = append(log, "joblet", facts, (size_t)size, NULL, error);
+    r = append(log, "joblet", facts, (size_t)size, error);
     if (r < 0)
         return r;
     log->first = keep;
@@ -399,15 +398,14 @@ static int rotate(struct audit_log *log, struct error *error)
     return open_newest(log, log->last.sequence + 1, /* is_new= */ true, error);
 }
 
-int audit_log_append(
-        struct audit_log *log, const char *source, const char *facts, size_t size, char **ret_line, struct error *error)
+int audit_log_append(struct audit_log *log, const char *source, const char *facts, size_t size, struct error *error)
 {
     int r = audit_facts_check(facts, size, error);
     uint64_t file_first = log->file_first;
     if (r == 0 && log->size >= log->options.file_bytes && log->last.sequence >= log->file_first)
         r = rotate(log, error);
     if (r == 0)
-        r = append(log, source, facts, size, ret_line, error);
+        r = append(log, source, facts, size, error);
     /* Nobody's record fails for it: it is tried again with the next file. */
     if (r == 0 && log->file_first != file_first)
         (void)give_up_oldest(log, NULL);

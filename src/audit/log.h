@@ -35,6 +35,9 @@ struct audit_options {
     uint32_t keep_files; /* older ones go; at least 2 */
     uid_t owner;         /* of what is made */
     gid_t readers;       /* its group may read */
+    /* Gets each record that was written, its line with the line break, for a copy of it. NULL: nobody does. */
+    void (*on_record)(void *context, const char *line);
+    void *context;
 };
 
 /* What a head says. */
@@ -61,10 +64,9 @@ int audit_log_open(int prefix_fd, const struct audit_options *options, struct au
 /* NULL is fine. What is not on the disk is left as it is. */
 void audit_log_close(struct audit_log *log);
 
-/* Appends a record of facts (checked here). It is in the file then, perhaps not yet on the disk. @ret_line (may be
- * NULL): a copy, the caller's. 0 or -errno with @error: nothing was written. */
-int audit_log_append(struct audit_log *log, const char *source, const char *facts, size_t size, char **ret_line,
-        struct error *error);
+/* Appends a record of facts (checked here). It is in the file then, perhaps not yet on the disk. 0 or -errno with
+ * @error: nothing was written. */
+int audit_log_append(struct audit_log *log, const char *source, const char *facts, size_t size, struct error *error);
 
 /* The newest file and the directory, borrowed. */
 int audit_log_file(const struct audit_log *log);

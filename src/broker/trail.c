@@ -14,11 +14,11 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "audit/syslog.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -29,9 +29,6 @@
 #define OPEN_TRIES 100
 #define OPEN_PAUSE_NS 100000000L
 #define LATE_NS 100000000ULL
-/* Security messages of the system, informational (RFC 5424). */
-#define SYSLOG_PREFIX "<86>joblet-audit: "
-#define SYSLOG_PATH "/dev/log"
 
 struct trail_wait {
     struct trail_wait *next;
@@ -121,33 +118,10 @@ void trail_on_settled(struct loop_source *source, uint32_t events)
 
 /* ---- copies ---- */
 
-static int connect_syslog(void)
+static void copy_record(void *context, const char *line)
 {
-    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = SYSLOG_PATH};
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        fd = fd_close(fd);
-    return fd;
-}
-
-static int send_syslog(int fd, const char *line)
-{
-    size_t size = strlen(line);
-    char prefix[] = SYSLOG_PREFIX;
-    struct iovec parts[2] = {{prefix, sizeof(prefix) - 1}, {.iov_len = size > 0 ? size - 1 : 0}};
-    memcpy(&parts[1].iov_base, &line, sizeof(line)); /* sendmsg only reads, its type does not say so */
-    const struct msghdr head = {.msg_iov = parts, .msg_iovlen = 2};
-    return fd < 0 || sendmsg(fd, &head, MSG_NOSIGNAL) < 0 ? -1 : 0;
-}
-
-/* The log is the record, this is a copy: nothing waits for it. */
-static void copy_to_syslog(struct trail *trail, const char *line)
-{
-    if (send_syslog(trail->syslog_fd, line) == 0)
-        return;
-    (void)fd_close(trail->syslog_fd);
-    trail->syslog_fd = connect_syslog();
-    if (send_syslog(trail->syslog_fd, line) < 0)
+    struct trail *trail = context;
+    if (audit_syslog_send(&trail->syslog_fd, line) < 0)
         log_event(LOG_LEVEL_WARN, "a record of the audit log was not copied to syslog", NULL);
 }
 
@@ -156,15 +130,9 @@ static void copy_to_syslog(struct trail *trail, const char *line)
 static int write_record(struct broker *broker, const char *source, const char *facts, size_t size, struct error *error)
 {
     struct trail *trail = &broker->trail;
-    _cleanup_free_ char *line = NULL;
     if (!trail->log)
         return error_text(error, EIO, "the audit log is not open");
-    int r = audit_log_append(trail->log, source, facts, size, broker->config->audit_syslog ? &line : NULL, error);
-    if (r < 0)
-        return r;
-    if (line)
-        copy_to_syslog(trail, line);
-    return 0;
+    return audit_log_append(trail->log, source, facts, size, error);
 }
 
 void trail_add(struct trail_facts *facts, const char *name, const char *value)
@@ -241,8 +209,11 @@ int trail_open(struct broker *broker, struct error *error)
     struct trail *trail = &broker->trail;
     const struct config *config = broker->config;
     const struct timespec pause = {.tv_nsec = OPEN_PAUSE_NS};
-    const struct audit_options options = {
-            .file_bytes = config->audit_file_bytes, .keep_files = config->audit_keep_files, .readers = config->api_gid};
+    const struct audit_options options = {.file_bytes = config->audit_file_bytes,
+            .keep_files = config->audit_keep_files,
+            .readers = config->api_gid,
+            .on_record = config->audit_syslog ? copy_record : NULL,
+            .context = trail};
     struct audit_opened opened;
     int r = audit_log_open(broker->prefix_fd, &options, &trail->log, &opened, error);
     for (int i = 0; r == -EBUSY && i < OPEN_TRIES; i++) {

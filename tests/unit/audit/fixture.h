@@ -89,7 +89,7 @@ static inline void fixture_append(struct audit_log *log, unsigned count)
                                 "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
     struct error error = {0};
     for (unsigned i = 0; i < count; i++)
-        if (audit_log_append(log, "joblet", facts, sizeof(facts), NULL, &error) < 0)
+        if (audit_log_append(log, "joblet", facts, sizeof(facts), &error) < 0)
             fail_msg("%s", error.text);
 }
 

@@ -362,7 +362,7 @@ static void test_no_room(void **state)
     const struct rlimit low = {size + 50, old.rlim_max};
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
-    int r = audit_log_append(log, "joblet", facts, sizeof(facts), NULL, &error);
+    int r = audit_log_append(log, "joblet", facts, sizeof(facts), &error);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
     (void)signal(SIGXFSZ, handler);
     assert_int_equal(r, -EFBIG);
