@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/damage.h"
 #include "audit/end.h"
 #include "audit/files.h"
 #include "audit/head.h"
@@ -29,6 +30,7 @@ struct audit_log {
     uint64_t settled;       /* the last record that is on the disk and has a head */
     uint64_t kept_first;    /* of the head on the disk: files before it are gone */
     bool is_broken;         /* half a record stands behind the last one: the file is to be cut first */
+    struct error damage;    /* found and not recorded yet */
     struct audit_key *key;
 };
 
@@ -85,6 +87,12 @@ static int open_directory(struct audit_log *log, int prefix_fd, struct error *er
 
 /* ---- going on ---- */
 
+/* Comes before anything is put aside. */
+static int note(struct audit_log *log, const struct error *damage, struct error *error)
+{
+    return audit_damage_note(log->dir_fd, log->options.owner, log->options.readers, damage, &log->damage, error);
+}
+
 static void name_aside(const char *name, char ret_aside[AUDIT_NAME_MAX + 32])
 {
     (void)snprintf(ret_aside, AUDIT_NAME_MAX + 32, "%s" AUDIT_DAMAGED "%" PRId64, name, text_now_unix_ns());
@@ -136,8 +144,9 @@ static int resume(struct audit_log *log, const struct audit_end *end, const uint
     log->last = end->last;
     int r = open_newest(log, end->file_first, /* is_new= */ false, error);
     if (r == 0 && is_damage) {
-        opened->damage = end->error;
-        r = put_aside(log, firsts, count, error);
+        r = note(log, &end->error, error);
+        if (r == 0)
+            r = put_aside(log, firsts, count, error);
         if (r == 0 && end->rest > 0)
             r = copy_aside(log, end->offset, error);
     }
@@ -151,15 +160,19 @@ static int resume(struct audit_log *log, const struct audit_end *end, const uint
 }
 
 /* Behind the signed head, in a new file: what is before it is not what the head says. */
-static int start_again(struct audit_log *log, const uint64_t *firsts, int count, struct error *error)
+static int start_again(
+        struct audit_log *log, const uint64_t *firsts, int count, const struct error *damage, struct error *error)
 {
-    int r = put_aside(log, firsts, count, error);
+    int r = damage->code != 0 ? note(log, damage, error) : 0;
+    if (r == 0)
+        r = put_aside(log, firsts, count, error);
     return r < 0 ? r : open_newest(log, log->last.sequence + 1, /* is_new= */ true, error);
 }
 
-static int find_end(
-        struct audit_log *log, const struct audit_head *head, struct audit_opened *opened, struct error *error)
+static int find_end(struct audit_log *log, const struct audit_head *head, const struct error *head_damage,
+        struct audit_opened *opened, struct error *error)
 {
+    struct error damage = *head_damage;
     _cleanup_free_ uint64_t *firsts = NULL;
     struct audit_end end;
     int count = audit_list_files(log->dir_fd, &firsts);
@@ -170,21 +183,21 @@ static int find_end(
     log->settled = head->last.sequence;
     log->first = head->first;
     memcpy(log->first_prev, head->first_prev, sizeof(log->first_prev));
-    if (opened->damage.code != 0 || count == 0) {
+    if (damage.code != 0 || count == 0) {
         if (head->last.sequence > 0)
-            (void)error_text(&opened->damage, EBADMSG, "all records up to %" PRIu64 " are gone", head->last.sequence);
-        return start_again(log, firsts, count, error);
+            (void)error_text(&damage, EBADMSG, "all records up to %" PRIu64 " are gone", head->last.sequence);
+        return start_again(log, firsts, count, &damage, error);
     }
     audit_end_find(log->dir_fd, firsts, count, head, &end);
     if (end.covers && end.file_first > 0) {
         opened->uncovered = end.last.sequence - head->last.sequence;
         return resume(log, &end, firsts, count, opened, error);
     }
-    opened->damage = end.error;
-    if (opened->damage.code == 0)
-        (void)error_text(&opened->damage, EBADMSG, "record %" PRIu64 ", the last one of the signed head, is not there",
+    damage = end.error;
+    if (damage.code == 0)
+        (void)error_text(&damage, EBADMSG, "record %" PRIu64 ", the last one of the signed head, is not there",
                 head->last.sequence);
-    return start_again(log, firsts, count, error);
+    return start_again(log, firsts, count, &damage, error);
 }
 
 /* ---- opening ---- */
@@ -235,14 +248,15 @@ static int put_head_aside(struct audit_log *log, struct error *error)
 }
 
 static int judge_head(struct audit_log *log, const char *text, size_t size, struct audit_head *ret_head,
-        struct audit_opened *opened, struct error *error)
+        struct error *ret_damage, struct error *error)
 {
-    int r = text ? audit_head_parse(log->key, text, size, ret_head, &opened->damage)
-                 : error_text(&opened->damage, EBADMSG, "the head of the audit log is gone");
+    int r = text ? audit_head_parse(log->key, text, size, ret_head, ret_damage)
+                 : error_text(ret_damage, EBADMSG, "the head of the audit log is gone");
     if (r == 0)
         return 0;
     *ret_head = (struct audit_head){.first = 1};
-    return put_head_aside(log, error);
+    r = note(log, ret_damage, error);
+    return r < 0 ? r : put_head_aside(log, error);
 }
 
 static bool exists(int dir_fd, const char *name)
@@ -264,7 +278,10 @@ static int open_all(struct audit_log *log, int prefix_fd, struct audit_opened *o
     _cleanup_free_ char *text = NULL;
     size_t size = 0;
     struct audit_head head;
+    struct error head_damage = {0};
     int r = open_directory(log, prefix_fd, error);
+    if (r == 0)
+        r = audit_damage_read(log->dir_fd, &log->damage, error);
     if (r < 0)
         return r;
     r = fd_read_file_at(log->dir_fd, AUDIT_HEAD_FILE, AUDIT_HEAD_MAX, &text, &size);
@@ -273,7 +290,7 @@ static int open_all(struct audit_log *log, int prefix_fd, struct audit_opened *o
     if (exists(prefix_fd, AUDIT_KEY_FILE)) {
         r = audit_key_load(prefix_fd, &log->key, error);
         if (r == 0)
-            r = judge_head(log, text, size, &head, opened, error);
+            r = judge_head(log, text, size, &head, &head_damage, error);
     } else if (is_fresh(log, prefix_fd, text)) {
         r = make_first(log, prefix_fd, &head, error);
     } else {
@@ -282,7 +299,10 @@ static int open_all(struct audit_log *log, int prefix_fd, struct audit_opened *o
                 "' is gone, but there is an audit log: put it back from a copy, or move '" AUDIT_DIRECTORY
                 "' and '" AUDIT_PUBLIC_FILE "' away for a new log");
     }
-    return r < 0 ? r : find_end(log, &head, opened, error);
+    if (r == 0)
+        r = find_end(log, &head, &head_damage, opened, error);
+    opened->damage = log->damage;
+    return r;
 }
 
 int audit_log_open(int prefix_fd, const struct audit_options *options, struct audit_log **ret_log,
@@ -479,4 +499,26 @@ int audit_log_flush(struct audit_log *log, struct error *error)
         return error_errno(error, -r, "put the audit log on the disk");
     audit_log_settled(log);
     return 0;
+}
+
+/* ---- what was found ---- */
+
+int audit_log_tell(struct audit_log *log, const char *source, const struct audit_opened *opened, struct error *error)
+{
+    char facts[ERROR_TEXT_MAX + 128];
+    int size;
+    if (opened->damage.code != 0)
+        size = snprintf(facts, sizeof(facts), "action%caudit.tampered%cresult%cfailed%cerror%c%s%c", 0, 0, 0, 0, 0,
+                opened->damage.text, 0);
+    else if (opened->uncovered > 0 || opened->cut_bytes > 0)
+        size = snprintf(facts, sizeof(facts),
+                "action%caudit.recovered%cresult%cok%crecords_without_head%c%" PRIu64 "%cbytes_cut%c%" PRIu64 "%c", 0,
+                0, 0, 0, 0, opened->uncovered, 0, 0, opened->cut_bytes, 0);
+    else
+        return 0;
+    int r = audit_log_append(log, source, facts, (size_t)size, error);
+    if (r < 0 || opened->damage.code == 0)
+        return r;
+    r = audit_log_flush(log, error);
+    return r < 0 ? r : audit_damage_drop(log->dir_fd, error);
 }

@@ -8,7 +8,7 @@
  *
  * A head is written after what it covers has reached the disk, the first one before there is a key or a record. So a
  * kill or a power loss leaves lines that no head covers, or half a line; the next start keeps the whole ones and cuts
- * the half one, and both is said in a record. Anything else is damage: it is said, what cannot be gone on with is put
+ * the half one, and both is said in a record. Anything else is damage: it is noted, what cannot be gone on with is put
  * aside, and the chain goes on behind the last record that is sure.
  *
  * Opening reads from the head's file on, not all: audit_verify does. */
@@ -53,12 +53,12 @@ struct audit_log;
 struct audit_opened {
     uint64_t uncovered;  /* whole records after the head, kept */
     uint64_t cut_bytes;  /* of what came after them and is no record, cut */
-    struct error damage; /* the log is not what the head says. Code 0: it is */
+    struct error damage; /* the log is not what the head says, or was not and nobody has recorded it. Code 0: it is */
 };
 
 /* Opens the log of @prefix_fd for writing and makes what is missing of it (directory, key). 0; -EBUSY with @error when
  * another process has it; -ENOKEY when the key is gone and the log is not; -errno with @error. No record is written
- * yet: the caller says what was found. */
+ * yet: audit_log_tell says what was found. */
 int audit_log_open(int prefix_fd, const struct audit_options *options, struct audit_log **ret_log,
         struct audit_opened *ret_opened, struct error *error);
 /* NULL is fine. What is not on the disk is left as it is. */
@@ -67,6 +67,10 @@ void audit_log_close(struct audit_log *log);
 /* Appends a record of facts (checked here). It is in the file then, perhaps not yet on the disk. 0 or -errno with
  * @error: nothing was written. */
 int audit_log_append(struct audit_log *log, const char *source, const char *facts, size_t size, struct error *error);
+
+/* Writes what opening found, "audit.tampered" or "audit.recovered"; the former is on the disk then. 0, also when
+ * nothing was found, or -errno with @error: of a damage the next opening tells again. */
+int audit_log_tell(struct audit_log *log, const char *source, const struct audit_opened *opened, struct error *error);
 
 /* The newest file and the directory, borrowed. */
 int audit_log_file(const struct audit_log *log);

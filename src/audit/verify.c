@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit/damage.h"
 #include "audit/head.h"
 #include "audit/scan.h"
 #include "base/fd.h"
@@ -169,6 +170,8 @@ static void look_for_damaged(struct verifier *verifier)
         if (strstr(entry->d_name, AUDIT_DAMAGED))
             tell(verifier->verdict, entry->d_name, 0, "joblet found the log damaged at its start and put this aside");
     (void)closedir(directory);
+    if (faccessat(verifier->dir_fd, AUDIT_DAMAGE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        tell(verifier->verdict, AUDIT_DAMAGE_FILE, 0, "joblet found the log damaged and has not recorded it yet");
 }
 
 static int verify_all(struct verifier *verifier, struct error *error)

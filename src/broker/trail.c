@@ -222,7 +222,16 @@ int trail_open(struct broker *broker, struct error *error)
     }
     if (r < 0)
         return error_prefix(error, "the audit log");
-    trail_service_started(broker, &opened);
+    r = audit_log_tell(trail->log, "joblet", &opened, error);
+    if (r < 0 && opened.damage.code != 0) {
+        /* The next start tells it. */
+        audit_log_close(trail->log);
+        trail->log = NULL;
+        return error_prefix(error, "the audit log was tampered with, and that cannot be recorded");
+    }
+    if (r < 0)
+        log_event(LOG_LEVEL_ERROR, "the audit log cannot be written", "error", error->text, NULL);
+    trail_service_started(broker);
     return 0;
 }
 

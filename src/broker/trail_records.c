@@ -34,19 +34,9 @@ static void add_error(struct trail_facts *facts, const struct error *error)
 
 /* ---- the service ---- */
 
-void trail_service_started(struct broker *broker, const struct audit_opened *opened)
+void trail_service_started(struct broker *broker)
 {
     struct trail_facts facts;
-    if (opened->damage.code != 0) {
-        begin(&facts, "audit.tampered", "failed");
-        trail_add(&facts, "error", opened->damage.text);
-        (void)trail_write(broker, &facts, NULL);
-    } else if (opened->uncovered > 0 || opened->cut_bytes > 0) {
-        begin(&facts, "audit.recovered", "ok");
-        trail_addf(&facts, "records_without_head", "%" PRIu64, opened->uncovered);
-        trail_addf(&facts, "bytes_cut", "%" PRIu64, opened->cut_bytes);
-        (void)trail_write(broker, &facts, NULL);
-    }
     begin(&facts, "service.start", "ok");
     trail_addf(&facts, "pid", "%d", getpid());
     trail_add(&facts, "prefix", broker->prefix);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,25 +46,6 @@ static int write_record(struct setup_trail *trail, const struct facts *facts, st
     return r < 0 ? r : audit_log_flush(trail->log, error);
 }
 
-static int say_what_was_found(struct setup_trail *trail, const struct audit_opened *opened, struct error *error)
-{
-    struct facts facts;
-    char number[24];
-    if (opened->damage.code != 0) {
-        begin(&facts, "audit.tampered", "failed");
-        add(&facts, "error", opened->damage.text);
-        return write_record(trail, &facts, error);
-    }
-    if (opened->uncovered == 0 && opened->cut_bytes == 0)
-        return 0;
-    begin(&facts, "audit.recovered", "ok");
-    (void)snprintf(number, sizeof(number), "%" PRIu64, opened->uncovered);
-    add(&facts, "records_without_head", number);
-    (void)snprintf(number, sizeof(number), "%" PRIu64, opened->cut_bytes);
-    add(&facts, "bytes_cut", number);
-    return write_record(trail, &facts, error);
-}
-
 /* A run writes two or three records: no socket is kept for them. */
 static void copy_record(void *context, const char *line)
 {
@@ -97,7 +77,7 @@ static int open_log(struct setup_trail *trail, int prefix_fd, const struct stat 
         return error_text(error, EBUSY,
                 "the service runs and has the audit log, in which this change is to be recorded: stop the service, run "
                 "'joblet setup' again, start the service");
-    return r < 0 ? r : say_what_was_found(trail, &opened, error);
+    return r < 0 ? r : audit_log_tell(trail->log, "setup", &opened, error);
 }
 
 int setup_trail_begin(struct setup_trail *trail, int prefix_fd, const struct config *config, struct error *error)

@@ -21,7 +21,10 @@ static struct audit_opened reopen(struct fixture *fixture, uint64_t last)
     struct audit_opened opened;
     struct audit_log *log = fixture_open(fixture, &opened);
     assert_int_equal(audit_log_last(log), last);
-    fixture_append(log, 1);
+    if (opened.damage.code != 0)
+        assert_int_equal(audit_log_tell(log, "joblet", &opened, NULL), 0);
+    else
+        fixture_append(log, 1);
     fixture_flush(log);
     audit_log_close(log);
     return opened;
@@ -285,6 +288,71 @@ static void test_forged_line(void **state)
     free(more);
 }
 
+static void change(struct fixture *fixture, const char *name, unsigned line)
+{
+    size_t size;
+    char *text = fixture_read(fixture, name, &size);
+    *strstr(text + line_offset(text, line), "developer") = 'D';
+    fixture_write(fixture, name, text, size);
+    free(text);
+}
+
+/* Until it stands in a record, each start tells it, though nothing of it is left in the log; and a second one, too. */
+static void test_damage_is_told_until_it_is_recorded(void **state)
+{
+    struct fixture *fixture = *state;
+    struct audit_opened opened;
+    struct error error = {0};
+    struct rlimit old;
+    fixture_fill(fixture, 3, 0);
+    change(fixture, FIRST_FILE, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        struct audit_log *log = fixture_open(fixture, &opened);
+        assert_int_equal(opened.damage.code, EBADMSG);
+        assert_non_null(strstr(opened.damage.text, "'" FIRST_FILE "', line 2"));
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+        const struct rlimit low = {50, old.rlim_max};
+        void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+        int r = audit_log_tell(log, "joblet", &opened, &error);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        (void)signal(SIGXFSZ, handler);
+        assert_int_equal(r, -EFBIG);
+        audit_log_close(log);
+        struct audit_verdict *verdict = calloc(1, sizeof(*verdict));
+        assert_non_null(verdict);
+        fixture_verify(fixture, verdict);
+        assert_string_equal(verdict->problems[verdict->count - 1].file, "tampered");
+        free(verdict);
+    }
+    fixture_write(fixture, AUDIT_HEAD_FILE, "", 0);
+    opened = reopen(fixture, 0);
+    assert_non_null(strstr(opened.damage.text, "'" FIRST_FILE "', line 2"));
+    assert_non_null(strstr(opened.damage.text, "; "));
+    assert_int_equal(fixture_count(fixture, "tampered"), 0);
+    opened = reopen(fixture, 1);
+    assert_int_equal(opened.damage.code, 0);
+}
+
+/* What cannot be noted is left as it is. */
+static void test_damage_that_cannot_be_noted(void **state)
+{
+    struct fixture *fixture = *state;
+    struct audit_log *log = NULL;
+    struct audit_opened opened;
+    struct error error = {0};
+    fixture_fill(fixture, 3, 0);
+    fixture_write(fixture, AUDIT_HEAD_FILE, "", 0);
+    assert_int_equal(mkdirat(fixture->dir_fd, ".tampered", 0700), 0);
+    assert_int_equal(audit_log_open(fixture->prefix_fd, &fixture->options, &log, &opened, &error), -EISDIR);
+    assert_non_null(strstr(error.text, "note that the audit log is damaged"));
+    assert_int_equal(fixture_count(fixture, AUDIT_DAMAGED), 0);
+    assert_int_equal(fixture_count(fixture, ".jsonl"), 1);
+    assert_int_equal(unlinkat(fixture->dir_fd, ".tampered", AT_REMOVEDIR), 0);
+    assert_int_not_equal(reopen(fixture, 0).damage.code, 0);
+    assert_int_equal(fixture_count(fixture, AUDIT_DAMAGED), 2);
+}
+
 /* A later file that does not follow is put aside, and said. */
 static void test_gap_behind_the_head(void **state)
 {
@@ -403,6 +471,9 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_cut_of_covered, fixture_set_up, fixture_tear_down),
             cmocka_unit_test_setup_teardown(test_zeros_at_the_end, fixture_set_up, fixture_tear_down),
             cmocka_unit_test_setup_teardown(test_forged_line, fixture_set_up, fixture_tear_down),
+            cmocka_unit_test_setup_teardown(
+                    test_damage_is_told_until_it_is_recorded, fixture_set_up, fixture_tear_down),
+            cmocka_unit_test_setup_teardown(test_damage_that_cannot_be_noted, fixture_set_up, fixture_tear_down),
             cmocka_unit_test_setup_teardown(test_gap_behind_the_head, fixture_set_up, fixture_tear_down),
             cmocka_unit_test_setup_teardown(test_rotation, fixture_set_up, fixture_tear_down),
             cmocka_unit_test_setup_teardown(test_rotation_waits, fixture_set_up, fixture_tear_down),

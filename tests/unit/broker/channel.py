@@ -2,7 +2,10 @@
 layouts are those of src/channel/message.h; a wrong one ends the stand-in, as joblet checks the size of each message."""
 import ctypes
 import fcntl
+import hashlib
+import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -83,6 +86,29 @@ def wait_for(what, seconds=120.0):
             return value
         time.sleep(0.01)
     raise AssertionError("not in time")
+
+
+def chain(prefix, follow=True):
+    """All records, each held against the one before it: as docs/AUDIT.md tells an auditor to do it. The first file that is there
+    may be a later one. @follow: false for a log that is known to be wrong."""
+    records, previous, sequence = [], None, None
+    directory = prefix + "/state/audit"
+    for name in sorted(n for n in os.listdir(directory) if re.fullmatch(r"[0-9]{20}\.jsonl", n)):
+        sequence = int(name[:20]) - 1 if sequence is None else sequence
+        previous = "0" * 64 if sequence == 0 else previous
+        assert int(name[:20]) == sequence + 1, name
+        with open(f"{directory}/{name}", "rb") as file:
+            text = file.read()
+        assert text.endswith(b"\n")
+        for line in text.split(b"\n")[:-1]:
+            record = json.loads(line)
+            sequence += 1
+            if follow:
+                assert record["seq"] == sequence and record["prev"] == (previous or record["prev"]), line
+                assert hashlib.sha256(line[:line.rindex(b',"hash":"')]).hexdigest() == record["hash"], line
+            previous = record["hash"]
+            records.append(record)
+    return records
 
 
 class Joblet:
@@ -273,6 +299,10 @@ class Joblet:
             for operation in (JOB_RELEASE, JOB_REMOVE):
                 error = self.answer(operation, job)
                 assert error.code == 0, error
+
+    def records(self, **wanted):
+        """Those of the audit log that have these facts."""
+        return [r for r in chain(self.prefix) if all(r.get(key) == value for key, value in wanted.items())]
 
     def output(self, job):
         with open(f"{self.prefix}/state/jobs/{uuid.UUID(bytes=job)}/log", "rb") as file:

@@ -586,6 +586,9 @@ class Chain(Case):
         job, error = joblet.verify("hello", "1.0")
         self.assertIn("@wrong /usr/bin/grep", self.finish(job, error, 1))
         self.assertEqual(joblet.run(["true"], "hello", "1.0")[1].code, errno.EKEYREJECTED)
+        (record,) = joblet.records(action="runtime.damaged")
+        self.assertEqual((record["runtime"], record["result"], record["job"]), ("hello 1.0", "failed", str(uuid.UUID(bytes=job))))
+        self.assertEqual(joblet.records(action="runtime.verified"), [])
 
 
     def test_the_cache_beside_another_build(self):

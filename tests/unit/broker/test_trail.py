@@ -1,19 +1,16 @@
 """The audit log as joblet keeps it, seen from joblet-api's side of the channel and on the disk."""
-import hashlib
 import json
 import os
-import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import unittest
 import uuid
 
 import channel
+from channel import chain
 
-NONE = "0" * 64
 # A /dev of joblet's own, with a /dev/log that is the socket $0: the host's stays as it is, whether it has one or not.
 OWN_SYSLOG = '''mount -t tmpfs -o mode=755 none /mnt && cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /mnt &&
     mkdir /mnt/pts /mnt/shm && mount --rbind /dev/pts /mnt/pts && : > /mnt/log && mount --bind "$0" /mnt/log &&
@@ -22,25 +19,6 @@ OWN_SYSLOG = '''mount -t tmpfs -o mode=755 none /mnt && cp -a /dev/null /dev/zer
 
 def facts(**texts):
     return b"".join(name.encode() + b"\0" + value.encode() + b"\0" for name, value in texts.items())
-
-
-def chain(prefix):
-    """All records, each held against the one before it: as docs/AUDIT.md tells an auditor to do it."""
-    records, previous, sequence = [], NONE, 0
-    directory = prefix + "/state/audit"
-    for name in sorted(n for n in os.listdir(directory) if re.fullmatch(r"[0-9]{20}\.jsonl", n)):
-        assert int(name[:20]) == sequence + 1, name
-        with open(f"{directory}/{name}", "rb") as file:
-            text = file.read()
-        assert text.endswith(b"\n")
-        for line in text.split(b"\n")[:-1]:
-            record = json.loads(line)
-            sequence += 1
-            assert record["seq"] == sequence and record["prev"] == previous, line
-            assert hashlib.sha256(line[:line.rindex(b',"hash":"')]).hexdigest() == record["hash"], line
-            previous = record["hash"]
-            records.append(record)
-    return records
 
 
 def settlers(pid):
@@ -113,7 +91,26 @@ class Trail(unittest.TestCase):
             os.close(fd)
 
     def find(self, **wanted):
-        return [r for r in chain(self.joblet.prefix) if all(r.get(key) == value for key, value in wanted.items())]
+        return self.joblet.records(**wanted)
+
+    def files(self):
+        directory = self.joblet.prefix + "/state/audit"
+        return [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if name.endswith(".jsonl")]
+
+    def change_line(self, number):
+        """A word in that line of the newest file, whose name it returns."""
+        newest = self.files()[-1]
+        with open(newest, "rb") as file:
+            lines = file.read().split(b"\n")
+        assert b'"result":"ok"' in lines[number - 1]
+        lines[number - 1] = lines[number - 1].replace(b'"result":"ok"', b'"result":"OK"', 1)
+        with open(newest, "wb") as file:
+            file.write(b"\n".join(lines))
+        return os.path.basename(newest)
+
+    def verify(self):
+        return subprocess.run([self.joblet.prefix + "/programs/joblet", "--prefix", self.joblet.prefix, "audit", "verify"],
+                              check=False, capture_output=True, text=True).stdout
 
     # shows: NIST 4.5.4, NIST 4.4.5, OWASP D10, Checklist 6
     def test_records(self):
@@ -193,6 +190,79 @@ class Trail(unittest.TestCase):
                          [str(n) for n in range(len(self.find(action="test.flood")))])
         joblet.stop()
 
+    def test_tampering_is_recorded(self):
+        joblet = self.joblet
+        joblet.start()
+        joblet.stop()
+        name, last = self.change_line(2), chain(joblet.prefix, follow=False)[-1]
+        joblet.start()
+        with open(self.files()[-1]) as file:
+            first = json.loads(file.readline())
+        self.assertEqual((first["action"], first["result"], first["source"]), ("audit.tampered", "failed", "joblet"))
+        self.assertIn(f"'{name}', line 2", first["error"])
+        self.assertEqual((first["seq"], first["prev"]), (last["seq"] + 1, last["hash"]))
+        joblet.stop()
+        # Once, and the line is there for whoever looks.
+        self.assertIn(name + ":2: ", self.verify())
+        joblet.start()
+        joblet.stop()
+        with open(self.files()[-1]) as file:
+            actions = [json.loads(line)["action"] for line in file]
+        self.assertEqual((actions.count("audit.tampered"), actions.count("audit.recovered"), actions.count("service.start")), (1, 0, 2))
+        # The same for setup, which comes first here.
+        name = self.change_line(2)
+        os.unlink(joblet.prefix + "/config/rnx-config.yml")
+        subprocess.run([joblet.prefix + "/programs/joblet", "--prefix", joblet.prefix, "setup"], check=True, stdout=subprocess.DEVNULL)
+        with open(self.files()[-1]) as file:
+            found = [json.loads(line) for line in file]
+        self.assertEqual([(r["action"], r["result"], r["source"]) for r in found],
+                         [("audit.tampered", "failed", "setup"), ("setup", "intent", "setup"), ("setup", "ok", "setup")])
+        self.assertIn(f"'{name}', line 2", found[0]["error"])
+
+    def test_tampering_that_cannot_be_recorded(self):
+        """There is no service without the record, and the next start that has room for it makes it."""
+        joblet = self.joblet
+        directory = self.make_small()
+        joblet.start()
+        joblet.stop()
+        name = self.change_line(2)
+        before = sorted(os.listdir(directory))
+        filler = self.fill(directory)
+        for _ in range(2):
+            serve = subprocess.run([joblet.prefix + "/programs/joblet", "--prefix", joblet.prefix, "serve"], check=False,
+                                   stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            self.assertEqual(serve.returncode, 1)
+            self.assertIn("joblet cannot serve", serve.stderr)
+            self.assertIn(f"'{name}', line 2", serve.stderr)
+        os.unlink(filler)
+        self.assertLessEqual(set(before), set(os.listdir(directory)))
+        joblet.start()
+        with open(self.files()[-1]) as file:
+            first = json.loads(file.readline())
+        self.assertEqual(first["action"], "audit.tampered")
+        self.assertIn(f"'{name}', line 2", first["error"])
+        joblet.stop()
+
+    def test_recovery_is_recorded(self):
+        joblet = self.joblet
+        joblet.start()
+        self.assertEqual(self.append(facts(action="test.covered")).code, 0)
+        with open(joblet.prefix + "/state/audit/head") as file:
+            head = file.read()
+        joblet.stop()
+        # As a power loss leaves it: an older head, and half a line.
+        whole = len(chain(joblet.prefix)) - json.loads(head)["seq"]
+        self.assertGreater(whole, 0)
+        with open(joblet.prefix + "/state/audit/head", "w") as file:
+            file.write(head)
+        with open(self.files()[-1], "ab") as file:
+            file.write(b'{"v":1,"seq":')
+        joblet.start()
+        (record,) = self.find(action="audit.recovered")
+        self.assertEqual((record["result"], record["records_without_head"], record["bytes_cut"]), ("ok", str(whole), "13"))
+        self.assertEqual(self.find(action="audit.tampered"), [])
+        joblet.stop()
+
     def test_the_lock(self):
         """It is held by joblet alone: a joblet-api that lingers after its joblet does not keep the next one out."""
         joblet = self.joblet
@@ -244,22 +314,30 @@ class Trail(unittest.TestCase):
         self.assertEqual(self.append(facts(action="test.gone")).code, 0)
         joblet.stop()
 
-    # shows: OWASP D10, Checklist 6
-    def test_full_disk(self):
-        """What cannot be recorded is not done."""
-        joblet = self.joblet
-        directory = joblet.prefix + "/state/audit"
+    def make_small(self):
+        """The log on a small file system of its own."""
+        directory = self.joblet.prefix + "/state/audit"
         os.makedirs(directory, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k,mode=750", "test", directory], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", directory], check=True)
-        joblet.start()
+        return directory
+
+    def fill(self, directory):
         filler = directory + "/filler"
         with open(filler, "wb") as file:
             while True:
                 try:
                     os.write(file.fileno(), bytes(1024))
                 except OSError:
-                    break
+                    return filler
+
+    # shows: OWASP D10, Checklist 6
+    def test_full_disk(self):
+        """What cannot be recorded is not done."""
+        joblet = self.joblet
+        directory = self.make_small()
+        joblet.start()
+        filler = self.fill(directory)
         # First there is no room for a head, then none in the last page of the log either; the log stays whole.
         told = []
         while not any("write the audit log" in text for text in told):
