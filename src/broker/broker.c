@@ -339,15 +339,19 @@ int broker_run(const char *given_prefix)
     int r = start(&broker, &error);
     if (r < 0) {
         broker.exit_status = fail(&error);
+        if (broker.trail.log) /* its start is recorded */
+            trail_service_ended(&broker, &error);
     } else {
         log_event(LOG_LEVEL_INFO, "joblet serves", "prefix", prefix, "slots", LOG_NUMBER(slots_capacity(broker.slots)),
                 NULL);
         r = loop_run(broker.loop);
-        if (r < 0)
-            log_event(LOG_LEVEL_ERROR, "the event loop failed", "error", strerror(-r), NULL);
+        if (r < 0) {
+            (void)error_errno(&error, -r, "wait for events");
+            log_event(LOG_LEVEL_ERROR, "the event loop failed", "error", error.text, NULL);
+        }
         broker.exit_status = r < 0 ? 1 : 0;
         world_close(&broker);
-        trail_service_ended(&broker);
+        trail_service_ended(&broker, r < 0 ? &error : NULL);
         log_event(LOG_LEVEL_INFO, "joblet ended", "jobs_running", LOG_NUMBER(broker.job_count), NULL);
     }
     finish(&broker);

@@ -55,7 +55,8 @@ void trail_append(struct broker *broker, const struct channel_header *request, i
 /* ---- what joblet records (trail_records.c) ---- */
 
 void trail_service_started(struct broker *broker);
-void trail_service_ended(struct broker *broker);
+/* @error: why it failed, or NULL. */
+void trail_service_ended(struct broker *broker, const struct error *error);
 /* Before its command is executed, with what was seen of it from outside. 0 or -errno with @error: it must not be. */
 int trail_job_started(struct job *job, struct error *error);
 void trail_job_failed(const struct job *job);

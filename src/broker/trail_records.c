@@ -43,10 +43,12 @@ void trail_service_started(struct broker *broker)
     (void)trail_write(broker, &facts, NULL);
 }
 
-void trail_service_ended(struct broker *broker)
+void trail_service_ended(struct broker *broker, const struct error *error)
 {
     struct trail_facts facts;
-    begin(&facts, "service.end", broker->exit_status == 0 ? "ok" : "failed");
+    begin(&facts, "service.end", error ? "failed" : "ok");
+    if (error)
+        add_error(&facts, error);
     trail_addf(&facts, "jobs_running", "%u", broker->job_count);
     (void)trail_write(broker, &facts, NULL);
 }

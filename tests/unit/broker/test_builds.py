@@ -586,6 +586,11 @@ class Chain(Case):
         job, error = joblet.verify("hello", "1.0")
         self.assertIn("@wrong /usr/bin/grep", self.finish(job, error, 1))
         self.assertEqual(joblet.run(["true"], "hello", "1.0")[1].code, errno.EKEYREJECTED)
+        name = str(uuid.UUID(bytes=build))
+        self.assertEqual([(r["action"], r["result"]) for r in joblet.records(job=name)][:2],
+                         [("build.start", "ok"), ("build.end", "ok")])
+        self.assertIn("no_new_privs=1", joblet.records(action="build.start")[0]["kernel_command"])
+        self.assertEqual(joblet.records(action="build.end")[0]["reason"], "exited")
         (record,) = joblet.records(action="runtime.damaged")
         self.assertEqual((record["runtime"], record["result"], record["job"]), ("hello 1.0", "failed", str(uuid.UUID(bytes=job))))
         self.assertEqual(joblet.records(action="runtime.verified"), [])

@@ -108,6 +108,11 @@ class Trail(unittest.TestCase):
             file.write(b"\n".join(lines))
         return os.path.basename(newest)
 
+    def serve(self):
+        """A start that fails."""
+        return subprocess.run([self.joblet.prefix + "/programs/joblet", "--prefix", self.joblet.prefix, "serve"], check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
     def verify(self):
         return subprocess.run([self.joblet.prefix + "/programs/joblet", "--prefix", self.joblet.prefix, "audit", "verify"],
                               check=False, capture_output=True, text=True).stdout
@@ -160,8 +165,20 @@ class Trail(unittest.TestCase):
         joblet.accept()
         self.assertEqual(self.find(action="api.broken")[-1]["result"], "refused")
         self.assertEqual(len(self.find(action="api.start")), 2)
+        joblet.process.terminate()
+        while joblet.receive()[0] != channel.EVENT_SHUTDOWN:
+            pass
         joblet.stop()
-        self.assertEqual(chain(joblet.prefix)[-1]["action"], "service.end")
+        of_service = [r for r in chain(joblet.prefix) if r["action"] in ("service.start", "service.end", "api.start", "api.end")]
+        self.assertEqual([(r["action"], r["result"]) for r in of_service],
+                         [("service.start", "ok"), ("api.start", "ok"), ("api.end", "failed"), ("api.start", "ok"),
+                          ("api.end", "ok"), ("service.end", "ok")])
+        start, first, killed, second, ended, end = of_service
+        self.assertEqual((start["prefix"], start["source"]), (joblet.prefix, "joblet"))
+        self.assertEqual((killed["pid"], ended["pid"]), (first["pid"], second["pid"]))
+        self.assertEqual(ended["exit_code"], "0")
+        self.assertEqual(end["jobs_running"], "0")
+        self.assertEqual(chain(joblet.prefix)[-1], end)
         for path, _, names in os.walk(joblet.prefix + "/state/audit"):
             for entry in names:
                 with open(f"{path}/{entry}", "rb") as file:
@@ -189,6 +206,21 @@ class Trail(unittest.TestCase):
         self.assertEqual([r["number"] for r in self.find(action="test.flood")],
                          [str(n) for n in range(len(self.find(action="test.flood")))])
         joblet.stop()
+
+    def test_failed_start(self):
+        """It ends in the log as it began there, with the reason."""
+        joblet = self.joblet
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            joblet.configure(f"port: {other.getsockname()[1]}")
+            serve = self.serve()
+        self.assertEqual(serve.returncode, 1)
+        start, end = chain(joblet.prefix)[-2:]
+        self.assertEqual((start["action"], start["result"]), ("service.start", "ok"))
+        self.assertEqual((end["action"], end["result"]), ("service.end", "failed"))
+        self.assertIn("Address already in use", end["error"])
+        self.assertIn(": all as it was written", self.verify())
 
     def test_tampering_is_recorded(self):
         joblet = self.joblet
@@ -229,8 +261,7 @@ class Trail(unittest.TestCase):
         before = sorted(os.listdir(directory))
         filler = self.fill(directory)
         for _ in range(2):
-            serve = subprocess.run([joblet.prefix + "/programs/joblet", "--prefix", joblet.prefix, "serve"], check=False,
-                                   stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            serve = self.serve()
             self.assertEqual(serve.returncode, 1)
             self.assertIn("joblet cannot serve", serve.stderr)
             self.assertIn(f"'{name}', line 2", serve.stderr)
