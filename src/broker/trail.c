@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -127,12 +128,26 @@ static void copy_record(void *context, const char *line)
 
 /* ---- records ---- */
 
+/* So that the loss stands in the chain, where it happened. */
+static int tell_lost(struct trail *trail, struct error *error)
+{
+    struct trail_facts facts = {0};
+    trail_add(&facts, "action", "audit.lost");
+    trail_add(&facts, "result", "failed");
+    trail_addf(&facts, "records", "%" PRIu64, trail->lost);
+    int r = audit_log_append(trail->log, "joblet", facts.bytes, facts.size, error);
+    if (r == 0)
+        trail->lost = 0;
+    return r;
+}
+
 static int write_record(struct broker *broker, const char *source, const char *facts, size_t size, struct error *error)
 {
     struct trail *trail = &broker->trail;
     if (!trail->log)
         return error_text(error, EIO, "the audit log is not open");
-    return audit_log_append(trail->log, source, facts, size, error);
+    int r = trail->lost > 0 ? tell_lost(trail, error) : 0;
+    return r < 0 ? r : audit_log_append(trail->log, source, facts, size, error);
 }
 
 void trail_add(struct trail_facts *facts, const char *name, const char *value)
@@ -165,6 +180,8 @@ int trail_write(struct broker *broker, const struct trail_facts *facts, struct e
         log_event(LOG_LEVEL_ERROR, "the audit log cannot be written", "error", told->text, NULL);
     else
         settle_soon(broker);
+    if (r < 0 && !error)
+        broker->trail.lost++;
     return r;
 }
 
@@ -229,8 +246,10 @@ int trail_open(struct broker *broker, struct error *error)
         trail->log = NULL;
         return error_prefix(error, "the audit log was tampered with, and that cannot be recorded");
     }
-    if (r < 0)
+    if (r < 0) {
         log_event(LOG_LEVEL_ERROR, "the audit log cannot be written", "error", error->text, NULL);
+        trail->lost++;
+    }
     trail_service_started(broker);
     return 0;
 }
@@ -251,6 +270,9 @@ void trail_close(struct broker *broker)
     trail->last_wait = NULL;
     if (trail->log && audit_log_flush(trail->log, &error) < 0)
         log_event(LOG_LEVEL_ERROR, "the end of the audit log", "error", error.text, NULL);
+    if (trail->lost > 0)
+        log_event(LOG_LEVEL_ERROR, "records of the audit log are lost, and no record says so", "records",
+                LOG_NUMBER(trail->lost), NULL);
     audit_log_close(trail->log);
     trail->log = NULL;
     trail->syslog_fd = fd_close(trail->syslog_fd);

@@ -27,6 +27,7 @@ struct trail {
     double refusal_tokens;
     int64_t refusal_ns;
     uint64_t refusals_left_out;
+    uint64_t lost; /* records of joblet's own that could not be written: the next one that can tells it */
     int syslog_fd;
 };
 
@@ -45,8 +46,8 @@ struct trail_facts {
 void trail_add(struct trail_facts *facts, const char *name, const char *value);
 void trail_addf(struct trail_facts *facts, const char *name, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
-/* Writes a record of joblet's: it is in the file when this returns. 0 or -errno with @error (may be NULL; it is logged
- * in any case). */
+/* Writes a record of joblet's: it is in the file when this returns. 0 or -errno with @error; it is logged in any case.
+ * @error NULL: it has happened and cannot be refused; a record that is lost is counted. */
 int trail_write(struct broker *broker, const struct trail_facts *facts, struct error *error);
 
 /* A record of joblet-api's: the sealed facts of CHANNEL_AUDIT_APPEND. Answers by itself. */

@@ -368,26 +368,42 @@ class Trail(unittest.TestCase):
         joblet = self.joblet
         directory = self.make_small()
         joblet.start()
+        running, error = joblet.run(["/bin/sleep", "1000"])
+        self.assertEqual(error.code, 0, error)
         filler = self.fill(directory)
         # First there is no room for a head, then none in the last page of the log either; the log stays whole.
         told = []
-        while not any("write the audit log" in text for text in told):
-            error = self.append(facts(action="test.fill", text="x" * 200))
-            self.assertEqual(error.code, 28 if told else error.code)
-            told += [error.text] if error.code else []
-            chain(joblet.prefix)
+        for text in (facts(action="test.fill", text="x" * 200), facts(a="")):
+            while not told or "write the audit log" not in told[-1]:
+                error = self.append(text)
+                self.assertEqual(error.code, 28 if told else error.code)
+                told += [error.text] if error.code else []
+                chain(joblet.prefix)
+            told.append("")
         job, error = joblet.run(["/bin/sh", "-c", "echo ran"])
         self.assertNotEqual(error.code, 0)
         self.assertIn("audit log", error.text)
-        self.assertEqual(joblet.list(), {})
+        self.assertEqual(set(joblet.list()), {running})
+        # What happens all the same, and cannot be refused for it.
+        self.assertEqual(joblet.signal(running).code, 0)
+        joblet.end(running)
+        self.assertNotEqual(joblet.signal(uuid.uuid4().bytes).code, 0)
+        before = chain(joblet.prefix)
         os.unlink(filler)
         self.assertEqual(self.append(facts(action="test.again")).code, 0)
+        after = chain(joblet.prefix)[len(before):]
+        # That the one job failed to start, that the other one ended, and the refused operation.
+        self.assertEqual([(r["action"], r.get("records")) for r in after], [("audit.lost", "3"), ("test.again", None)])
+        self.assertEqual((after[0]["source"], after[0]["result"]), ("joblet", "failed"))
+        joblet.release(running)
         job, error = joblet.run(["/bin/true"])
         self.assertEqual(error.code, 0, error)
         joblet.end(job)
         joblet.release(job)
         self.assertEqual(len(self.find(action="test.again")), 1)
+        self.assertEqual(len(self.find(action="audit.lost")), 1)
         joblet.stop()
+        self.assertNotIn("records of the audit log are lost", joblet.log())
 
 
 AUDIT_APPEND = channel.AUDIT_APPEND
