@@ -362,6 +362,52 @@ class Trail(unittest.TestCase):
                 except OSError:
                     return filler
 
+    def fill_with_records(self, directory):
+        filler = self.fill(directory)
+        # First there is no room for a head, then none in the last page of the log either; the log stays whole.
+        told = []
+        for text in (facts(action="test.fill", text="x" * 200), facts(a="x")):
+            while not told or "write the audit log" not in told[-1]:
+                error = self.append(text)
+                self.assertEqual(error.code, 28 if told else error.code)
+                told += [error.text] if error.code else []
+                chain(self.joblet.prefix)
+            told.append("")
+        return filler
+
+    def test_rotation(self):
+        """The service begins new files and gives up the oldest ones, which is recorded and copied as all else."""
+        joblet = self.joblet
+        joblet.configure("fileSize: \"1\"\nkeepFiles: \"2\"\nsyslog: \"on\"")
+        syslog = Syslog(joblet.prefix + "/syslog")
+        self.addCleanup(syslog.socket.close)
+        joblet.command = syslog.command
+        first, every = self.files(), chain(joblet.prefix)
+        joblet.start()
+        for number in range(80):
+            self.assertEqual(self.append(facts(action="test.rotate", number=str(number), text="x" * 60000)).code, 0)
+            every += syslog.take()
+        joblet.stop()
+        every += syslog.take()
+        self.assertEqual(len(self.files()), 2)
+        self.assertNotIn(first[0], self.files())
+        self.assertTrue(all(1 << 20 <= os.stat(name).st_size < 3 << 20 for name in self.files()[:-1]))
+        kept = chain(joblet.prefix)
+        self.assertEqual([r["seq"] for r in every], list(range(1, len(every) + 1)))
+        self.assertEqual(every[-len(kept):], kept)
+        self.assertEqual([r["number"] for r in every if r["action"] == "test.rotate"], [str(n) for n in range(80)])
+        # What is gone, without a gap.
+        removed = [r for r in every if r["action"] == "audit.remove"]
+        self.assertGreater(len(removed), 1)
+        self.assertTrue(all((r["source"], r["result"]) == ("joblet", "ok") for r in removed))
+        self.assertEqual([int(r["first_record"]) for r in removed], [1] + [int(r["last_record"]) + 1 for r in removed[:-1]])
+        self.assertEqual(int(removed[-1]["last_record"]) + 1, kept[0]["seq"])
+        self.assertIn(removed[-1], kept)
+        self.assertIn(": all as it was written", self.verify())
+        joblet.start()
+        self.assertEqual(self.find(action="audit.tampered"), [])
+        joblet.stop()
+
     # shows: OWASP D10, Checklist 6
     def test_full_disk(self):
         """What cannot be recorded is not done."""
@@ -370,16 +416,7 @@ class Trail(unittest.TestCase):
         joblet.start()
         running, error = joblet.run(["/bin/sleep", "1000"])
         self.assertEqual(error.code, 0, error)
-        filler = self.fill(directory)
-        # First there is no room for a head, then none in the last page of the log either; the log stays whole.
-        told = []
-        for text in (facts(action="test.fill", text="x" * 200), facts(a="")):
-            while not told or "write the audit log" not in told[-1]:
-                error = self.append(text)
-                self.assertEqual(error.code, 28 if told else error.code)
-                told += [error.text] if error.code else []
-                chain(joblet.prefix)
-            told.append("")
+        filler = self.fill_with_records(directory)
         job, error = joblet.run(["/bin/sh", "-c", "echo ran"])
         self.assertNotEqual(error.code, 0)
         self.assertIn("audit log", error.text)
@@ -402,8 +439,17 @@ class Trail(unittest.TestCase):
         joblet.release(job)
         self.assertEqual(len(self.find(action="test.again")), 1)
         self.assertEqual(len(self.find(action="audit.lost")), 1)
-        joblet.stop()
         self.assertNotIn("records of the audit log are lost", joblet.log())
+        # No record comes any more that could tell it.
+        before = len(chain(joblet.prefix))
+        filler = self.fill_with_records(directory)
+        self.assertNotEqual(joblet.signal(uuid.uuid4().bytes).code, 0)
+        joblet.stop()
+        self.assertRegex(joblet.log(), "records of the audit log are lost, and no record says so.*3")
+        os.unlink(filler)
+        joblet.start()
+        self.assertNotIn("service.end", [r.get("action") for r in chain(joblet.prefix)[before:]])
+        joblet.stop()
 
 
 AUDIT_APPEND = channel.AUDIT_APPEND
