@@ -207,5 +207,24 @@ def test_the_command_finds(server, tmp_path, tamper):
     problem = json.loads(audit(server, "verify", "--json", prefix=str(tmp_path)).stdout)["problems"][0]
     if tamper is not cut_off:
         assert problem["file"] == newest.name and problem["line"] in (2, 3), problem
-    # Another key did not sign it.
-    assert audit(server, "verify", "--key", os.path.join(server.prefix, "config/server-cert.pem"), prefix=str(tmp_path)).returncode in (1, 2)
+
+
+def test_the_command_compares(server, tmp_path):
+    """With what lies elsewhere: a copy of the public key, the sequence and hash of a record."""
+    refused(grpc.StatusCode.NOT_FOUND, lambda: server.stop_job("01234567"))
+    private, other = tmp_path / "private.pem", tmp_path / "other.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, timeout=server.seconds(20))
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", other], check=True, timeout=server.seconds(20))
+    found = audit(server, "verify", "--key", str(other))
+    assert found.returncode == 1 and "head: " in found.stdout and "NOT as it was written" in found.stdout, found
+    own = audit(server, "verify", "--key", os.path.join(server.prefix, "config/audit-public.pem"))
+    assert own.returncode == 0 and not own.stderr, own
+    # What is no key cannot be compared with.
+    other.write_text("no key")
+    assert audit(server, "verify", "--key", str(other)).returncode == 2
+    newest = json.loads(audit(server, "list", "--json", "--limit=1").stdout)[0]
+    expected = audit(server, "verify", f"--expect={newest['seq']}:{newest['hash']}")
+    assert expected.returncode == 0, expected
+    for seq, hash_ in ((newest["seq"], newest["prev"]), (newest["seq"] - 1, newest["hash"]), (newest["seq"] + 100000, newest["hash"])):
+        found = audit(server, "verify", f"--expect={seq}:{hash_}")
+        assert found.returncode == 1 and f"record {seq} with the hash that is expected is not there" in found.stdout, found
