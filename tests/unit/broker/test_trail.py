@@ -362,6 +362,58 @@ class Trail(unittest.TestCase):
                 except OSError:
                     return filler
 
+    def check_without_us(self):
+        """What the commands in docs/AUDIT.md print."""
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../docs/AUDIT.md")) as file:
+            section = file.read().split("\n## Without us\n")[1].split("\n## ")[0]
+        recipe = "\n".join(line[4:] for line in section.split("\n") if line.startswith("    "))
+        done = subprocess.run(["sh", "-c", recipe], cwd=self.joblet.prefix + "/state/audit", check=False, capture_output=True,
+                              text=True, timeout=60)
+        return done.stdout, done.stderr
+
+    def test_the_recipe(self):
+        """docs/AUDIT.md says how to check the log without us; taken from there as it stands, and run."""
+        joblet = self.joblet
+        directory = joblet.prefix + "/state/audit"
+        joblet.start()
+        for text in ("\\ \"prev\":\"0\",\"hash\":\"1\"} \\n %s $HOME `id`", "\n\t \u00e4 \x01", "  x  ", "-n", "x" * 60000):
+            self.assertEqual(self.append(facts(action="test.recipe", text=text)).code, 0)
+        joblet.stop()
+
+        def change(name, old, new):
+            with open(name) as file:
+                text = file.read()
+            assert text.count(old) >= 1, old
+            with open(name, "w") as file:
+                file.write(text.replace(old, new, 1))
+            return text
+
+        def put_back(name, text):
+            with open(name, "w") as file:
+                file.write(text)
+
+        last, newest, head = chain(joblet.prefix)[-1], self.files()[-1], directory + "/head"
+        good = f"Signature Verified Successfully\n{last['seq']}\n"
+        self.assertEqual(self.check_without_us(), (good, ""))
+        # A changed line, a missing one, the last one cut, a last line without an end.
+        with open(newest) as file:
+            lines = file.read().splitlines(keepends=True)
+        whole = change(newest, '"action":"api.start"', '"action":"api.stArt"')
+        number = next(i for i, line in enumerate(lines) if "api.start" in line)
+        self.assertEqual(self.check_without_us(), (lines[number].replace("api.start", "api.stArt") + good, ""))
+        put_back(newest, whole.replace(lines[number], ""))
+        self.assertEqual(self.check_without_us(), (lines[number + 1] + good, ""))
+        put_back(newest, "".join(lines[:-1]))
+        self.assertEqual(self.check_without_us(), ("Signature Verified Successfully\n", ""))
+        put_back(newest, whole + '{"v":1')
+        self.assertEqual(self.check_without_us(), ('{"v":1\n' + good, ""))
+        put_back(newest, whole)
+        # A changed head.
+        signed = change(head, f'"seq":{last["seq"]}', f'"seq":{last["seq"] - 1}')
+        self.assertIn("Signature Verification Failure", "".join(self.check_without_us()))
+        put_back(head, signed)
+        self.assertEqual(self.check_without_us(), (good, ""))
+
     def fill_with_records(self, directory):
         filler = self.fill(directory)
         # First there is no room for a head, then none in the last page of the log either; the log stays whole.
@@ -404,6 +456,7 @@ class Trail(unittest.TestCase):
         self.assertEqual(int(removed[-1]["last_record"]) + 1, kept[0]["seq"])
         self.assertIn(removed[-1], kept)
         self.assertIn(": all as it was written", self.verify())
+        self.assertEqual(self.check_without_us(), (f"Signature Verified Successfully\n{kept[-1]['seq']}\n", ""))
         joblet.start()
         self.assertEqual(self.find(action="audit.tampered"), [])
         joblet.stop()
