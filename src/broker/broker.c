@@ -31,7 +31,8 @@
 static void on_stop_limit(struct loop_timer *timer)
 {
     struct broker *broker = LOOP_OWNER(timer, struct broker, shutdown_timer);
-    log_event(LOG_LEVEL_ERROR, "jobs are left that could not be stopped", "count", LOG_NUMBER(broker->job_count), NULL);
+    log_event(LOG_LEVEL_ERROR, "jobs are left that could not be stopped", "count",
+            LOG_NUMBER(job_count_running(broker)), NULL);
     loop_end(broker->loop);
 }
 
@@ -78,7 +79,7 @@ static void on_signal(struct loop_source *source, uint32_t events)
         return;
     broker->shutting_down = true;
     log_event(LOG_LEVEL_INFO, "shutting down", "signal", LOG_NUMBER(info.ssi_signo), "jobs",
-            LOG_NUMBER(broker->job_count), "on_shutdown",
+            LOG_NUMBER(job_count_running(broker)), "on_shutdown",
             broker->config->on_shutdown == CONFIG_ON_SHUTDOWN_STOP ? "stop" : "keep", NULL);
     api_shut_down(&broker->api, SHUTDOWN_LIMIT_NS + broker->config->stop_grace_ns);
 }
@@ -246,7 +247,7 @@ static int start(struct broker *broker, struct error *error)
 
 static void finish(struct broker *broker)
 {
-    bool empty = !broker->first_job;
+    bool empty = job_count_running(broker) == 0;
     broker->shutting_down = true;
     if (broker->loop && broker->signals.ready)
         (void)fd_close(loop_remove(broker->loop, &broker->signals));
@@ -352,7 +353,7 @@ int broker_run(const char *given_prefix)
         broker.exit_status = r < 0 ? 1 : 0;
         world_close(&broker);
         trail_service_ended(&broker, r < 0 ? &error : NULL);
-        log_event(LOG_LEVEL_INFO, "joblet ended", "jobs_running", LOG_NUMBER(broker.job_count), NULL);
+        log_event(LOG_LEVEL_INFO, "joblet ended", "jobs_running", LOG_NUMBER(job_count_running(&broker)), NULL);
     }
     finish(&broker);
     return broker.exit_status;

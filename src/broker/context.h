@@ -74,7 +74,6 @@ struct broker {
     struct job *first_job; /* in the order of their serials */
     struct job *last_job;
     uint32_t next_serial;
-    unsigned job_count;
 
     bool shutting_down;
     struct loop_source signals;

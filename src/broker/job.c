@@ -54,7 +54,6 @@ struct job *job_new(struct broker *broker, uint32_t type, const uint8_t id[16])
     job->previous = broker->last_job;
     *(job->previous ? &job->previous->next : &broker->first_job) = job;
     broker->last_job = job;
-    broker->job_count++;
     return job;
 }
 
@@ -77,9 +76,16 @@ void job_free(struct job *job)
     files_close(&job->own_files);
     *(job->previous ? &job->previous->next : &broker->first_job) = job->next;
     *(job->next ? &job->next->previous : &broker->last_job) = job->previous;
-    broker->job_count--;
     build_unref(job->build);
     free(job);
+}
+
+unsigned job_count_running(const struct broker *broker)
+{
+    unsigned count = 0;
+    for (const struct job *job = broker->first_job; job; job = job->next)
+        count += job->phase != CHANNEL_JOB_ENDED;
+    return count;
 }
 
 struct job *job_find(struct broker *broker, const uint8_t id[16])
@@ -110,8 +116,13 @@ bool job_uses_runtime(const struct broker *broker, const struct store_id *id)
 
 void job_forget_all(struct broker *broker)
 {
-    while (broker->first_job)
-        job_free(broker->first_job);
+    struct job *job;
+    while ((job = broker->first_job)) {
+        /* Its record has all that they told. */
+        if (job->phase == CHANNEL_JOB_ENDED && job->has_groups)
+            (void)cgroup_remove(job->cgroups, job->note.group);
+        job_free(job);
+    }
 }
 
 /* --- answers --- */

@@ -104,6 +104,8 @@ bool job_uses_runtime(const struct broker *broker, const struct store_id *id);
 
 /* These two pass over what is internal. NULL when there is none. */
 struct job *job_find(struct broker *broker, const uint8_t id[16]);
+/* Those that have not ended; others are kept until they are released. */
+unsigned job_count_running(const struct broker *broker);
 /* The first job with a serial of at least @serial, or NULL. */
 struct job *job_from(struct broker *broker, uint32_t serial);
 
@@ -122,5 +124,5 @@ void job_send_end(struct job *job);
 
 /* Takes over the jobs that an earlier joblet left: before anything is served. 0 or -errno with @error. */
 int job_adopt_all(struct broker *broker, struct error *error);
-/* Lets go of all jobs without touching them. */
+/* Lets go of all jobs without touching those that run; the groups of those that have ended go. */
 void job_forget_all(struct broker *broker);

@@ -49,7 +49,7 @@ void trail_service_ended(struct broker *broker, const struct error *error)
     begin(&facts, "service.end", error ? "failed" : "ok");
     if (error)
         add_error(&facts, error);
-    trail_addf(&facts, "jobs_running", "%u", broker->job_count);
+    trail_addf(&facts, "jobs_running", "%u", job_count_running(broker));
     (void)trail_write(broker, &facts, NULL);
 }
 

@@ -15,8 +15,8 @@ static void renew_slots(struct broker *broker)
 {
     const struct config *config = broker->config;
     struct slots *slots;
-    if (broker->job_count > 0 || slots_new(config->id_range_start, config->id_range_count, config->max_concurrent_jobs,
-                                         config->disk_id_start, &slots) < 0)
+    if (job_count_running(broker) > 0 || slots_new(config->id_range_start, config->id_range_count,
+                                                 config->max_concurrent_jobs, config->disk_id_start, &slots) < 0)
         abort();
     slots_free(broker->slots);
     broker->slots = slots;

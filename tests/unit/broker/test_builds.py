@@ -416,6 +416,18 @@ class Builds(Case):
             self.assertEqual(joblet.inits(), set())
         print(f"seed {SEED}: killed {KILLS} times, the last one published was {seen}")
 
+    def test_no_group_outlives_the_service(self):
+        """Also when it ends before it is asked to forget a job that has ended; and nothing is said to run then."""
+        joblet = self.joblet
+        job, error = joblet.run(["true"])
+        self.assert_done(error)
+        joblet.end(job)
+        joblet.stop()
+        self.assertEqual(joblet.groups(), [])
+        self.assertIn("joblet ended jobs_running=0", joblet.log().splitlines()[-1])
+        joblet.start()
+        joblet.release(job)
+
     def test_builds_end_with_the_service(self):
         joblet = self.joblet
         build, _ = joblet.build(["install", "sleep 600"])
