@@ -69,7 +69,7 @@ int store_check_operand(const struct channel_runtime *runtime, bool may_be_empty
 
 void store_describe(const struct channel_runtime *runtime, char ret_text[STORE_TEXT_MAX])
 {
-    (void)snprintf(ret_text, STORE_TEXT_MAX, "%.64s %.32s", runtime->name, runtime->version);
+    (void)snprintf(ret_text, STORE_TEXT_MAX, "%.64s@%.32s", runtime->name, runtime->version);
 }
 
 /* --- what is there --- */

@@ -41,7 +41,7 @@ void store_done(struct store *store);
 
 /* Checks the operand: both empty or both names, and nothing behind them. 0 or -EINVAL with @error. */
 int store_check_operand(const struct channel_runtime *runtime, bool may_be_empty, struct error *error);
-/* As it is told to people: "NAME VERSION". */
+/* As it is told to people: "NAME@VERSION". */
 #define STORE_TEXT_MAX (PLAN_NAME_MAX + PLAN_VERSION_TEXT_MAX)
 void store_describe(const struct channel_runtime *runtime, char ret_text[STORE_TEXT_MAX]);
 

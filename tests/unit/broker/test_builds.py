@@ -150,11 +150,11 @@ class Builds(Case):
         self.assertEqual(self.shell("cat /told; touch /x 2>&1"),
                          "firsttouch: cannot touch '/x': Read-only file system\n")
         job = self.sleeper()
-        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.EBUSY, "a job uses runtime hello 1.0")
+        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.EBUSY, "a job uses runtime hello@1.0")
         self.stop_job(job)
         self.assert_done(joblet.remove_runtime("hello", "1.0"))
-        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.ENOENT, "there is no runtime hello 1.0")
-        self.assert_refused(joblet.run(["true"], "hello", "1.0")[1], errno.ENOENT, "there is no runtime hello 1.0")
+        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.ENOENT, "there is no runtime hello@1.0")
+        self.assert_refused(joblet.run(["true"], "hello", "1.0")[1], errno.ENOENT, "there is no runtime hello@1.0")
         wait_for(lambda: not os.listdir(joblet.prefix + "/runtimes"))
 
     def test_verified_once_a_start(self):
@@ -179,7 +179,7 @@ class Builds(Case):
         job = self.sleeper()
         build = self.build()
         collected, _ = self.collect(build, "copy", "told=second")
-        self.assert_refused(joblet.publish(build), errno.EEXIST, "there is a runtime hello 1.0 already")
+        self.assert_refused(joblet.publish(build), errno.EEXIST, "there is a runtime hello@1.0 already")
         self.assertEqual(joblet.publish(build, 2).code, errno.EINVAL)
         self.assert_done(joblet.publish(build, 1))
         joblet.release(collected, build)
@@ -199,7 +199,7 @@ class Builds(Case):
         joblet.kill()
         joblet.start()
         self.assertEqual(joblet.list(), {job: (2, channel.STANDARD)})
-        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.EBUSY, "a job uses runtime hello 1.0")
+        self.assert_refused(joblet.remove_runtime("hello", "1.0"), errno.EBUSY, "a job uses runtime hello@1.0")
         self.make_runtime(text="second", replace=1)
         self.assertEqual(len(joblet.store()), 2)
         self.stop_job(job)
@@ -279,7 +279,7 @@ class Builds(Case):
         joblet = self.joblet
         first, error = joblet.build(["install", "sleep 600"])
         self.assert_done(error)
-        self.assert_refused(joblet.build(["install"])[1], errno.EBUSY, "hello 1.0 is being built already")
+        self.assert_refused(joblet.build(["install"])[1], errno.EBUSY, "hello@1.0 is being built already")
         second, error = joblet.build(["install", "sleep 600"], dry_run=1)
         self.assert_done(error)
         self.assert_refused(joblet.build(["install"], version="2.0")[1], errno.EAGAIN, "2 builds run already")
@@ -604,7 +604,7 @@ class Chain(Case):
         self.assertIn("no_new_privs=1", joblet.records(action="build.start")[0]["kernel_command"])
         self.assertEqual(joblet.records(action="build.end")[0]["reason"], "exited")
         (record,) = joblet.records(action="runtime.damaged")
-        self.assertEqual((record["runtime"], record["result"], record["job"]), ("hello 1.0", "failed", str(uuid.UUID(bytes=job))))
+        self.assertEqual((record["runtime"], record["result"], record["job"]), ("hello@1.0", "failed", str(uuid.UUID(bytes=job))))
         self.assertEqual(joblet.records(action="runtime.verified"), [])
 
 
