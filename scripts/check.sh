@@ -166,7 +166,10 @@ step_sanitize() {
 # joblet-api, rnx and the gRPC layer alone, with stand-ins and clients that are not ours.
 step_api() { meson_tests "$check/gcc" api; }
 
-# joblet, joblet-init and setup alone, as root: the sandbox, each two of its steps swapped, each left out.
+# joblet-init and its network alone, as root: the sandbox, each two of its steps swapped, each left out.
+step_sandbox() { meson_tests "$check/gcc" sandbox; }
+
+# joblet and setup alone, as root.
 step_root() { meson_tests "$check/gcc" root; }
 
 # Limits are for what hangs: the lane may have the processor seldom.
@@ -232,9 +235,10 @@ steps=(
     'image|first|kernel and root of the virtual machine'
     'unit|beside|unit tests, corpora of the fuzz targets'
     'api|beside|joblet-api, rnx and gRPC with stand-ins, driven by grpcio'
-    'root|front|the sandbox and the privileged side alone'
+    'root|front|the privileged side alone'
     'e2e|front|end to end on this host'
     'demo|front|the demo'
+    'sandbox|beside|the sandbox and its network alone'
     'vm|beside|end to end on kernel 6.1 with control groups version 2, in a virtual machine'
     'power|beside|told ends of jobs survive a loss of power, in a virtual machine'
     'sanitize|beside|tests with address and undefined behaviour sanitizers'

@@ -31,7 +31,7 @@ user/max_net_namespaces user/max_ipc_namespaces user/max_uts_namespaces user/max
 # Every file below is compared by size, owner, mode, inode and time of change.
 TREES = ["/etc", "/usr", "/boot", "/var/lib/dpkg"]
 # What a Joblet has on a host only while it works, by kind and name. One that worked at the first look may have ended since.
-PASSING = {"process": "", "namespace": "", "cgroup": "", "module": "", "mount": r"/(?:var/)?tmp/joblet-", "link": r"jb[0-9a-f]{8}",
+PASSING = {"process": "", "namespace": "", "cgroup": "", "module": "", "mount": r"/(?:var/)?tmp/joblet-", "link": r"jb[0-9a-f]+",
            "loop device": r"loop1\d{4}$", "nft table": r"table \w+ joblet_[0-9a-f]{8}$",
            "file": r"/dev/loop1\d{4}$|/(?:var/)?tmp/joblet-"}
 # Only the names in these.

@@ -10,7 +10,9 @@ import subprocess
 import grpc
 import pytest
 
-from conftest import read
+from conftest import ANY_KERNEL, read
+
+pytestmark = ANY_KERNEL
 
 CANARY = "geheim-canary-e2e-5"
 

@@ -741,6 +741,11 @@ class Bases(Case):
                 joblet.release(build)
             self.assertEqual(joblet.inits(), set())
         print(f"seed {SEED}: killed {KILLS} times, {found} bases were kept")
+        # The other tests have this joblet, too.
+        joblet.stop()
+        for name in self.kept():
+            os.unlink(f"{joblet.prefix}/cache/base/{name}")
+        joblet.start()
 
     def test_the_host_changed(self):
         """A collect that saw it: perhaps while the base was made, which is not kept then. Another failure is none of the base's."""
