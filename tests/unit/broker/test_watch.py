@@ -9,6 +9,7 @@ the same file system. It returns the names below the first that must not be ther
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import re
 import secrets
@@ -269,6 +270,27 @@ def as_bytes(names):
     return {b"./" + (name if isinstance(name, bytes) else name.encode()) for name in names}
 
 
+# Why a list ends when others are at work on this host; a tree that is too deep for a path is enough.
+DISTURBED = ("cannot be followed", "too much happened", "more happens on the host", "has other directories or mounts")
+TRIES = 4
+
+
+def undisturbed(test):
+    """Then the test says nothing, and is done once more."""
+    @functools.wraps(test)
+    def repeated(self):
+        for left in reversed(range(TRIES)):
+            before = len(self.joblet.log())
+            try:
+                return test(self)
+            except AssertionError:
+                if left == 0 or not any(reason in self.joblet.log()[before:] for reason in DISTURBED):
+                    raise
+            self.clear()
+        return None
+    return repeated
+
+
 class Watch(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -294,6 +316,12 @@ class Watch(unittest.TestCase):
             print(self.joblet.log()[-4000:])
         self.joblet.stop()
         self.assertEqual(self.joblet.groups(), [])
+
+    def clear(self):
+        for path in [OUTSIDE, *self.places]:
+            shutil.rmtree(path)
+            os.mkdir(path, 0o755)
+            os.chmod(path, 0o755)
 
     def restart(self):
         self.joblet.stop()
@@ -353,6 +381,7 @@ class Watch(unittest.TestCase):
 
     # --- the tests
 
+    @undisturbed
     def test_the_second_build_does_not_walk(self):
         """And both see the same: the whole of a build's root."""
         walked, by_list = (re.findall(r"^sum=.*$", self.build(SUMS), re.M) for _ in range(2))
@@ -362,6 +391,7 @@ class Watch(unittest.TestCase):
         self.assertEqual(len(walked), 5)
         self.assertEqual(walked, by_list)
 
+    @undisturbed
     def test_every_way(self):
         for inside in self.places:
             for prepare, _ in WAYS:
@@ -384,6 +414,7 @@ class Watch(unittest.TestCase):
         self.restart()
         self.assertEqual(self.seen(), (names, "walking"))
 
+    @undisturbed
     def test_links_that_stay(self):
         """Other names of a file that is made unreadable by one of them. Which ones there are nobody can tell: all is walked."""
         for outside in (False, True):
@@ -403,6 +434,7 @@ class Watch(unittest.TestCase):
             self.check(names, [inside], hidden)
             self.check_looked(hidden, [inside])
 
+    @undisturbed
     def test_owners(self):
         """An owner that no build can have is found by the list, too."""
         put(f"{self.places[0]}/file")
@@ -417,6 +449,7 @@ class Watch(unittest.TestCase):
         os.chown(f"{self.places[0]}/file", 0, 0)
         self.check(self.seen()[0], [self.places[0]], [])
 
+    @undisturbed
     def test_overflow(self):
         """More events than the kernel keeps for us, and a secret among them."""
         put(f"{self.places[0]}/file")
@@ -435,6 +468,7 @@ class Watch(unittest.TestCase):
         self.assertEqual(how, "walking")
         self.check(names, [self.places[0]], ["file", *map(str, range(6000))])
 
+    @undisturbed
     def test_while_a_walk_is_going_on(self):
         """What happens after the walk was there is in the list that it leaves."""
         stop = threading.Event()
@@ -462,6 +496,7 @@ class Watch(unittest.TestCase):
         for inside in self.places:
             self.check(names, [inside], [str(number) for number, place in enumerate(made) if place == inside])
 
+    @undisturbed
     def test_two_builds_at_once(self):
         """Both walk, or one takes the other's list; the next one sees what changed meanwhile either way."""
         put(f"{self.places[0]}/file")
@@ -471,6 +506,7 @@ class Watch(unittest.TestCase):
             self.finish(build)
         self.check_looked(["file"])
 
+    @undisturbed
     def test_another_directory_in_a_layers_place(self):
         """Mounted over, and taken away again; changed while it was not there."""
         layer, place = LAYERS[-1], self.places[-1]
@@ -488,6 +524,7 @@ class Watch(unittest.TestCase):
         os.chmod(f"{place}/file", 0o600)
         self.check(self.seen()[0], [place], ["file"])
 
+    @undisturbed
     def test_a_disk_of_its_own(self):
         """A layer on another file system that goes and comes back: changed in between, elsewhere."""
         layer = LAYERS[-1]
@@ -514,6 +551,7 @@ class Watch(unittest.TestCase):
         finally:
             subprocess.run(["losetup", "-d", loop], check=True)
 
+    @undisturbed
     def test_a_restart_has_no_list(self):
         put(f"{self.places[0]}/file")
         self.listed()
@@ -524,6 +562,7 @@ class Watch(unittest.TestCase):
         self.assertEqual(how, "walking")
         self.check(names, [self.places[0]], ["file"])
 
+    @undisturbed
     def test_nothing_is_held_up(self):
         """While a host makes files as fast as it can, jobs start as ever."""
         self.listed()
