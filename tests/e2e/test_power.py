@@ -42,7 +42,8 @@ class Machine:
 
     def lines(self, first):
         with contextlib.suppress(FileNotFoundError):
-            return re.findall(rf"^{first} .*$", read(self.log).decode(errors="replace").replace("\r", ""), re.M)
+            # The power may go in the middle of a line.
+            return re.findall(rf"^{first} .*(?=\n)", read(self.log).decode(errors="replace").replace("\r", ""), re.M)
         return []
 
     def qemu(self):
