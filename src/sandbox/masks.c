@@ -118,14 +118,15 @@ static int open_upper(struct walk *walk, unsigned depth)
     return walk->levels[depth].upper_fd;
 }
 
-/* "/usr/lib/x" of the entry @name (may be "") in @level. Cut when it is too long. */
-static void path_of(const struct walk *walk, unsigned depth, const char *name, char path[PATH_SIZE_MAX])
+/* "/usr/lib/x" of the entry @name (may be "") in @level. False: it was cut, and names something else. */
+static bool path_of(const struct walk *walk, unsigned depth, const char *name, char path[PATH_SIZE_MAX])
 {
     size_t used = (size_t)snprintf(path, PATH_SIZE_MAX, "/%s", walk->masks->path);
     for (unsigned i = 1; i <= depth && used < PATH_SIZE_MAX; i++)
         used += (size_t)snprintf(path + used, PATH_SIZE_MAX - used, "/%s", walk->levels[i].name);
     if (*name && used < PATH_SIZE_MAX)
-        (void)snprintf(path + used, PATH_SIZE_MAX - used, "/%s", name);
+        used += (size_t)snprintf(path + used, PATH_SIZE_MAX - used, "/%s", name);
+    return used < PATH_SIZE_MAX;
 }
 
 enum shown { SHOWN_NOT, SHOWN_BELOW, SHOWN_ALL };
@@ -136,7 +137,7 @@ static enum shown find_shown(const struct walk *walk, unsigned depth, const char
     char path[PATH_SIZE_MAX];
     const struct masks_rules *rules = walk->masks->rules;
     enum shown found = SHOWN_NOT;
-    path_of(walk, depth, name, path);
+    (void)path_of(walk, depth, name, path);
     for (size_t i = 0; i < ELEMENTS(shown); i++)
         if (strcmp(path, shown[i]) == 0)
             return SHOWN_ALL;
@@ -161,7 +162,7 @@ static bool is_hidden(const struct walk *walk, const struct stat *status)
 static int fail(const struct walk *walk, unsigned depth, const char *name, int code, struct error *error)
 {
     char path[PATH_SIZE_MAX];
-    path_of(walk, depth, name, path);
+    (void)path_of(walk, depth, name, path);
     return error_errno(error, code, "prepare the host's '%.120s' for a build", path);
 }
 
@@ -173,21 +174,23 @@ static int check_owner(
     uint32_t base = walk->masks->sandbox->plan.id_base;
     if (status->st_uid - base < PLAN_RANGE_SIZE && status->st_gid - base < PLAN_RANGE_SIZE)
         return 0;
-    path_of(walk, depth, name, path);
+    (void)path_of(walk, depth, name, path);
     return error_text(error, EOVERFLOW,
             "the owner or the group of the host's '%.120s' is above %u: no builds on this host", path,
             PLAN_RANGE_SIZE - 1);
 }
 
-/* The base's own file or directory in the place of @path, below the layer. */
-static bool is_there(int dir_fd, const char *path, bool *ret_is_mark)
+/* Whether something of the base's own stands in the place of @path, below the layer: 1, 0 or -errno. */
+static int is_there(int dir_fd, const char *path, bool *ret_is_mark)
 {
     struct stat status;
     _cleanup_close_ int fd = mount_open_beneath(dir_fd, path);
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
+        return 0;
     if (fd < 0 || fstat(fd, &status) < 0)
-        return false;
+        return fd < 0 ? fd : -errno;
     *ret_is_mark = S_ISCHR(status.st_mode) && status.st_rdev == makedev(0, 0);
-    return true;
+    return 1;
 }
 
 /* What the base wrote lies above the masks: in the place of what was masked then too, that is its own. Else it may be a
@@ -199,11 +202,18 @@ static int check_base(const struct walk *walk, unsigned depth, const char *name,
     const struct masks *masks = walk->masks;
     if (masks->base_upper_fd < 0)
         return 0;
-    path_of(walk, depth, name, path);
+    if (!path_of(walk, depth, name, path))
+        return error_text(error, ESTALE, "the base cannot be asked for what is as deep as the host's '%.120s'", path);
     const char *below = path + 1 + strlen(masks->path) + 1;
-    if (!is_there(masks->base_upper_fd, below, &is_mark) || is_mark)
+    int r = is_there(masks->base_upper_fd, below, &is_mark);
+    if (r < 0)
+        return fail(walk, depth, name, -r, error);
+    if (r == 0 || is_mark)
         return 0;
-    if (is_there(masks->base_hidden_fd, below, &is_mark))
+    r = is_there(masks->base_hidden_fd, below, &is_mark);
+    if (r < 0)
+        return fail(walk, depth, name, -r, error);
+    if (r == 1)
         return 1;
     return error_text(error, ESTALE, "the base has the host's '%.120s', which may not be read any more", path);
 }
@@ -238,8 +248,7 @@ static void note(const struct walk *walk, unsigned depth, const char *name)
     struct sandbox *sandbox = walk->masks->sandbox;
     if (sandbox->masked_count == SANDBOX_MASKED_MAX)
         return;
-    path_of(walk, depth, name, path);
-    if (strlen(path) < PLAN_PATH_MAX && !is_of_inner_layer(walk, path))
+    if (path_of(walk, depth, name, path) && strlen(path) < PLAN_PATH_MAX && !is_of_inner_layer(walk, path))
         memcpy(sandbox->masked[sandbox->masked_count++], path, strlen(path) + 1);
 }
 
@@ -276,8 +285,10 @@ static void suspect(const struct walk *walk, unsigned depth, const char *name)
     /* Where all is masked but what is shown, the directory stands for what is in it. */
     if (!walk->masks->list || walk->levels[depth].only_shown)
         return;
-    path_of(walk, depth, name, path);
-    masks_list_note(walk->masks->list, path);
+    if (path_of(walk, depth, name, path))
+        masks_list_note(walk->masks->list, path);
+    else
+        masks_list_spoil(walk->masks->list);
 }
 
 static int visit_file(

@@ -163,6 +163,12 @@ void masks_list_count(struct masks_list *list)
         list->counted++;
 }
 
+void masks_list_spoil(struct masks_list *list)
+{
+    if (list)
+        __atomic_store_n(&list->shared->is_incomplete, 1U, __ATOMIC_RELAXED);
+}
+
 void masks_list_flush(struct masks_list *list)
 {
     if (!list)
@@ -171,7 +177,7 @@ void masks_list_flush(struct masks_list *list)
     (void)__atomic_add_fetch(&shared->looked_at, list->counted, __ATOMIC_RELAXED);
     uint64_t at = __atomic_fetch_add(&shared->used, list->used, __ATOMIC_RELAXED);
     if (at + list->used > SUSPECTS_SIZE_MAX || fd_pwrite_all(PLAN_FD_NEW_LIST, list->buffer, list->used, (off_t)at) < 0)
-        __atomic_store_n(&shared->is_incomplete, 1U, __ATOMIC_RELAXED);
+        masks_list_spoil(list);
     list->counted = 0;
     list->used = 0;
 }

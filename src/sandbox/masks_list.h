@@ -28,6 +28,8 @@ bool masks_list_find(struct masks_list *list, const char *path, const struct sta
 void masks_list_count(struct masks_list *list);
 /* Notes "/usr/lib/x". */
 void masks_list_note(struct masks_list *list, const char *path);
+/* Something cannot be noted: what this start writes is no list. */
+void masks_list_spoil(struct masks_list *list);
 /* What is noted so far goes into the file: before and at the end of a copy of this process. */
 void masks_list_flush(struct masks_list *list);
 /* All layers are done: says in the file what it holds. */

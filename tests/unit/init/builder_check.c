@@ -98,6 +98,30 @@ void check_put_other(const struct driver *ignored, struct driver_job *job, int f
     fds[check_other_number] = check_other_fd < 0 ? -1 : fcntl(check_other_fd, F_DUPFD_CLOEXEC, 0);
 }
 
+#define DEEP 17U
+
+void check_make_deep(bool removes)
+{
+    char name[251];
+    int fds[DEEP + 1];
+    memset(name, '0', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    fds[0] = openat(check_driver.root_fd, "host/opt", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned i = 0; i < DEEP; i++) {
+        assert_true(removes || mkdirat(fds[i], name, 0755) == 0);
+        fds[i + 1] = openat(fds[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    if (removes)
+        assert_int_equal(unlinkat(fds[DEEP], "deep", 0), 0);
+    else
+        (void)close(openat(fds[DEEP], "deep", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    for (unsigned i = DEEP; i > 0; i--) {
+        (void)close(fds[i]);
+        assert_true(!removes || unlinkat(fds[i - 1], name, AT_REMOVEDIR) == 0);
+    }
+    (void)close(fds[0]);
+}
+
 int check_set_up(void **state)
 {
     (void)state;

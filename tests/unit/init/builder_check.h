@@ -31,6 +31,10 @@ extern int check_other_fd;
 extern int check_other_number;
 void check_put_other(const struct driver *driver, struct driver_job *job, int fds[]);
 
+/* Makes a secret below the small host's /opt whose path is longer than PATH_MAX, which a shell's tools cannot remove;
+ * or removes it. */
+void check_make_deep(bool removes);
+
 /* Around a test: a small host, made up by it, and a new disk. */
 int check_set_up(void **state);
 int check_tear_down(void **state);

@@ -124,6 +124,13 @@ static void test_copy_of_what_is_masked_now(void **state)
     check_init(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
     builder_rest_on_base(&check_builder, &job);
     check_setup_fails(&job, PLAN_STAGE_ROOT, "'/opt/both', which may not be read any more");
+    /* What no path leads to is not asked for, and not taken for what the base has not. */
+    builder_shell(&check_builder, "chmod 644 host/opt/both");
+    check_make_deep(/* removes= */ false);
+    check_init(&job, PLAN_TYPE_BUILD, (char[]){"echo ran"});
+    builder_rest_on_base(&check_builder, &job);
+    check_setup_fails(&job, PLAN_STAGE_ROOT, "the base cannot be asked for what is as deep as the host's '/opt/000");
+    check_make_deep(/* removes= */ true);
 }
 
 static void test_other_layers(void **state)

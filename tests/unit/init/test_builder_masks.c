@@ -130,12 +130,11 @@ static void test_crew(void **state)
 
 /* --- with a list of suspects --- */
 
-/* As list_masks, with the list @list_fd (-EBADF: none). What the job says of its own is in @ret_head, its file becomes
+/* A start with the list @list_fd (-EBADF: none). What it says of its own list is in @ret_head, the file becomes
  * @ret_list_fd where that is not NULL. */
-static char *list_with(const char *hidden, int list_fd, struct suspects_head *ret_head, int *ret_list_fd)
+static void start_with(const char *hidden, int list_fd, struct suspects_head *ret_head, int *ret_list_fd)
 {
     struct driver_job job;
-    char *list = NULL;
     assert_int_equal(builder_renew_disk(&check_builder), 0);
     check_init(&job, PLAN_TYPE_BUILD, (char[]){"true"});
     job.plan.cpu_percent = 800;
@@ -153,6 +152,13 @@ static char *list_with(const char *hidden, int list_fd, struct suspects_head *re
         *ret_list_fd = check_builder.new_list_fd;
     else
         (void)close(check_builder.new_list_fd);
+}
+
+/* As list_masks, after such a start. */
+static char *list_with(const char *hidden, int list_fd, struct suspects_head *ret_head, int *ret_list_fd)
+{
+    char *list = NULL;
+    start_with(hidden, list_fd, ret_head, ret_list_fd);
     /* All layers but the files that are made for it. */
     builder_shell(&check_builder, "(for n in disk/hidden/*; do cd $n; echo $n; find . -type d -exec stat -c '%%n %%f "
                                   "%%u %%g %%Y' {} + | sort; "
@@ -293,6 +299,11 @@ static void test_list_that_is_none(void **state)
     free(list_with("/opt/named", list_fd, &head, NULL));
     assert_int_equal(head.kind, SUSPECTS_WALKED);
     (void)close(list_fd);
+    /* A path that is longer than any: noted cut, it would lead elsewhere, and what it is of would not be masked. */
+    check_make_deep(/* removes= */ false);
+    start_with("/opt/named", -EBADF, &head, NULL);
+    check_make_deep(/* removes= */ true);
+    assert_int_equal(head.kind, SUSPECTS_NONE);
 }
 
 /* What the configuration hides and shows, whatever name leads there. */
