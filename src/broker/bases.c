@@ -62,13 +62,6 @@ static uint64_t find_policy(const struct broker *broker)
     return hash_add(sum, config->build_shown, strlen(config->build_shown) + 1);
 }
 
-void bases_look_at_host(const struct broker *broker, uint8_t ret_fingerprint[32])
-{
-    struct channel_host_reply state;
-    host_state_read(broker->prefix_fd, &state);
-    memcpy(ret_fingerprint, state.fingerprint, sizeof(state.fingerprint));
-}
-
 /* --- the directory --- */
 
 static void name_file(const char *uuid, const char *suffix, char ret_name[FILE_NAME_MAX])
@@ -212,7 +205,7 @@ const struct base *bases_find(struct bases *bases, const uint8_t key[CHANNEL_BAS
         (void)error_text(error, ENOENT, "these packages were not installed before");
         return NULL;
     }
-    bases_look_at_host(bases->broker, fingerprint);
+    host_state_fingerprint(fingerprint);
     const char *why = NULL;
     if (memcmp(fingerprint, base->record.fingerprint, sizeof(fingerprint)) != 0)
         why = "packages, package sources or their lists of the host have changed since";

@@ -85,8 +85,6 @@ void bases_drop(struct bases *bases, const uint8_t key[CHANNEL_BASE_KEY_SIZE]);
 
 /* 0; -ENOTSUP with @error: no bases are kept. */
 int bases_check(const struct bases *bases, struct error *error);
-/* The host's state now, as it goes into records. */
-void bases_look_at_host(const struct broker *broker, uint8_t ret_fingerprint[32]);
 /* Makes a base of the disk of @build, to which nothing writes any more; @request is answered when it is there, or not.
  */
 void bases_seal(struct bases *bases, struct build *build, const struct channel_base_seal *request);

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "broker/bases.h"
 #include "broker/context.h"
+#include "broker/host_state.h"
 #include "broker/job.h"
 #include "broker/limits.h"
 #include "broker/sync.h"
@@ -281,7 +282,7 @@ static int check_base(struct broker *broker, const struct channel_build_start *r
 static int take_base(struct broker *broker, struct build *build, struct error *error)
 {
     if (build->base_use == CHANNEL_BASE_MAKE)
-        bases_look_at_host(broker, build->fingerprint);
+        host_state_fingerprint(build->fingerprint);
     if (build->base_use != CHANNEL_BASE_USE)
         return 0;
     const struct base *base = bases_find(&broker->bases, build->base_key, error);
@@ -453,7 +454,7 @@ static int check_seal(
     int r = check_nobody_left(broker, build, error);
     if (r < 0)
         return r;
-    bases_look_at_host(broker, fingerprint);
+    host_state_fingerprint(fingerprint);
     if (memcmp(fingerprint, build->fingerprint, sizeof(fingerprint)) != 0)
         return error_text(error, ESTALE, "the host's packages changed while the base was made");
     *ret_build = build;

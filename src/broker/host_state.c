@@ -188,29 +188,38 @@ static int check_manager(const struct manager *manager, struct error *error)
     return 0;
 }
 
-static void look_at_packages(struct channel_host_reply *reply)
+static bool is_here(const struct manager *manager)
 {
-    struct fingerprint print;
-    bool found = false;
-    fingerprint_init(&print);
-    for (unsigned i = 0; i < ELEMENTS(managers); i++) {
-        const struct manager *manager = &managers[i];
-        if (access(manager->database, F_OK) < 0)
-            continue;
-        found = true;
-        if (reply->error.code == 0)
-            (void)check_manager(manager, &reply->error);
-        for (unsigned at = 0; at < ELEMENTS(manager->sources) && manager->sources[at]; at++)
-            add_source(&print, manager->sources[at]);
-    }
-    for (unsigned i = 0; i < ELEMENTS(other_sources); i++)
-        add_source(&print, other_sources[i]);
-    if (!found)
-        (void)error_text(&reply->error, ENOENT, "this host has no package manager that builds know: dpkg, rpm or apk");
-    memcpy(reply->fingerprint, print.lanes, sizeof(reply->fingerprint));
+    return access(manager->database, F_OK) == 0;
 }
 
-_Static_assert(sizeof(struct fingerprint) == sizeof(((struct channel_host_reply *)0)->fingerprint), "they fit");
+static void check_packages(struct error *error)
+{
+    bool found = false;
+    for (unsigned i = 0; i < ELEMENTS(managers); i++) {
+        if (!is_here(&managers[i]))
+            continue;
+        found = true;
+        if (error->code == 0)
+            (void)check_manager(&managers[i], error);
+    }
+    if (!found)
+        (void)error_text(error, ENOENT, "this host has no package manager that builds know: dpkg, rpm or apk");
+}
+
+void host_state_fingerprint(uint8_t ret_fingerprint[HOST_FINGERPRINT_SIZE])
+{
+    _Static_assert(sizeof(struct fingerprint) == HOST_FINGERPRINT_SIZE, "they fit");
+    struct fingerprint print;
+    fingerprint_init(&print);
+    for (unsigned i = 0; i < ELEMENTS(managers); i++)
+        for (unsigned at = 0; is_here(&managers[i]) && at < ELEMENTS(managers[i].sources) && managers[i].sources[at];
+                at++)
+            add_source(&print, managers[i].sources[at]);
+    for (unsigned i = 0; i < ELEMENTS(other_sources); i++)
+        add_source(&print, other_sources[i]);
+    memcpy(ret_fingerprint, print.lanes, HOST_FINGERPRINT_SIZE);
+}
 
 /* --- which distribution --- */
 
@@ -261,5 +270,6 @@ void host_state_read(int prefix_fd, struct channel_host_reply *ret_reply)
     if (fstatvfs(prefix_fd, &space) == 0)
         ret_reply->free_bytes = (uint64_t)space.f_bavail * space.f_frsize;
     look_at_distribution(ret_reply);
-    look_at_packages(ret_reply);
+    check_packages(&ret_reply->error);
+    host_state_fingerprint(ret_reply->fingerprint);
 }
