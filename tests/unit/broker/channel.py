@@ -10,8 +10,10 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
+import unittest
 import uuid
 
 HELLO, LIST_JOBS, JOB_START, JOB_SIGNAL, JOB_RELEASE, JOB_REMOVE, JOB_LOOK, BUILD_START, TOOL_START, BUILD_PUBLISH, \
@@ -366,3 +368,13 @@ def name_of(pid):
 def be_subreaper():
     """Orphans of a killed joblet are reaped here, so that "gone" can be told from "dead"."""
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def run_tests(arguments):
+    """Those of the calling program, which build; it ends with them. @arguments are unittest's."""
+    for missing, why in ((os.geteuid() != 0, "needs root"), (not os.path.exists("/dev/loop-control"), "no loop devices on this host")):
+        if missing:
+            print("SKIP: " + why)
+            sys.exit(77)
+    be_subreaper()
+    unittest.main(argv=sys.argv[:1] + arguments)

@@ -120,6 +120,15 @@ class Case(unittest.TestCase):
         self.joblet.release(job)
         return text
 
+    def start_again_after(self, killer):
+        """Whatever was running has ended and is forgotten then."""
+        killer.join()
+        self.joblet.kill()
+        self.joblet.start()
+        for job in self.joblet.list():
+            self.joblet.end(job)
+            self.joblet.release(job)
+
     def sleeper(self, name="hello", version="1.0"):
         job, error = self.joblet.run(["sh", "-c", "echo up; sleep 600; cat /told"], name, version)
         self.assert_done(error)
@@ -399,12 +408,7 @@ class Builds(Case):
             killer = threading.Timer(choice.uniform(0, longest), joblet.process.kill)
             with contextlib.suppress(OSError):  # the channel ends
                 self.make_runtime(text=str(number), replace=1, before=lambda at, on=step: at == on and killer.start())
-            killer.join()
-            joblet.kill()
-            joblet.start()
-            for job in joblet.list():
-                joblet.end(job)
-                joblet.release(job)
+            self.start_again_after(killer)
             wait_for(lambda: joblet.store() == ["hello/1.0"])
             job, error = joblet.verify("hello", "1.0", ["verify", "pass"])
             self.assert_done(error)
@@ -727,12 +731,7 @@ class Bases(Case):
             killer.start()
             with contextlib.suppress(OSError):  # the channel ends
                 joblet.seal(build, b"notes")
-            killer.join()
-            joblet.kill()
-            joblet.start()
-            for job in joblet.list():
-                joblet.end(job)
-                joblet.release(job)
+            self.start_again_after(killer)
             wait_for(lambda: len(self.kept()) == 2 * len({name.split(".")[0] for name in self.kept()}))
             if joblet.find_base(key)[0].code == 0:
                 found += 1
@@ -792,11 +791,4 @@ class WithoutLoopDevices(Case):
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
-        print("SKIP: needs root")
-        sys.exit(77)
-    if not os.path.exists("/dev/loop-control"):
-        print("SKIP: no loop devices on this host")
-        sys.exit(77)
-    channel.be_subreaper()
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
+    channel.run_tests(sys.argv[5:])

@@ -305,13 +305,18 @@ class Trail(unittest.TestCase):
         self.assertTrue([path for path in open_files(api).values() if path.endswith("/state/audit")])
         joblet.stop()
 
+    def copies(self):
+        """What the next joblet copies its records to."""
+        self.joblet.configure("syslog: \"on\"")
+        syslog = Syslog(self.joblet.prefix + "/syslog")
+        self.addCleanup(syslog.socket.close)
+        self.joblet.command = syslog.command
+        return syslog
+
     # shows: CIS-Docker 2.13
     def test_copies_to_syslog(self):
         joblet = self.joblet
-        joblet.configure("syslog: \"on\"")
-        syslog = Syslog(joblet.prefix + "/syslog")
-        self.addCleanup(syslog.socket.close)
-        joblet.command = syslog.command
+        syslog = self.copies()
         before = len(chain(joblet.prefix))
         joblet.start()
         self.assertEqual(self.append(facts(action="test.copy", note="ä \"\n")).code, 0)
@@ -430,10 +435,8 @@ class Trail(unittest.TestCase):
     def test_rotation(self):
         """The service begins new files and gives up the oldest ones, which is recorded and copied as all else."""
         joblet = self.joblet
-        joblet.configure("fileSize: \"1\"\nkeepFiles: \"2\"\nsyslog: \"on\"")
-        syslog = Syslog(joblet.prefix + "/syslog")
-        self.addCleanup(syslog.socket.close)
-        joblet.command = syslog.command
+        joblet.configure("fileSize: \"1\"\nkeepFiles: \"2\"")
+        syslog = self.copies()
         first, every = self.files(), chain(joblet.prefix)
         joblet.start()
         for number in range(80):
