@@ -322,7 +322,7 @@ int broker_run(const char *given_prefix)
             .builder_fd = -EBADF,
             .cache_fd = -EBADF,
             .bases = {.fd = -EBADF},
-            .host_watch = {.group_fd = -EBADF, .list_fd = -EBADF},
+            .host_watch = {.group_fd = -EBADF},
             .store = {.fd = -EBADF},
             .signals = {.fd = -EBADF},
             .trail = {.settler = {.fd = -EBADF}, .syslog_fd = -EBADF},

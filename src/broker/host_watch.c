@@ -90,9 +90,9 @@ static bool is_unchanged(const struct host_watch *watch)
 
 static void forget(struct host_watch *watch, const char *why)
 {
-    if (watch->list_fd >= 0)
+    if (watch->list)
         log_event(LOG_LEVEL_INFO, "masks are to be found anew", "reason", why, NULL);
-    watch->list_fd = fd_close(watch->list_fd);
+    free(TAKE_PTR(watch->list));
     watch->generation++;
     host_paths_clear(&watch->events->paths);
 }
@@ -274,27 +274,19 @@ static int begin(struct host_watch *watch)
     return 0;
 }
 
-/* What happened since it was made. */
-static int complete_list(struct host_watch *watch)
+/* With what happened since it was made; what happened since the watch began and before that does no harm. Sealed: a
+ * build that got hold of it could not change it. A descriptor or -errno. */
+static int complete_list(const struct host_watch *watch)
 {
     const struct host_paths *paths = &watch->events->paths;
-    size_t size = paths->used - watch->added;
-    if (size > SUSPECTS_SIZE_MAX - watch->list_size)
+    if (paths->used > SUSPECTS_SIZE_MAX - watch->list_size)
         return -EFBIG;
-    int r = fd_pwrite_all(watch->list_fd, paths->text + watch->added, size, (off_t)watch->list_size);
-    if (r < 0)
-        return r;
-    watch->list_size += size;
-    watch->added += size;
-    return 0;
-}
-
-static int open_again(int fd)
-{
-    char path[32];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    int again = open(path, O_RDONLY | O_CLOEXEC);
-    return again < 0 ? -errno : again;
+    _cleanup_free_ char *whole = malloc(watch->list_size + paths->used);
+    if (!whole)
+        return -ENOMEM;
+    memcpy(whole, watch->list, watch->list_size);
+    memcpy(whole + watch->list_size, paths->text, paths->used);
+    return fd_new_sealed("suspects", whole, watch->list_size + paths->used);
 }
 
 void host_watch_begin(struct host_watch *watch, struct host_watch_start *ret_start)
@@ -308,15 +300,14 @@ void host_watch_begin(struct host_watch *watch, struct host_watch_start *ret_sta
         return;
     ret_start->generation = watch->generation;
     ret_start->new_list_fd = memfd_create("suspects", MFD_CLOEXEC);
-    if (watch->list_fd < 0 || ret_start->new_list_fd < 0)
+    if (!watch->list || ret_start->new_list_fd < 0)
         return;
-    int r = complete_list(watch);
-    if (r == 0)
-        r = ret_start->list_fd = open_again(watch->list_fd);
-    if (r >= 0)
+    int fd = complete_list(watch);
+    if (fd >= 0) {
+        ret_start->list_fd = fd;
         return;
-    ret_start->list_fd = -EBADF;
-    forget(watch, strerror(-r));
+    }
+    forget(watch, strerror(-fd));
     ret_start->generation = watch->generation;
 }
 
@@ -345,13 +336,13 @@ void host_watch_take(struct host_watch *watch, int new_list_fd, uint64_t generat
         forget(watch, "what the last build saw of the host does not make a list");
     if (head.kind != SUSPECTS_WALKED || generation != watch->generation)
         return;
-    int fd = fcntl(new_list_fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
+    /* A copy: who still had the file could not change it. */
+    _cleanup_free_ char *list = malloc(head.used);
+    if (!list || pread(new_list_fd, list, head.used, 0) != (ssize_t)head.used)
         return;
-    (void)fd_close(watch->list_fd);
-    watch->list_fd = fd;
+    free(watch->list);
+    watch->list = TAKE_PTR(list);
     watch->list_size = head.used;
-    watch->added = 0; /* all that was noted since the watch began: what came before this walk does no harm */
 }
 
 void host_watch_done(struct host_watch *watch)

@@ -22,9 +22,8 @@ struct broker;
 struct host_watch {
     struct broker *broker;
     int group_fd; /* -EBADF: nothing is watched */
-    int list_fd;  /* -EBADF: there is no list */
-    uint64_t list_size;
-    size_t added; /* of the paths, to the list */
+    char *list;   /* as a walk left it; NULL: there is none */
+    size_t list_size;
     /* Of the time since which no event was missed: a list that was begun in another one is of no use. */
     uint64_t generation;
     int64_t used_ns; /* when a build began last */
@@ -36,7 +35,7 @@ struct host_watch {
 
 /* What a build gets of it. */
 struct host_watch_start {
-    int list_fd;     /* read-only; -EBADF: it has to walk */
+    int list_fd;     /* sealed; -EBADF: it has to walk */
     int new_list_fd; /* -EBADF: nobody wants to know what it found */
     uint64_t generation;
 };

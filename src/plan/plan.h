@@ -120,7 +120,7 @@ enum plan_fd {
      * job's range. Closed when the build begins with the host alone (plan.has_base = 0). */
     PLAN_FD_BASE_DISK = 21,
     /* Build: the list of suspects (suspects.h) to look at, and the file for what this one finds, both in memory, the
-     * first read-only. Closed when there is none (plan.has_list = 0, plan.wants_list = 0). */
+     * first sealed. Closed when there is none (plan.has_list = 0, plan.wants_list = 0). */
     PLAN_FD_LIST = 22,
     PLAN_FD_NEW_LIST = 23,
     PLAN_FD_CGROUP_FIRST = 24, /* v1: the "tasks" files to attach to, plan.cgroup_tasks of them */

@@ -3,8 +3,8 @@
  * too many paths cost time, one too few would be a hole.
  *
  * joblet-init writes it while it walks, into a file in memory that joblet handed to it. joblet adds what has changed
- * since (broker/host_watch.c) and hands it to the joblet-init of a later build, which looks there alone. A build can
- * neither read nor write it: the descriptors are closed before anything of a client's is read.
+ * since (broker/host_watch.c) and hands it, sealed, to the joblet-init of a later build, which looks there alone. A
+ * build can neither read nor write it: the descriptors are closed before anything of a client's is read.
  *
  *     struct suspects_head
  *     paths, each ended by a NUL: "usr/lib/x", without a leading slash; a directory stands for all that is in it */

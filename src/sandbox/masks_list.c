@@ -91,13 +91,13 @@ static bool split(struct masks_list *list, size_t size)
 
 static bool read_given(struct masks_list *list)
 {
-    struct stat status;
-    if (suspects_read_head(PLAN_FD_LIST, &list->given) < 0 || fstat(PLAN_FD_LIST, &status) < 0 ||
-            list->given.kind != SUSPECTS_WALKED || status.st_size > (off_t)SUSPECTS_SIZE_MAX ||
+    size_t whole;
+    if (fd_check_sealed(PLAN_FD_LIST, SUSPECTS_SIZE_MAX, &whole) < 0 ||
+            suspects_read_head(PLAN_FD_LIST, &list->given) < 0 || list->given.kind != SUSPECTS_WALKED ||
             memcmp(&list->given.rules, &list->head.rules, sizeof(list->head.rules)) != 0)
         return false;
     /* With what joblet has added: to the end of the file. */
-    size_t size = (size_t)status.st_size - sizeof(list->given);
+    size_t size = whole - sizeof(list->given);
     list->text = malloc(size + 1);
     if (!list->text || pread(PLAN_FD_LIST, list->text, size, sizeof(list->given)) != (ssize_t)size)
         return false;

@@ -206,6 +206,19 @@ static int new_tree(const struct driver *driver, const char *name, bool is_read_
     return fd;
 }
 
+/* As joblet hands it over. */
+static int seal_copy(int list_fd)
+{
+    struct stat status;
+    if (fstat(list_fd, &status) < 0)
+        return -errno;
+    size_t size = (size_t)status.st_size;
+    _cleanup_free_ char *text = malloc(size + 1);
+    if (!text || pread(list_fd, text, size, 0) != (ssize_t)size)
+        return -EIO;
+    return fd_new_sealed("test", text, size);
+}
+
 static void put_fds(const struct driver *driver, struct driver_job *job, int fds[])
 {
     const struct builder *builder = the_builder;
@@ -223,7 +236,8 @@ static void put_fds(const struct driver *driver, struct driver_job *job, int fds
     if (plan->has_cache)
         fds[PLAN_FD_CACHE] = new_tree(driver, "cache", plan->type == PLAN_TYPE_BUILD);
     if (plan->has_list)
-        fds[PLAN_FD_LIST] = fcntl(builder->list_fd, F_DUPFD_CLOEXEC, 0);
+        fds[PLAN_FD_LIST] =
+                builder->gives_open_list ? fcntl(builder->list_fd, F_DUPFD_CLOEXEC, 0) : seal_copy(builder->list_fd);
     if (plan->wants_list)
         fds[PLAN_FD_NEW_LIST] = fcntl(builder->new_list_fd, F_DUPFD_CLOEXEC, 0);
     if (builder->gives_base)

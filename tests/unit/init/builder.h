@@ -24,6 +24,7 @@ struct builder {
     bool is_covered;
     int list_fd; /* for jobs whose plan says so: a list of suspects, and a file for a new one */
     int new_list_fd;
+    bool gives_open_list; /* one that is not sealed */
     /* As driver_job's, after the right ones were put there. */
     void (*change_fds)(const struct driver *driver, struct driver_job *job, int fds[]);
 };

@@ -258,6 +258,11 @@ static void test_list_that_is_none(void **state)
     free(list_with("/opt/named", -EBADF, &good, &list_fd));
     free(list_with("/opt/named", list_fd, &head, NULL));
     assert_int_equal(head.kind, SUSPECTS_LOOKED);
+    /* One that somebody could still change. */
+    check_builder.gives_open_list = true;
+    free(list_with("/opt/named", list_fd, &head, NULL));
+    check_builder.gives_open_list = false;
+    assert_int_equal(head.kind, SUSPECTS_WALKED);
     /* Other rules, also when the same path now leads elsewhere. */
     free(list_with("/opt/other", list_fd, &head, NULL));
     assert_int_equal(head.kind, SUSPECTS_WALKED);
