@@ -132,12 +132,6 @@ int build_new(struct api *api, const struct build_request *request, const struct
     return 0;
 }
 
-static void format_fingerprint(const struct channel_host_reply *reply, char ret_text[RUNTIME_DIGEST_MAX])
-{
-    for (size_t i = 0; i < sizeof(reply->fingerprint); i++)
-        (void)snprintf(ret_text + 2 * i, 3, "%02x", reply->fingerprint[i]);
-}
-
 /* Phases 2 and 3. False when it failed. */
 static bool check_host(struct build *build, const struct channel_host_reply *reply)
 {
@@ -188,7 +182,7 @@ static const char *difference(const struct build *build, const struct runtime_de
     if (strcmp(there->digest, build->digest) != 0)
         return "from another specification";
     if (strcmp(there->fingerprint, build->fingerprint) != 0)
-        return "from other packages or package sources of the host than it has now";
+        return "from other packages or package sources than the host and the configuration have now";
     if (strcmp(there->builder_version, build_builder_version()) != 0)
         return "by another version of the builder";
     return "";
@@ -281,8 +275,9 @@ static void on_host(const struct channel_received *received, void *user)
         return;
     }
     build->free_bytes = reply->free_bytes;
-    format_fingerprint(reply, build->fingerprint);
-    if (!check_host(build, reply) || take_existing(build)) {
+    if (runtime_sources_digest(reply->fingerprint, &build->api->build_environment, build->fingerprint) < 0)
+        build_fail(build, "no memory");
+    if (build->failed || !check_host(build, reply) || take_existing(build)) {
         build_release(build);
         return;
     }

@@ -36,9 +36,18 @@ struct runtime_build {
     bool dry_run;                           /* only what phase 4 looks at */
 };
 
+#define RUNTIME_FINGERPRINT_SIZE 32U
+
 /* The digest of the specification and its setup script ("" = none), as runtime_spec_digest has it. 0 or -ENOMEM. */
 int runtime_build_digest(
         const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX]);
+
+/* What packages come from, in hexadecimal: the host's @fingerprint (of its packages and package sources) as it is; or,
+ * where
+ * @environment gives builds addresses (NAME=VALUE with "://", proxies not), a digest of both. Users and passwords in
+ * addresses are no part of it. 0 or -ENOMEM. */
+int runtime_sources_digest(const uint8_t fingerprint[RUNTIME_FINGERPRINT_SIZE], const struct runtime_list *environment,
+        char ret_digest[RUNTIME_DIGEST_MAX]);
 
 /* Appends the words of "install", the mode included. The base's are the same for all specifications that need the same
  * packages. 0 or -ENOMEM. */

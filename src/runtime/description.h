@@ -34,7 +34,7 @@ struct runtime_description {
     char *platform;
     char *build_id;    /* of the build's record */
     char *digest;      /* of the specification: runtime_spec_digest, and of setup.sh */
-    char *fingerprint; /* of the host's packages and package sources, hexadecimal */
+    char *fingerprint; /* of the host's packages and package sources: runtime_sources_digest */
     char *original_yaml;
 };
 

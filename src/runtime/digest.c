@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/fd.h"
 #include "runtime/build.h"
@@ -61,6 +62,21 @@ static int sum(const char *text, size_t size, unsigned char ret_bytes[EVP_MAX_MD
     return EVP_Digest(text, size, ret_bytes, NULL, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
 }
 
+static void print_hex(const uint8_t bytes[DIGEST_SIZE], char ret_text[RUNTIME_DIGEST_MAX])
+{
+    for (size_t i = 0; i < DIGEST_SIZE; i++)
+        (void)snprintf(ret_text + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static int sum_in_hex(const char *text, size_t size, char ret_text[RUNTIME_DIGEST_MAX])
+{
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    if (sum(text, size, bytes) < 0)
+        return -ENOMEM;
+    print_hex(bytes, ret_text);
+    return 0;
+}
+
 static int digest(const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX])
 {
     _cleanup_free_ char *text = NULL;
@@ -74,12 +90,7 @@ static int digest(const struct runtime_spec *spec, const char *setup_script, cha
     bool failed = ferror(file);
     if (fclose(file) != 0 || failed)
         return -ENOMEM;
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    if (sum(text, size, bytes) < 0)
-        return -ENOMEM;
-    for (size_t i = 0; i < DIGEST_SIZE; i++)
-        (void)snprintf(ret_digest + 2 * i, 3, "%02x", bytes[i]);
-    return 0;
+    return sum_in_hex(text, size, ret_digest);
 }
 
 int runtime_spec_digest(const struct runtime_spec *spec, char ret_digest[RUNTIME_DIGEST_MAX])
@@ -90,6 +101,50 @@ int runtime_spec_digest(const struct runtime_spec *spec, char ret_digest[RUNTIME
 int runtime_build_digest(const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX])
 {
     return digest(spec, setup_script, ret_digest);
+}
+
+/* Of a package index, a registry, a mirror. Through which proxy they are asked changes nothing of what they have. */
+static bool is_address(const char *variable)
+{
+    static const char proxy[] = "_proxy";
+    size_t name = strcspn(variable, "=");
+    return strstr(variable + name, "://") &&
+           (name < strlen(proxy) || strncasecmp(variable + name - strlen(proxy), proxy, strlen(proxy)) != 0);
+}
+
+/* The digest is no secret, so that no password may be part of it: one that is short could be guessed. */
+static void put_without_users(FILE *file, const char *variable)
+{
+    for (const char *mark; (mark = strstr(variable, "://"));) {
+        const char *host = mark + 3;
+        const char *at = memrchr(host, '@', strcspn(host, "/ \t,"));
+        (void)fprintf(file, "%.*s", (int)(host - variable), variable);
+        variable = at ? at + 1 : host;
+    }
+    (void)fprintf(file, "%s\n", variable);
+}
+
+int runtime_sources_digest(const uint8_t fingerprint[RUNTIME_FINGERPRINT_SIZE], const struct runtime_list *environment,
+        char ret_digest[RUNTIME_DIGEST_MAX])
+{
+    _Static_assert(RUNTIME_FINGERPRINT_SIZE == DIGEST_SIZE, "both are printed the same");
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
+    bool has_address = false;
+    print_hex(fingerprint, ret_digest);
+    FILE *file = open_memstream(&text, &size);
+    if (!file)
+        return -ENOMEM;
+    (void)fprintf(file, "%s\n", ret_digest);
+    for (size_t i = 0; i < environment->count; i++)
+        if (is_address(environment->items[i])) {
+            put_without_users(file, environment->items[i]);
+            has_address = true;
+        }
+    bool failed = ferror(file);
+    if (fclose(file) != 0 || failed)
+        return -ENOMEM;
+    return has_address ? sum_in_hex(text, size, ret_digest) : 0;
 }
 
 /* The words say all of it: packages in their order, the profile's choices, variables, the packager's own script. */

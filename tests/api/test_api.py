@@ -650,6 +650,15 @@ class Builds(Case):
         self.joblet.shutdown()
         self.assertEqual([row["outcome"] for row in self.records()],
                          ["success", "unchanged", "failed", "failed", "failed", "success"])
+        # Another package index of the configuration is another source; another password or proxy for the same is not.
+        for number, (address, proxy, expected) in enumerate((("me:geheim-1@index", "proxy", ""), ("me:geheim-2@index", "other", "HIT"),
+                                                             ("elsewhere", "other", "the configuration"))):
+            self.joblet.build_environment = ["PIP_INDEX_URL=https://" + address + "/simple", "https_proxy=http://" + proxy]
+            self.restart()
+            result = self.build(force_rebuild=number == 0)[2]
+            self.assertEqual(result.success, number < 2, result.message)
+            self.assertIn(expected, result.message)
+            self.joblet.shutdown()
 
     def test_dry_run(self):
         phases, _, result = self.build(self.PYTHON, dry_run=True)

@@ -23,13 +23,12 @@ import time
 
 import pytest
 
-from conftest import FULL, ROOT, Server, differences, eventually, read, seconds
+from conftest import ROOT, Server, differences, eventually, read, seconds
 
 pytestmark = pytest.mark.host_only("needs package sources, and is long in an emulated machine")
 
 EXAMPLES = os.path.join(ROOT, "examples")
-# One with hooks is enough; the other is large.
-NAMES = ["python", "java", "go", *(["python-hooks"] if FULL else []), "rust", "node", "node-hooks"]
+NAMES = ["python", "java", "go", "python-hooks", "rust", "node", "node-hooks"]
 PHASES = ["Parse & Validate", "Detect Platform", "Check Disk Space", "Validate Packages", "Prepare Directories",
           "Pre-install Hook", "Install Base", "Install Packages", "Post-install Hook", "Copy Binaries", "Copy Libraries",
           "Copy Configuration", "Generate Config", "Validate Build"]
@@ -279,7 +278,6 @@ def test_python(builder, jobs, certificate):
     assert "Runtime: python-3.11" in jobs.rnx("job", "status", job).stdout
 
 
-@pytest.mark.full
 def test_python_hooks(builder, jobs):
     lines = log_lines(builder.runtime("python-hooks"))
     assert any(line.startswith("building python-3.11-data 1.0.0 for debian on ") for line in lines)
@@ -288,7 +286,69 @@ def test_python_hooks(builder, jobs):
                max_memory=1024) == "3\n"
 
 
-def test_java(builder, jobs):
+JAVA_TLS = r"""
+import java.io.*;
+import java.security.*;
+import java.security.cert.Certificate;
+import java.security.cert.CertificateFactory;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.Base64;
+import javax.net.ssl.*;
+
+public class Tls {
+    static byte[] bytes(String pem) {
+        return Base64.getMimeDecoder().decode(pem.replaceAll("-----[A-Z ]+-----", ""));
+    }
+    public static void main(String[] words) throws Exception {
+        byte[] shown = bytes(System.getenv("TLS_CERT"));
+        Certificate certificate = CertificateFactory.getInstance("X.509").generateCertificate(new ByteArrayInputStream(shown));
+        PrivateKey key = KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(bytes(System.getenv("TLS_KEY"))));
+        KeyStore store = KeyStore.getInstance("PKCS12");
+        store.load(null, null);
+        store.setKeyEntry("own", key, new char[0], new Certificate[] {certificate});
+        KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
+        keys.init(store, new char[0]);
+        KeyStore trusted = KeyStore.getInstance("PKCS12");
+        trusted.load(null, null);
+        trusted.setCertificateEntry("own", certificate);
+        TrustManagerFactory trust = TrustManagerFactory.getInstance("PKIX");
+        trust.init(trusted);
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(keys.getKeyManagers(), trust.getTrustManagers(), null);
+        SSLServerSocket listener = (SSLServerSocket) context.getServerSocketFactory().createServerSocket(0, 1, java.net.InetAddress.getLoopbackAddress());
+        Thread server = new Thread(() -> {
+            try (SSLSocket peer = (SSLSocket) listener.accept()) {
+                String line = new BufferedReader(new InputStreamReader(peer.getInputStream())).readLine();
+                peer.getOutputStream().write((line.toUpperCase() + "\n").getBytes());
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        });
+        server.start();
+        try (SSLSocket socket = (SSLSocket) context.getSocketFactory().createSocket("localhost", listener.getLocalPort())) {
+            SSLParameters parameters = socket.getSSLParameters();
+            parameters.setEndpointIdentificationAlgorithm("HTTPS");
+            socket.setSSLParameters(parameters);
+            socket.getOutputStream().write("hello\n".getBytes());
+            System.out.println(socket.getSession().getProtocol() + " " + new BufferedReader(new InputStreamReader(socket.getInputStream())).readLine());
+        }
+        server.join();
+        /* Who is trusted by default is there too, and this certificate is none of them. */
+        TrustManagerFactory usual = TrustManagerFactory.getInstance("PKIX");
+        usual.init((KeyStore) null);
+        X509TrustManager manager = (X509TrustManager) usual.getTrustManagers()[0];
+        System.out.println(manager.getAcceptedIssuers().length > 50);
+        try {
+            manager.checkServerTrusted(new java.security.cert.X509Certificate[] {(java.security.cert.X509Certificate) certificate}, "ECDHE_ECDSA");
+        } catch (java.security.cert.CertificateException e) {
+            System.out.println("not trusted");
+        }
+    }
+}
+"""
+
+
+def test_java(builder, jobs, certificate):
     builder.runtime("java")
     text = run(jobs, "java-17", """set -e
 cat > Hello.java <<'END'
@@ -308,6 +368,9 @@ jar --create --file hello.jar --main-class Hello Hello.class && java -jar hello.
 """, max_memory=2048, max_processes=500)
     assert [line for line in text.splitlines() if "JAVA_TOOL_OPTIONS" not in line] == [
         "hello e3b0c442", "Default", "hello 2d711642"]
+    text = run(jobs, "java-17", "printf '%s\\n' \"$SOURCE\" >Tls.java && javac Tls.java && java Tls", max_memory=2048, max_processes=500,
+               environment={**certificate, "SOURCE": JAVA_TLS.strip()})
+    assert [line for line in text.splitlines() if "JAVA_TOOL_OPTIONS" not in line] == ["TLSv1.3 HELLO", "true", "not trusted"]
 
 
 NODE_TLS = r"""
@@ -390,7 +453,75 @@ def test_go(builder, jobs, certificate):
     assert text == "true HELLO\n"
 
 
-def test_rust(builder, jobs):
+# Rust's own library has no TLS, and crates would have to be fetched: the library that the runtime has because of cargo.
+RUST_TLS = r"""
+use std::ffi::CString;
+use std::net::{TcpListener, TcpStream};
+use std::os::raw::{c_char, c_int, c_void};
+use std::os::unix::io::AsRawFd;
+type Any = *mut c_void;
+extern "C" {
+    fn TLS_method() -> Any;
+    fn SSL_CTX_new(method: Any) -> Any;
+    fn SSL_CTX_use_certificate_file(context: Any, path: *const c_char, kind: c_int) -> c_int;
+    fn SSL_CTX_use_PrivateKey_file(context: Any, path: *const c_char, kind: c_int) -> c_int;
+    fn SSL_CTX_load_verify_file(context: Any, path: *const c_char) -> c_int;
+    fn SSL_CTX_set_verify(context: Any, mode: c_int, callback: Any);
+    fn SSL_new(context: Any) -> Any;
+    fn SSL_set1_host(ssl: Any, name: *const c_char) -> c_int;
+    fn SSL_set_fd(ssl: Any, fd: c_int) -> c_int;
+    fn SSL_accept(ssl: Any) -> c_int;
+    fn SSL_connect(ssl: Any) -> c_int;
+    fn SSL_read(ssl: Any, bytes: *mut u8, size: c_int) -> c_int;
+    fn SSL_write(ssl: Any, bytes: *const u8, size: c_int) -> c_int;
+    fn SSL_get_version(ssl: Any) -> *const c_char;
+}
+fn read(ssl: Any) -> Vec<u8> {
+    let mut bytes = [0u8; 100];
+    let size = unsafe { SSL_read(ssl, bytes.as_mut_ptr(), 100) };
+    assert!(size > 0);
+    bytes[..size as usize].to_vec()
+}
+fn write(ssl: Any, bytes: &[u8]) {
+    assert_eq!(unsafe { SSL_write(ssl, bytes.as_ptr(), bytes.len() as c_int) }, bytes.len() as c_int);
+}
+fn main() {
+    let file = |name: &str| {
+        let path = format!("/tmp/{}.pem", name);
+        std::fs::write(&path, std::env::var(format!("TLS_{}", name)).unwrap()).unwrap();
+        CString::new(path).unwrap()
+    };
+    let (shown, key, name) = (file("CERT"), file("KEY"), CString::new("localhost").unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let trusted = shown.clone();
+    let server = std::thread::spawn(move || unsafe {
+        let context = SSL_CTX_new(TLS_method());
+        assert_eq!(SSL_CTX_use_certificate_file(context, shown.as_ptr(), 1), 1);
+        assert_eq!(SSL_CTX_use_PrivateKey_file(context, key.as_ptr(), 1), 1);
+        let (ssl, peer) = (SSL_new(context), listener.accept().unwrap().0);
+        SSL_set_fd(ssl, peer.as_raw_fd());
+        assert_eq!(SSL_accept(ssl), 1);
+        write(ssl, &read(ssl).to_ascii_uppercase());
+    });
+    unsafe {
+        let context = SSL_CTX_new(TLS_method());
+        assert_eq!(SSL_CTX_load_verify_file(context, trusted.as_ptr()), 1);
+        SSL_CTX_set_verify(context, 1, std::ptr::null_mut());
+        let (ssl, stream) = (SSL_new(context), TcpStream::connect(address).unwrap());
+        assert_eq!(SSL_set1_host(ssl, name.as_ptr()), 1);
+        SSL_set_fd(ssl, stream.as_raw_fd());
+        assert_eq!(SSL_connect(ssl), 1);
+        write(ssl, b"hello");
+        let version = std::ffi::CStr::from_ptr(SSL_get_version(ssl)).to_str().unwrap();
+        println!("{} {}", version, String::from_utf8(read(ssl)).unwrap());
+    }
+    server.join().unwrap();
+}
+"""
+
+
+def test_rust(builder, jobs, certificate):
     builder.runtime("rust")
     text = run(jobs, "rust-1.63", """set -e
 mkdir -p hello/src; cd hello
@@ -410,6 +541,12 @@ target/debug/hello a b
 cargo test --offline --quiet 2>&1 | grep -c '1 passed'
 """, within=120, max_memory=2048, max_processes=500, environment={"HOME": "/work", "CARGO_HOME": "/work/cargo"})
     assert text == "hello a+b\n1\n"
+    text = run(jobs, "rust-1.63", """set -e
+printf '%s\\n' "$SOURCE" >tls.rs
+rustc -C link-arg=-l:libssl.so.3 tls.rs
+./tls
+""", within=120, max_memory=2048, max_processes=500, environment={**certificate, "SOURCE": RUST_TLS.strip()})
+    assert text == "TLSv1.3 HELLO\n"
 
 
 def test_a_runtime_is_complete(builder, jobs):

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "builder_check.h"
+#include "kernel/mount.h"
 #include "plan/suspects.h"
 
 /* What others may not read is not there; what they may not enter is empty; and nothing of it changes what is shown. */
@@ -433,6 +434,53 @@ static void test_file_system(void **state)
     assert_int_equal(umount2("/opt", MNT_DETACH), 0);
 }
 
+/* A disk of its own in the place of the host's @path. */
+static void mount_own(const char *path, struct disk *ret_disk)
+{
+    struct error error;
+    _cleanup_close_ int place = open(path, O_PATH | O_CLOEXEC);
+    assert_true(place >= 0);
+    assert_int_equal(disk_make(&check_builder.place, &check_builder.model, ret_disk, &error), 0);
+    assert_int_equal(mount_attach(ret_disk->mount_fd, place), 0);
+}
+
+static void unmount_own(const char *path, struct disk *disk)
+{
+    assert_int_equal(umount2(path, MNT_DETACH), 0);
+    disk_close(&check_builder.place, disk);
+}
+
+/* /usr is a file system of its own, and so is a directory of /var: each is a layer as any other. */
+static void test_own_file_systems(void **state)
+{
+    (void)state;
+    struct disk usr;
+    struct disk dpkg;
+    struct driver_job job;
+    mount_own("/usr", &usr);
+    mount_own("/var/lib/dpkg", &dpkg);
+    builder_shell(&check_builder,
+            "mkdir -p /usr/bin /usr/sbin /usr/lib/closed; echo plain >/usr/lib/plain; echo secret >/usr/lib/key; echo "
+            "secret >/usr/lib/closed/key; chmod 600 /usr/lib/key; chmod 700 /usr/lib/closed; chown 5:6 /usr/lib/plain; "
+            "echo known >/var/lib/dpkg/status; ls -dl /usr/lib /usr/lib/* >host/usr.before");
+    check_script(&job, PLAN_TYPE_BUILD,
+            "cat /usr/lib/plain /var/lib/dpkg/status; stat -c '%n %u %g' /usr/lib/plain; ls /usr/lib | tr '\\n' ' '; "
+            "echo; cat /usr/lib/key /usr/lib/closed/key; echo mine >/usr/lib/plain; echo mine >/usr/lib/new; "
+            "rm /var/lib/dpkg/status; cat /usr/lib/plain; true");
+    check_line(&job, "plain");
+    check_line(&job, "known");
+    check_line(&job, "/usr/lib/plain 5 6");
+    check_line(&job, "closed plain ");
+    check_line(&job, "mine");
+    check_no_text(&job, "secret");
+    driver_job_done(&job);
+    builder_shell(&check_builder,
+            "ls -dl /usr/lib /usr/lib/* | cmp - host/usr.before; test \"$(cat /usr/lib/plain /var/lib/dpkg/status | tr "
+            "'\\n' ' ')\" = 'plain known '; test ! -e /usr/lib/new");
+    unmount_own("/var/lib/dpkg", &dpkg);
+    unmount_own("/usr", &usr);
+}
+
 /* No directory of the OS's: as if it were not there. */
 static void test_opt_elsewhere(void **state)
 {
@@ -459,6 +507,7 @@ int main(int count, char **arguments)
             SMALL(test_skeleton),
             SMALL(test_owners),
             SMALL(test_file_system),
+            SMALL(test_own_file_systems),
             SMALL(test_opt_elsewhere),
     };
     return check_tests(count, arguments, "init/builder_masks", tests, ELEMENTS(tests));

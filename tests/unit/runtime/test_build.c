@@ -333,6 +333,49 @@ static void test_digest(void **state)
     done(&fixture);
 }
 
+static void find_sources(const char *const variables[], char ret_digest[RUNTIME_DIGEST_MAX])
+{
+    const uint8_t fingerprint[RUNTIME_FINGERPRINT_SIZE] = {0xab, 0xcd};
+    struct runtime_list environment = {0};
+    for (size_t i = 0; variables[i]; i++)
+        assert_int_equal(runtime_list_add(&environment, variables[i]), 0);
+    assert_int_equal(runtime_sources_digest(fingerprint, &environment, ret_digest), 0);
+    runtime_list_done(&environment);
+}
+
+#define VARIABLES(...)                                                                                                 \
+    (const char *const[])                                                                                              \
+    {                                                                                                                  \
+        __VA_ARGS__ __VA_OPT__(, ) NULL                                                                                \
+    }
+
+/* The addresses of indexes count; how they are reached, and as whom, does not. */
+static void test_sources(void **state)
+{
+    (void)state;
+    char host[RUNTIME_DIGEST_MAX];
+    char one[RUNTIME_DIGEST_MAX];
+    char other[RUNTIME_DIGEST_MAX];
+    find_sources(VARIABLES(), host);
+    assert_string_equal(host, "abcd000000000000000000000000000000000000000000000000000000000000");
+    find_sources(VARIABLES("https_proxy=http://proxy:3128", "HTTP_PROXY=http://u:p@proxy", "NAME=value"), other);
+    assert_string_equal(host, other);
+    find_sources(VARIABLES("PIP_INDEX_URL=https://one/simple"), one);
+    assert_string_not_equal(host, one);
+    find_sources(VARIABLES("http_proxy=http://proxy", "PIP_INDEX_URL=https://user:pass@one/simple"), other);
+    assert_string_equal(one, other);
+    find_sources(VARIABLES("PIP_INDEX_URL=https://two/simple"), other);
+    assert_string_not_equal(one, other);
+    find_sources(VARIABLES("NPM_CONFIG_REGISTRY=https://one/simple"), other);
+    assert_string_not_equal(one, other);
+    /* Each of several; what stands behind a host's name is no user. */
+    find_sources(VARIABLES("PIP_EXTRA_INDEX_URL=https://a:b@one/x https://c@two/y"), one);
+    find_sources(VARIABLES("PIP_EXTRA_INDEX_URL=https://one/x https://d:e@two/y"), other);
+    assert_string_equal(one, other);
+    find_sources(VARIABLES("PIP_EXTRA_INDEX_URL=https://one/x https://two/@y"), other);
+    assert_string_not_equal(one, other);
+}
+
 static void find_key(const char *language, const char *version, const char *more, const char *variable,
         const char *builder, uint8_t ret_key[RUNTIME_BASE_KEY_SIZE])
 {
@@ -467,6 +510,7 @@ int main(void)
             cmocka_unit_test(test_long_file),
             cmocka_unit_test(test_no_injection),
             cmocka_unit_test(test_digest),
+            cmocka_unit_test(test_sources),
             cmocka_unit_test(test_base_key),
             cmocka_unit_test(test_parts),
             cmocka_unit_test(test_hosts),

@@ -96,10 +96,15 @@ static int use_recipes(const struct runtime_spec *spec)
     if (r == 0)
         r = runtime_build_digest(spec, "setup", digest);
     if (r == 0)
+        r = runtime_list_add(&environment, "INDEX=https://index");
+    if (r == 0)
+        r = runtime_sources_digest((const uint8_t[RUNTIME_FINGERPRINT_SIZE]){0}, &environment, digest);
+    if (r == 0)
         r = runtime_build_install(&build, RUNTIME_PART_ALL, &words);
     if (r == 0)
         r = runtime_build_collect(&build, &built, &words);
     runtime_recipe_done(&recipe);
+    runtime_list_done(&environment);
     runtime_list_done(&words);
     return r;
 }
