@@ -296,6 +296,8 @@ void build_begin(struct build *build)
 
 void build_cancel(struct build *build, const char *why)
 {
+    if (build->state == BUILD_LOOKING && build->collect)
+        task_kill(build->collect); /* it has failed already */
     if (build->cancelled || build->state >= BUILD_PUBLISHING)
         return;
     build->cancelled = true;

@@ -51,6 +51,7 @@ enum build_state {
     BUILD_INSTALLING,
     BUILD_COLLECTING,
     BUILD_PUBLISHING,
+    BUILD_LOOKING, /* at what it changed, after it failed */
     BUILD_RELEASING,
     BUILD_RECORDING,
 };

@@ -130,6 +130,7 @@ int build_audit_end(struct build *build, audit_done done, struct error *error)
     add_counts(&facts, report);
     add_phases(&facts, report);
     add_list(&facts, "stray", &report->stray);
+    add_list(&facts, "changed", &report->changed);
     add_list(&facts, "stripped", &report->stripped);
     int r = audit_append(build->api, &facts, done, build, error);
     audit_facts_done(&facts);

@@ -13,8 +13,8 @@
 
 void build_report_done(struct build_report *report)
 {
-    struct runtime_list *lists[] = {&report->stripped.items, &report->stray.items, &report->host_changed.items,
-            &report->wrong.items, &report->packages};
+    struct runtime_list *lists[] = {&report->stripped.items, &report->stray.items, &report->changed.items,
+            &report->host_changed.items, &report->wrong.items, &report->packages};
     for (size_t i = 0; i < ELEMENTS(lists); i++)
         runtime_list_done(lists[i]);
 }
@@ -108,6 +108,9 @@ void build_report_add(struct build_report *report, const struct runtime_output *
     case RUNTIME_OUTPUT_STRAY:
         add_item(&report->stray, "", output->text);
         return;
+    case RUNTIME_OUTPUT_CHANGED:
+        add_item(&report->changed, output->name, output->text);
+        return;
     case RUNTIME_OUTPUT_HOST_CHANGED:
         add_item(&report->host_changed, "", output->text);
         return;
@@ -183,10 +186,11 @@ static json_t *new_counts(const struct build_report *report)
 
 char *build_report_format(const struct build_report *report, bool dry_run)
 {
-    json_t *root = json_pack("{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "dry_run", dry_run, "base", report->base,
-            "phases", new_phases(report), "steps", new_steps(report), "counts", new_counts(report), "stripped",
-            new_list(&report->stripped), "stray", new_list(&report->stray), "host_changed",
-            new_list(&report->host_changed), "wrong", new_list(&report->wrong));
+    json_t *root = json_pack("{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "dry_run", dry_run, "base",
+            report->base, "phases", new_phases(report), "steps", new_steps(report), "counts", new_counts(report),
+            "stripped", new_list(&report->stripped), "stray", new_list(&report->stray), "changed",
+            new_list(&report->changed), "host_changed", new_list(&report->host_changed), "wrong",
+            new_list(&report->wrong));
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;

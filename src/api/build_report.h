@@ -37,6 +37,7 @@ struct build_report {
     size_t count_count;
     struct build_report_list stripped;     /* "KIND PATH" */
     struct build_report_list stray;        /* paths */
+    struct build_report_list changed;      /* by a failed build: "KIND ORIGIN PATH" */
     struct build_report_list host_changed; /* paths */
     struct build_report_list wrong;        /* "PATH TEXT" */
     struct runtime_list packages;          /* selected */

@@ -15,6 +15,9 @@
 static const char *const base_environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8", "TERM=dumb"};
 
+/* The longest that is waited for what a failed build changed. */
+#define LOOK_NS 60000000000U
+
 /* How many names of files a log line shows. */
 #define SHOWN_MAX 3U
 
@@ -98,6 +101,7 @@ static void on_line(const struct runtime_output *given, void *user)
     case RUNTIME_OUTPUT_PACKAGE:
     case RUNTIME_OUTPUT_STRIPPED:
     case RUNTIME_OUTPUT_STRAY:
+    case RUNTIME_OUTPUT_CHANGED:
     case RUNTIME_OUTPUT_HOST_CHANGED:
     case RUNTIME_OUTPUT_COUNT:
     case RUNTIME_OUTPUT_DIGEST:
@@ -349,6 +353,54 @@ static void collect(struct build *build)
     runtime_list_done(&words);
 }
 
+/* ---- what a failed build changed ---- */
+
+static void on_looked(struct task *task, const struct task_end *end)
+{
+    struct build *build = task->user;
+    end_lines(build);
+    if (!has_succeeded(end)) {
+        char how[TASK_END_TEXT_MAX];
+        task_end_format(end, how);
+        if (*build->report.failure)
+            build_say(build, "warn", "what the build changed is not all known: %s", build->report.failure);
+        else
+            build_say(build, "warn", "what the build changed is not known: looking at it %s", how);
+    }
+    build_release(build);
+}
+
+static const struct task_events look_events = {.output = build_on_output, .ended = on_looked};
+
+/* For the record: nothing of it is kept. Where it cannot be looked at, that is said, and the build has failed as it
+ * has. */
+static void look(struct build *build)
+{
+    struct runtime_list words = {0};
+    struct runtime_list environment = {0};
+    struct error error = {0};
+    struct runtime_build what;
+    struct channel_tool_start message = {
+            .header = {.operation = CHANNEL_TOOL_START, .size = sizeof(message)}, .tool = CHANNEL_TOOL_LOOK};
+    const struct runtime_built built = {.steps = build->report.steps, .step_count = build->report.step_count};
+    fill_limits(&build->api->settings, &message.limits);
+    message.limits.timeout_ns = LOOK_NS;
+    memcpy(message.build_id, build->id, sizeof(message.build_id));
+    struct task_request request = {&message, NULL, &words, &environment, "/", -EBADF};
+    build->state = BUILD_LOOKING;
+    build->report.failure[0] = '\0'; /* it is the build's by now */
+    memset(build->lines, 0, sizeof(build->lines));
+    build_fill(build, &what);
+    int r = runtime_build_look(&what, &built, &words);
+    if (r == 0)
+        r = task_start(build->api, &request, &look_events, build, &build->collect, &error);
+    if (r < 0) {
+        build_say(build, "warn", "what the build changed is not known: %s", error.code ? error.text : strerror(-r));
+        build_release(build);
+    }
+    runtime_list_done(&words);
+}
+
 /* ---- install ---- */
 
 static void on_install_started(struct task *task, int64_t started_unix_ns)
@@ -389,7 +441,10 @@ static void on_installed(struct task *task, const struct task_end *end)
         task_release(TAKE_PTR(build->install), on_released_for_all, build);
         return;
     }
-    if (!build_take_end(build, end) || build->failed || build->dry_run)
+    bool is_well = build_take_end(build, end) && !build->failed;
+    if (!is_well && !build->cancelled && !build->dry_run && build->report.step_count > 0)
+        look(build);
+    else if (!is_well || build->dry_run)
         build_release(build);
     else
         collect(build);

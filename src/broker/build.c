@@ -169,6 +169,8 @@ bool build_take_cache(const struct job *job)
     if (build->broker->cache_fd < 0)
         return false;
     bool writes = job->note.type == PLAN_TYPE_COLLECT;
+    if (writes && build->is_looked_at)
+        return false;
     for (const struct build *other = build->broker->first_build; other; other = other->next)
         if (other != build && (other->writes_cache || (writes && other->reads_cache)))
             return false;
@@ -184,7 +186,10 @@ static void on_collected(struct build *build, bool well)
 {
     build->writes_cache = false;
     unlock_cache(build->broker);
-    build->state = well ? BUILD_COLLECTED : build->disk.again_fd >= 0 ? BUILD_ENDED : BUILD_FAILED;
+    if (build->is_looked_at)
+        well = false;
+    bool is_again = build->disk.again_fd >= 0 && !build->is_looked_at;
+    build->state = well ? BUILD_COLLECTED : is_again ? BUILD_ENDED : BUILD_FAILED;
     if (!well)
         drop_stage(build);
 }
@@ -338,12 +343,17 @@ static int check_collect(
     const struct job *job = job_find(broker, request->build_id);
     if (!job)
         return error_text(error, ESRCH, "the build is released");
-    if (build->state != BUILD_ENDED)
+    bool is_look = request->tool == CHANNEL_TOOL_LOOK;
+    if (build->state != (is_look ? BUILD_FAILED : BUILD_ENDED))
         return error_text(error, build->state == BUILD_COLLECTING ? EBUSY : EINVAL,
                 build->state == BUILD_RUNNING      ? "the build has not ended"
                 : build->state == BUILD_COLLECTING ? "the build is being collected"
                 : build->state == BUILD_FAILED     ? "the build or its collect failed"
+                : is_look                          ? "the build has not failed"
                                                    : "the build was collected");
+    if (build->disk.again_fd < 0)
+        return error_text(error, EINVAL, "the build's disk was looked at or collected");
+    build->is_looked_at = is_look;
     *ret_build = build;
     return 0;
 }
@@ -374,7 +384,7 @@ void build_start_tool(struct broker *broker, const struct channel_tool_start *re
         r = error_text(&error, EINVAL, "a tool's start has what is unknown");
     if (r == 0)
         r = limits_settle_build(broker, &order.limits, &error);
-    if (r == 0 && request->tool == CHANNEL_TOOL_COLLECT) {
+    if (r == 0 && (request->tool == CHANNEL_TOOL_COLLECT || request->tool == CHANNEL_TOOL_LOOK)) {
         order.type = PLAN_TYPE_COLLECT;
         r = check_collect(broker, request, &order.build, &error);
     } else if (r == 0 && request->tool == CHANNEL_TOOL_VERIFY) {

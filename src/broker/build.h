@@ -6,8 +6,9 @@
  *                                 `--BASE_SEAL--> SEALING --------------------------------------------------^
  *
  * A collect that cannot start leads back to ENDED; one that ran and failed has used up the disk's second mount, so that
- * there is no other. Its directory is swept. Any other end of a build leads to FAILED. A build that an earlier joblet
- * began has no such object: it is ended at the adoption, and nothing can be made of it. */
+ * there is no other. Its directory is swept. Any other end of a build leads to FAILED; such a one can be collected once
+ * to be looked at (CHANNEL_TOOL_LOOK), and stays FAILED. A build that an earlier joblet began has no such object: it is
+ * ended at the adoption, and nothing can be made of it. */
 #pragma once
 
 #include <stdbool.h>
@@ -44,6 +45,7 @@ struct build {
     bool has_slot;
     uint32_t slot_index;
     struct disk_grant disk;
+    bool is_looked_at; /* it failed: its collect makes nothing of it */
     bool has_stage;
     char stage[STORE_NAME_MAX];
     uint32_t base_use; /* enum channel_base_use */

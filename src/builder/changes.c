@@ -8,6 +8,7 @@
 #include "builder/collect.h"
 #include "builder/json.h"
 #include "builder/rules.h"
+#include "builder/say.h"
 #include "plan/recipe.h"
 
 int changes_init(struct changes *changes)
@@ -67,9 +68,10 @@ static bool is_kept(struct collect *collect, const char *path, const struct chan
     return entry && entry->source == TREE_ISOLATED;
 }
 
+static const char *const names[] = {"added", "changed", "removed"};
+
 static void write_change(struct json *json, struct collect *collect, uint32_t number)
 {
-    static const char *const names[] = {"added", "changed", "removed"};
     const char *path = collect->changes.paths.texts[number];
     const struct change *change = &collect->changes.items[number];
     char origin[COLLECT_ORIGIN_MAX];
@@ -82,16 +84,58 @@ static void write_change(struct json *json, struct collect *collect, uint32_t nu
     json_end(json);
 }
 
-int changes_write(struct collect *collect)
+/* The numbers of all, by path; the caller's. NULL without memory. */
+static uint32_t *new_order(struct collect *collect)
 {
     const struct map *paths = &collect->changes.paths;
     uint32_t *order = malloc((paths->count + 1U) * sizeof(uint32_t));
-    struct json json;
-    if (!order)
-        return error_errno(collect->error, ENOMEM, "what the build changed");
+    if (!order) {
+        (void)error_errno(collect->error, ENOMEM, "what the build changed");
+        return NULL;
+    }
     for (uint32_t i = 0; i < paths->count; i++)
         order[i] = i;
     qsort_r(order, paths->count, sizeof(uint32_t), compare_paths, (void *)(uintptr_t)paths);
+    return order;
+}
+
+/* Packages are named elsewhere; what hooks and other steps did is what somebody looks for. */
+static void tell_some(const struct collect *collect, const uint32_t *order, bool of_packages, unsigned *told)
+{
+    char origin[COLLECT_ORIGIN_MAX];
+    for (uint32_t i = 0; i < collect->changes.paths.count && *told < COLLECT_CHANGES_TOLD; i++) {
+        const struct change *change = &collect->changes.items[order[i]];
+        if ((change->owner.origin == ORIGIN_PACKAGE) != of_packages)
+            continue;
+        collect_format_owner(collect, change->owner, origin);
+        char *blank = strchr(origin, ' ');
+        if (blank)
+            *blank = ':';
+        say_changed(names[change->kind], origin, collect->changes.paths.texts[order[i]]);
+        (*told)++;
+    }
+}
+
+int changes_tell(struct collect *collect)
+{
+    unsigned told = 0;
+    uint32_t *order = new_order(collect);
+    if (!order)
+        return -ENOMEM;
+    tell_some(collect, order, /* of_packages= */ false, &told);
+    tell_some(collect, order, /* of_packages= */ true, &told);
+    say_count("changed", collect->changes.paths.count);
+    free(order);
+    return 0;
+}
+
+int changes_write(struct collect *collect)
+{
+    const struct map *paths = &collect->changes.paths;
+    struct json json;
+    uint32_t *order = new_order(collect);
+    if (!order)
+        return -ENOMEM;
     int r = json_open(&json, collect->stage_fd, RECIPE_FILE_CHANGES);
     for (uint32_t i = 0; r == 0 && i < paths->count; i++)
         write_change(&json, collect, order[i]);

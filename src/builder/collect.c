@@ -168,6 +168,7 @@ static int init(struct collect *collect)
 {
     const struct word *limit = words_find(collect->words, WORD_LIMIT);
     collect->limit_bytes = limit ? limit->numbers[0] : 0;
+    collect->has_failed = words_find(collect->words, WORD_FAILED);
     int r = open_place(collect, RECIPE_MERGED, &collect->merged_fd);
     if (r == 0)
         r = open_place(collect, RECIPE_BASE, &collect->base_fd);
@@ -257,6 +258,26 @@ static int sync_stage(struct collect *collect)
     return 0;
 }
 
+/* A build that failed may leave a database that says nothing: then all is by time alone. */
+static void try_packages(struct collect *collect)
+{
+    struct error ignored = {0};
+    struct error *error = collect->error;
+    collect->error = &ignored;
+    if (packages_read(collect) < 0)
+        owners_done(&collect->owners);
+    collect->error = error;
+}
+
+/* Of a failed build. What was found before something could not be looked at is told all the same. */
+static int look(struct collect *collect)
+{
+    try_packages(collect);
+    int r = select_written(collect);
+    int told = changes_tell(collect);
+    return r < 0 ? r : told;
+}
+
 static const struct {
     uint64_t phase; /* told before it; 0 = none */
     int (*run)(struct collect *collect);
@@ -300,7 +321,9 @@ int collect_run(const struct words *words, char *const *environment, struct erro
     (void)umask(0);
     tell(&collect, 0);
     int r = init(&collect);
-    for (size_t i = 0; r == 0 && i < ELEMENTS(parts); i++) {
+    if (r == 0 && collect.has_failed)
+        r = look(&collect);
+    for (size_t i = 0; r == 0 && !collect.has_failed && i < ELEMENTS(parts); i++) {
         if (parts[i].phase != 0)
             tell(&collect, parts[i].phase);
         r = parts[i].run(&collect);

@@ -14,6 +14,7 @@
 #define COLLECT_LAYERS_MAX 64U
 #define COLLECT_STRAYS_TOLD 1000U
 #define COLLECT_HOST_TOLD 100U
+#define COLLECT_CHANGES_TOLD 1000U
 
 struct collect_layer {
     char *path; /* "/usr" */
@@ -42,6 +43,7 @@ struct collect {
     size_t layer_count;
     struct collect_step *steps;
     size_t step_count;
+    bool has_failed;      /* the build: what it changed is told, and that is all */
     unsigned keep;        /* bits of enum words_keep */
     uint64_t limit_bytes; /* 0 = none */
     const char *runtime_dir;
@@ -66,6 +68,7 @@ int copy_tree(struct collect *collect);       /* copy.c: onto the disk */
 int libraries_check(struct collect *collect); /* libraries.c: the programs of "binary" can start */
 int manifest_write(struct collect *collect);  /* manifest_write.c */
 int changes_write(struct collect *collect);   /* changes.c */
+int changes_tell(struct collect *collect);    /* changes.c: of a failed build */
 int host_check(struct collect *collect);      /* host.c */
 int cache_fill(struct collect *collect);      /* cache.c */
 

@@ -146,6 +146,11 @@ void say_path(const char *word, const char *path)
     put_format("%s %s", word, path);
 }
 
+void say_changed(const char *kind, const char *origin, const char *path)
+{
+    put_format("changed %s %s %s", kind, origin, path);
+}
+
 void say_stripped(const char *kind, const char *path)
 {
     put_format("stripped %s %s", kind, path);

@@ -22,6 +22,7 @@ void say_end(const char *name, int64_t unix_ns, const char *how, int number);
 void say_value(const char *name, const char *text, size_t size);
 void say_package(const char *name, const char *version, const char *architecture);
 void say_path(const char *word, const char *path);
+void say_changed(const char *kind, const char *origin, const char *path);
 void say_stripped(const char *kind, const char *path);
 void say_wrong(const char *path, const char *text);
 void say_count(const char *name, uint64_t number);

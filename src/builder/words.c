@@ -35,6 +35,7 @@ static const struct {
         {"cache", WORD_CACHE, WORDS_COLLECT, "n"},
         {"private", WORD_PRIVATE, WORDS_COLLECT, "t"},
         {"since", WORD_SINCE, WORDS_COLLECT, "n"},
+        {"failed", WORD_FAILED, WORDS_COLLECT, ""},
         {"digest", WORD_DIGEST, WORDS_VERIFY, "h"},
 };
 

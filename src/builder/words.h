@@ -28,6 +28,7 @@ enum word_kind {
     WORD_CACHE,
     WORD_PRIVATE,
     WORD_SINCE,
+    WORD_FAILED,
     WORD_DIGEST,
 };
 

@@ -153,7 +153,7 @@ static int visit_written(const struct layer_walk *walk, const char *below, const
     const struct owner *owned = owners_find(&collect->owners, path);
     struct tree_owner written = collect_owner_of_time(collect, time);
     int r = remember(collect, path, kind, owned ? (struct tree_owner){ORIGIN_PACKAGE, owned->package} : written);
-    if (r < 0 || kind == CHANGE_REMOVED)
+    if (r < 0 || kind == CHANGE_REMOVED || collect->has_failed)
         return r;
     return add_written(collect, path, S_ISDIR(status->st_mode), written);
 }
@@ -286,9 +286,9 @@ int select_written(struct collect *collect)
     struct layer_walk walk = {collect, NULL, false};
     /* The build's own first: of several changes of a path the first counts. */
     int r = select_uppers(collect, /* is_base= */ false);
-    if (r == 0)
+    if (r == 0 && !collect->has_failed) /* a base is another build's work */
         r = select_uppers(collect, /* is_base= */ true);
     if (r == 0)
         r = explain(collect, root_walk(collect->merged_fd, "/", /* one_device= */ 1, visit_root, &walk), "/");
-    return r == 0 ? add_runtime_dir(collect) : r;
+    return r == 0 && !collect->has_failed ? add_runtime_dir(collect) : r;
 }

@@ -129,6 +129,7 @@ struct channel_base_seal {
 enum channel_tool {
     CHANNEL_TOOL_COLLECT = 1, /* of the build @build_id, which must have ended with 0 and not be released */
     CHANNEL_TOOL_VERIFY = 2,  /* of @runtime; an end with 0 lets jobs use it until the service ends */
+    CHANNEL_TOOL_LOOK = 3, /* at the build @build_id, which ended otherwise: a collect of which nothing can be made */
 };
 
 struct channel_tool_start {
@@ -137,7 +138,7 @@ struct channel_tool_start {
     struct channel_limits limits;
     uint32_t tool; /* enum channel_tool */
     uint32_t reserved;
-    uint8_t build_id[16];           /* COLLECT; otherwise zero */
+    uint8_t build_id[16];           /* COLLECT, LOOK; otherwise zero */
     struct channel_runtime runtime; /* VERIFY; otherwise empty */
 };
 

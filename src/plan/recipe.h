@@ -31,6 +31,7 @@
  *     private STEP                        downloads of this step are not kept: other builds could read them
  *                                         it fits. Without the word they stay as they are.
  *     since NS                            when the build began: what changed on the host since is told
+ *     failed                              the build did: nothing is made of it, only what it changed is told
  *
  *     (*) 10: packages, the base, what the steps wrote; 11: libraries; 12: accounts, places for mounts, then the copy;
  *     13: the files beside isolated/; 14: programs are looked for, manifest and changes written, the disk synced, the
@@ -58,13 +59,13 @@
  *     package NAME VERSION ARCHITECTURE   collect: in the runtime
  *     stripped KIND PATH                  collect: set-id, capability; or left out: device, fifo, socket
  *     stray PATH                          collect: written to outside of what is kept, and thrown away (the first 1000)
- *     host-changed PATH                   collect: an inode of the host's that changed since (the first 100)
- *     count NAME NUMBER                   collect: files, bytes, packages, changed, stray, stripped, host-changed;
- *                                         verify: entries, wrong; sweep: removed
- *     digest HEX                          collect: SHA-256 of the manifest
- *     wrong PATH TEXT                     verify: what is not as the manifest says (the first 100)
- *     fail TEXT                           the last line of a failure: exit status 1, or RECIPE_EXIT_HOST_CHANGED
- *     done                                the last line of a success: exit status 0
+ *     changed KIND ORIGIN PATH            collect of a failed build: added, changed or removed by it (the first 1000;
+ * first those that no package owns); of ORIGIN (below) the blank is a colon host-changed PATH collect: an inode of the
+ * host's that changed since (the first 100) count NAME NUMBER                   collect: files, bytes, packages,
+ * changed, stray, stripped, host-changed; verify: entries, wrong; sweep: removed digest HEX collect: SHA-256 of the
+ * manifest wrong PATH TEXT                     verify: what is not as the manifest says (the first 100) fail TEXT the
+ * last line of a failure: exit status 1, or RECIPE_EXIT_HOST_CHANGED done                                the last line
+ * of a success: exit status 0
  */
 #pragma once
 

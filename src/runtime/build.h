@@ -77,6 +77,10 @@ struct runtime_built {
     const char *description; /* the text of runtime.yml */
 };
 
+/* Appends the words of "collect" for a build that failed after those steps. 0 or -ENOMEM. */
+int runtime_build_look(
+        const struct runtime_build *build, const struct runtime_built *built, struct runtime_list *words);
+
 /* Appends the words of "collect", the mode included. 0 or -ENOMEM. */
 int runtime_build_collect(
         const struct runtime_build *build, const struct runtime_built *built, struct runtime_list *words);

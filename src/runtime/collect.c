@@ -78,6 +78,15 @@ static void add_private(struct words *words, const struct runtime_spec *spec)
             words_add_all(words, "private", steps[i], NULL);
 }
 
+int runtime_build_look(const struct runtime_build *build, const struct runtime_built *built, struct runtime_list *list)
+{
+    struct words words = {.list = list};
+    words_add_all(&words, "collect", "failed", "packager", runtime_packager_find(build->host->platform->packager)->name,
+            NULL);
+    add_steps(&words, built);
+    return words.result;
+}
+
 int runtime_build_collect(
         const struct runtime_build *build, const struct runtime_built *built, struct runtime_list *list)
 {

@@ -24,6 +24,7 @@ static const struct {
         {"package", RUNTIME_OUTPUT_PACKAGE, "wt"},
         {"stripped", RUNTIME_OUTPUT_STRIPPED, "wt"},
         {"stray", RUNTIME_OUTPUT_STRAY, "t"},
+        {"changed", RUNTIME_OUTPUT_CHANGED, "wt"},
         {"host-changed", RUNTIME_OUTPUT_HOST_CHANGED, "t"},
         {"count", RUNTIME_OUTPUT_COUNT, "wn"},
         {"digest", RUNTIME_OUTPUT_DIGEST, "t"},

@@ -18,6 +18,7 @@ enum runtime_output_kind {
     RUNTIME_OUTPUT_PACKAGE,
     RUNTIME_OUTPUT_STRIPPED, /* name (the kind), text (the path) */
     RUNTIME_OUTPUT_STRAY,    /* text */
+    RUNTIME_OUTPUT_CHANGED,  /* name (the kind), text ("ORIGIN PATH") */
     RUNTIME_OUTPUT_HOST_CHANGED,
     RUNTIME_OUTPUT_COUNT, /* name, number */
     RUNTIME_OUTPUT_DIGEST,

@@ -551,7 +551,8 @@ class Joblet:
         if message.tool == 2:
             return self.begin(message, fds, VERIFY, (message.runtime.name.decode(), message.runtime.version.decode()))
         build = self.jobs[uuid_text(message.build_id)]
-        assert build.type == BUILD and build.ended.record.reason == 1 and build.ended.record.exit_code == 0
+        well = build.ended.record.reason == 1 and build.ended.record.exit_code == 0
+        assert build.type == BUILD and well == (message.tool == 1)
         assert not build.released and not build.message.dry_run
         return self.begin(message, fds, COLLECT, build.runtime)
 
@@ -732,7 +733,7 @@ class Joblet:
     def parse_recipe(words):
         """The words after the mode, as (word, arguments)."""
         fixed = {"phase": 3, "say": 2, "env": 1, "packager": 1, "package": 1, "binary": 1, "path": 1, "library": 1, "keep": 1,
-                 "step": 3, "runtime-dir": 1, "limit": 1, "cache": 1, "private": 1, "since": 1}
+                 "step": 3, "runtime-dir": 1, "limit": 1, "cache": 1, "private": 1, "since": 1, "failed": 0}
         items, at = [], 1
         while at < len(words):
             word = words[at]
@@ -790,8 +791,24 @@ class Joblet:
             if builder.get("fail") and builder["fail"][0] == "collect":
                 self.say(job, "fail " + builder["fail"][2])
                 return self.end(job, 1, 1)
+            if job.message.tool == 3:
+                return self.look(job)
             self.collect(job)
         self.say(job, "done")
+        return self.end(job, 1, 0)
+
+    def look(self, job):
+        """self.builder["look"]: the lines, an exit status, or to hang."""
+        assert [word for word, _ in job.recipe if word != "step"] == ["failed", "packager"], job.recipe
+        what = self.builder.get("look", ["changed added step:base /srv/x", "count changed 1"])
+        if what == "hang":
+            job.wake.wait(20)
+            assert 2 in job.signals
+            return self.end(job, 5, 137, 9)
+        if isinstance(what, int):
+            self.say(job, "changed added script /etc/before", "fail cannot be looked at")
+            return self.end(job, 1, what)
+        self.say(job, *what, "done")
         return self.end(job, 1, 0)
 
     def collect(self, job):

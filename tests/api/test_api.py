@@ -674,6 +674,38 @@ class Builds(Case):
         self.assertEqual(runs["setup.sh"], ["/bin/bash", "-c", "echo $HOME\nexit 0\n", "setup.sh"])
         self.refused(grpc.StatusCode.INVALID_ARGUMENT, self.stream, setup_script="x" * 200000)
 
+    def test_what_a_failed_build_changed(self):
+        """Is in its record; where it cannot be looked at, the build has failed as it has, and says so. It can be cancelled."""
+        fail = {"fail": ("base", 1, "x")}
+        self.joblet.builder = {**fail, "look": ["changed added step:base /srv/x y", "changed removed package:a /usr/bin/a", "count changed 2"]}
+        self.assertIn("step 'base' exited with 1", self.build()[2].message)
+        self.joblet.builder = {**fail, "look": ["changed added step:base /srv/" + "x" * 1000 + str(i) for i in range(1000)]}
+        self.assertIn("step 'base' exited with 1", self.build()[2].message)
+        self.joblet.builder = {**fail, "look": 1}
+        _, lines, result = self.build()
+        self.assertIn("step 'base' exited with 1", result.message)
+        self.assertEqual([line for _, line in lines if line.startswith("what the build changed is not ")],
+                         ["what the build changed is not all known: cannot be looked at"])
+        self.joblet.builder = {**fail, "look": "hang"}
+        stream = self.stream()
+        self.wait_for(lambda: [job for job in self.joblet.jobs.values() if job.type == 3 and not job.released])
+        stream.cancel()
+        self.nothing_left()
+        # A dry run changes nothing that anybody would look for, nor does one that nothing was run of.
+        self.joblet.builder = {"fail": ("package-lists", 1, "x")}
+        before = len(self.joblet.jobs)
+        self.assertFalse(self.build(dry_run=True)[2].success)
+        self.assertEqual(len(self.joblet.jobs), before + 1)
+        self.joblet.shutdown()
+        first, second, third, fourth, _ = [json.loads(row["details"]) for row in self.records()]
+        self.assertEqual(first["changed"], {"items": ["added step:base /srv/x y", "removed package:a /usr/bin/a"], "left_out": 0})
+        self.assertEqual(first["counts"], {"changed": 2})
+        self.assertEqual(len(second["changed"]["items"]) + second["changed"]["left_out"], 1000)
+        self.assertGreater(len(second["changed"]["items"]), 10)
+        self.assertEqual(third["changed"]["items"], ["added script /etc/before"])
+        self.assertEqual(fourth["changed"]["items"], [])
+        self.assertEqual([row["outcome"] for row in self.records()], ["failed"] * 5)
+
     def test_failures(self):
         """Each way to fail, with exactly what it was; nothing is published, nothing is left."""
         reasons = {"timeout": 3, "oom": 4, "limit": 7}
@@ -914,12 +946,13 @@ class Secrets(Builds):
     def test_masked(self):
         self.joblet.builder = {
             "fail": ("base", 1, "connect to http://user:geheim-1@proxy:3128 failed, geheim-2-long"),
+            "look": ["changed added step:base /srv/geheim-2-long"],
             "text": {"base": b"geheim-1 and @ http://user:geheim-1@proxy:3128\n@log info TOKEN=geheim-2-long;\n"}}
         phases, lines, result = self.build()
         self.assertIn(("warn", "*** and @ ***"), lines)
         self.assertIn(("info", "TOKEN=***;"), lines)
         self.assertIn("connect to *** failed, ***", result.message)
-        install, = self.joblet.jobs.values()
+        install, _ = self.joblet.jobs.values()
         self.assertIn("TOKEN=geheim-2-long", [arguments[0] for word, arguments in install.recipe if word == "env"])
         self.joblet.shutdown()
         self.assertNotIn("geheim", self.joblet.log_text())

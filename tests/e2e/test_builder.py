@@ -263,6 +263,40 @@ def test_what_steps_wrote(make_root):
     assert (status.st_uid, status.st_gid) == (101, 101)
 
 
+def test_what_a_failed_build_changed(make_root):
+    """Told with where it came from, what packages brought last; nothing is made."""
+    root = make_root(HOST)
+    put_tree(root.upper("etc"), {"/mask.conf": "made by joblet\n"})
+    root.mount()
+    root.step("base", {"/etc/generated": "1\n", "/etc/outside.conf": "touched\n"})
+    root.step("hook", {"/srv/x y": "1\n", "/root/secret": "1\n", RUNTIME_DIR + "/own": "1\n", "/etc/admin.conf": "mine\n"},
+              shell="rm usr/bin/delta usr/bin/unowned; ln -s /a usr/link")
+    result = root.collect("failed", "packager", "apt")
+    assert (result.status, result.last) == (0, "@done"), result.lines
+    told = result.all("changed")
+    assert told[-2:] == ["changed package:outside /etc/outside.conf", "removed package:delta /usr/bin/delta"]
+    assert {"added script /etc/generated", "changed step:hook /etc/admin.conf", "added step:hook /srv/x y", "added step:hook /root/secret",
+            "added step:hook " + RUNTIME_DIR + "/own", "removed step:hook /usr/bin/unowned", "added step:hook /usr/link"} < set(told)
+    assert result.counts() == {"changed": len(told)} and "mask.conf" not in str(told)
+    assert not result.all("stray") and not result.all("phase")
+    assert os.listdir(root.stage()) == ["isolated"] and not os.listdir(root.stage("isolated"))
+
+
+def test_a_failed_build_of_many_changes_and_no_database(make_root):
+    root = make_root(HOST).mount()
+    root.step("hook", {"/var/lib/dpkg/status": "Package: \n\n:::\n"}, shell="mkdir -p srv/many; cd srv/many; seq 1500 | xargs touch")
+    result = root.collect("failed", "packager", "apt")
+    assert result.last == "@done", result.lines
+    told = result.all("changed")
+    assert len(told) == 1000 and result.counts()["changed"] > 1500
+    assert told[0] == "added step:hook /srv" and "added step:hook /srv/many/1" in told
+    # What cannot be looked at ends it, and what was found is told.
+    root = make_root(HOST).mount()
+    root.step("hook", {"/etc/found": "1\n"}, shell='mkdir -p srv/deep; cd srv/deep; for i in $(seq 40); do d=$(printf %0200d 0); mkdir $d; cd -P $d; done')
+    result = root.collect("failed", "packager", "apt")
+    assert result.status == 1 and "added step:hook /etc/found" in result.all("changed"), result.lines[-3:]
+
+
 def test_a_hook_that_installs_packages(make_root):
     root = make_root(HOST).mount()
     root.step("base", {"/x/": None})

@@ -549,6 +549,17 @@ rustc -C link-arg=-l:libssl.so.3 tls.rs
     assert text == "TLSv1.3 HELLO\n"
 
 
+def test_what_a_failed_build_changed_is_recorded(builder):
+    """By whom, and nothing else; of what joblet made there is nothing."""
+    builder.hook("leaves-traces", "echo x >/srv/trace; echo y >>/etc/hosts; rm /usr/bin/tac; mkdir -p $RUNTIME_DIR/own; kill -0 $$")
+    record = json.loads(builder.server.rnx("audit", "list", "--json", "--action=runtime.build", "--result=failed").stdout)[-1]
+    assert record["runtime"] == "leaves-traces@1.0.0"
+    changed = record["changed"].splitlines()
+    assert {"added step:pre_install /srv/trace", "changed step:pre_install /etc/hosts", "removed package:coreutils /usr/bin/tac",
+            "added step:pre_install /opt/joblet/runtimes/leaves-traces/1.0.0/own"} <= set(changed), changed
+    assert int(record["changed_count"]) == len(changed) < 10, changed
+
+
 def test_a_runtime_is_complete(builder, jobs):
     """Not one file of the host is seen, nothing in it can be written, and what would give rights is not there."""
     builder.runtime("python")

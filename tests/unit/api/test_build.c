@@ -82,7 +82,8 @@ static void test_phases(void **state)
             "Packages\",\"begin_ns\":20,\"end_ns\":40,\"outcome\":\"failed\"}],"
             "\"steps\":[],\"counts\":{},\"stripped\":{\"items\":[],\"left_out\":0},\"stray\":{\"items\":[],\"left_"
             "out\":0},"
-            "\"host_changed\":{\"items\":[],\"left_out\":0},\"wrong\":{\"items\":[],\"left_out\":0}}");
+            "\"changed\":{\"items\":[],\"left_out\":0},\"host_changed\":{\"items\":[],\"left_out\":0},\"wrong\":{"
+            "\"items\":[],\"left_out\":0}}");
     build_report_done(&report);
 }
 

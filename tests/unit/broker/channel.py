@@ -20,7 +20,7 @@ HELLO, LIST_JOBS, JOB_START, JOB_SIGNAL, JOB_RELEASE, JOB_REMOVE, JOB_LOOK, BUIL
     RUNTIME_REMOVE, HOST_STATE, AUDIT_APPEND, BASE_FIND, BASE_SEAL = range(1, 16)
 EVENT_JOB_ENDED, EVENT_SHUTDOWN, EVENT_JOB_VIEW = 64, 65, 66
 KILL = 2
-COLLECT, VERIFY = 1, 2
+COLLECT, VERIFY, LOOK = 1, 2, 3
 NO_BASE, MAKE_BASE, USE_BASE = range(3)
 NO_KEY = bytes(32)
 STANDARD, BUILD, COLLECT_JOB, VERIFY_JOB, SWEEP = range(1, 6)
@@ -264,6 +264,11 @@ class Joblet:
     def collect(self, build, words):
         job = uuid.uuid4().bytes
         body = job + limits() + struct.pack("=II", COLLECT, 0) + build + runtime()
+        return job, self.start_request(TOOL_START, body, words, ())
+
+    def look(self, build, words):
+        job = uuid.uuid4().bytes
+        body = job + limits() + struct.pack("=II", LOOK, 0) + build + runtime()
         return job, self.start_request(TOOL_START, body, words, ())
 
     def verify(self, name, version, words=("verify", "digest", "-")):

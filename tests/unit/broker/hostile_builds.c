@@ -109,13 +109,15 @@ static void try_tools(const uint8_t running[16], const uint8_t ended[16], const 
         memcpy(collect.build_id, ids[i], sizeof(collect.build_id));
         memcpy(publish.build_id, ids[i], sizeof(publish.build_id));
         hostile_must_refuse(hostile_ask(&collect, CHANNEL_TOOL_START, sizeof(collect), spec), "collect of no build");
+        collect.tool = CHANNEL_TOOL_LOOK;
+        hostile_must_refuse(hostile_ask(&collect, CHANNEL_TOOL_START, sizeof(collect), spec), "a look at no build");
         hostile_must_refuse(
                 hostile_ask(&publish, CHANNEL_BUILD_PUBLISH, sizeof(publish), -EBADF), "publication of no build");
         publish.reserved = 1;
         hostile_must_refuse(
                 hostile_ask(&publish, CHANNEL_BUILD_PUBLISH, sizeof(publish), -EBADF), "publication with more");
     }
-    const uint32_t tools[] = {0, 3, 4, 0x10001, UINT32_MAX};
+    const uint32_t tools[] = {0, 4, 5, 0x10003, UINT32_MAX};
     for (unsigned i = 0; i < ELEMENTS(tools); i++) {
         struct channel_tool_start message = {.tool = tools[i], .runtime = {.name = "a", .version = "1"}};
         (void)text_new_uuid(message.job_id);

@@ -316,6 +316,38 @@ class Builds(Case):
         self.assert_refused(joblet.publish(again), errno.EINVAL, "is published")
         self.assertEqual(self.shell("cat /told"), "again")
 
+    def test_a_failed_build_is_looked_at(self):
+        """Once, whatever it ended of; nothing can be made of it, and the stage and the downloads are none of it."""
+        joblet = self.joblet
+        failed, _ = joblet.build(["install", "echo mine >/srv/mine; exit 4"], name="b")
+        self.assertEqual(joblet.end(failed).exit_code, 4)
+        job, error = joblet.look(failed, ["collect", "pass"])
+        self.assert_done(error)
+        self.assertEqual(joblet.end(job).exit_code, 0)
+        self.assert_refused(joblet.publish(failed), errno.EINVAL, "was not collected")
+        self.assert_refused(joblet.collect(failed, ["collect"])[1], errno.EINVAL, "failed")
+        self.assert_refused(joblet.look(failed, ["collect"])[1], errno.EINVAL, "was looked at")
+        wait_for(lambda: joblet.store() == [])
+        joblet.release(job, failed)
+        # What ran too long, and was ended with its disk as it is.
+        slow, error = joblet.build(["install", "sleep 600"], name="c")
+        self.assert_done(error)
+        self.assert_refused(joblet.look(slow, ["collect"])[1], errno.EINVAL, "has not ended")
+        self.assert_done(joblet.signal(slow))
+        joblet.end(slow)
+        job, error = joblet.look(slow, ["collect", "copy"])
+        self.assert_done(error)
+        self.assertEqual(joblet.end(job).exit_code, 0)
+        self.assert_refused(joblet.publish(slow), errno.EINVAL, "was not collected")
+        joblet.release(job, slow)
+        # One that did not fail is collected, and a dry run is neither.
+        well = self.build(name="d")
+        self.assert_refused(joblet.look(well, ["collect"])[1], errno.EINVAL, "has not failed")
+        dry, _ = joblet.build(["install", "exit 4"], name="e", dry_run=1)
+        joblet.end(dry)
+        self.assert_refused(joblet.look(dry, ["collect"])[1], errno.EINVAL, "dry run")
+        self.assertEqual(joblet.look(uuid.uuid4().bytes, ["collect"])[1].code, errno.ESRCH)
+
     def test_released_before_its_collect_ends(self):
         joblet = self.joblet
         build = self.build()
