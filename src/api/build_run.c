@@ -202,6 +202,15 @@ static void say_list(struct build *build, const struct build_report_list *list, 
         build_say(build, "debug", "%s", list->items.items[i]);
 }
 
+/* How many of its files were. */
+static uint64_t say_host_changed(struct build *build)
+{
+    const struct build_report *report = &build->report;
+    uint64_t changed = build_report_count(report, "host-changed");
+    say_list(build, &report->host_changed, changed, "files of the host changed during the build");
+    return changed > 0 ? changed : report->host_changed.items.count;
+}
+
 static void on_collected(struct task *task, const struct task_end *end)
 {
     struct build *build = task->user;
@@ -211,11 +220,10 @@ static void on_collected(struct task *task, const struct task_end *end)
             "files were written outside of the runtime and thrown away");
     say_list(build, &report->stripped, build_report_count(report, "stripped"),
             "files lost set-id bits, capabilities or their kind");
-    uint64_t changed = build_report_count(report, "host-changed");
-    say_list(build, &report->host_changed, changed, "files of the host changed during the build");
+    uint64_t changed = say_host_changed(build);
     if (!has_succeeded(end))
         fail_by_end(build, end);
-    else if (changed > 0 || report->host_changed.items.count > 0)
+    else if (changed > 0)
         build_fail(build, "host changed during the build: nothing is published, the build can be repeated");
     build->size_bytes = build_report_count(report, "bytes");
     if (build->failed)
@@ -359,7 +367,7 @@ static void on_looked(struct task *task, const struct task_end *end)
 {
     struct build *build = task->user;
     end_lines(build);
-    if (!has_succeeded(end)) {
+    if (say_host_changed(build) == 0 && !has_succeeded(end)) {
         char how[TASK_END_TEXT_MAX];
         task_end_format(end, how);
         if (*build->report.failure)
@@ -382,7 +390,9 @@ static void look(struct build *build)
     struct runtime_build what;
     struct channel_tool_start message = {
             .header = {.operation = CHANNEL_TOOL_START, .size = sizeof(message)}, .tool = CHANNEL_TOOL_LOOK};
-    const struct runtime_built built = {.steps = build->report.steps, .step_count = build->report.step_count};
+    const struct runtime_built built = {.steps = build->report.steps,
+            .step_count = build->report.step_count,
+            .since_unix_ns = build->install_unix_ns};
     fill_limits(&build->api->settings, &message.limits);
     message.limits.timeout_ns = LOOK_NS;
     memcpy(message.build_id, build->id, sizeof(message.build_id));

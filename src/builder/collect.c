@@ -258,6 +258,17 @@ static int sync_stage(struct collect *collect)
     return 0;
 }
 
+/* A change of the host may be why another part failed: it is named, and the failure stays what it was. */
+static int check_after_failure(struct collect *collect, int r)
+{
+    struct error ignored = {0};
+    struct error *error = collect->error;
+    collect->error = &ignored;
+    int found = host_check(collect);
+    collect->error = error;
+    return found == -ESTALE ? found : r;
+}
+
 /* A build that failed may leave a database that says nothing: then all is by time alone. */
 static void try_packages(struct collect *collect)
 {
@@ -275,7 +286,9 @@ static int look(struct collect *collect)
     try_packages(collect);
     int r = select_written(collect);
     int told = changes_tell(collect);
-    return r < 0 ? r : told;
+    if (r == 0)
+        r = told;
+    return r == 0 ? host_check(collect) : check_after_failure(collect, r);
 }
 
 static const struct {
@@ -296,17 +309,6 @@ static const struct {
         {0, sync_stage},
         {0, host_check},
 };
-
-/* A change of the host may be why another part failed: it is named, and the failure stays what it was. */
-static int check_after_failure(struct collect *collect, int r)
-{
-    struct error ignored = {0};
-    struct error *error = collect->error;
-    collect->error = &ignored;
-    int found = host_check(collect);
-    collect->error = error;
-    return found == -ESTALE ? found : r;
-}
 
 int collect_run(const struct words *words, char *const *environment, struct error *error)
 {

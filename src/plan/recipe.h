@@ -31,7 +31,8 @@
  *     private STEP                        downloads of this step are not kept: other builds could read them
  *                                         it fits. Without the word they stay as they are.
  *     since NS                            when the build began: what changed on the host since is told
- *     failed                              the build did: nothing is made of it, only what it changed is told
+ *     failed                              the build did: nothing is made of it, only what it changed is told, and
+ * whether the host was
  *
  *     (*) 10: packages, the base, what the steps wrote; 11: libraries; 12: accounts, places for mounts, then the copy;
  *     13: the files beside isolated/; 14: programs are looked for, manifest and changes written, the disk synced, the

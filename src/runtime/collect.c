@@ -82,7 +82,8 @@ int runtime_build_look(const struct runtime_build *build, const struct runtime_b
 {
     struct words words = {.list = list};
     words_add_all(&words, "collect", "failed", "packager", runtime_packager_find(build->host->platform->packager)->name,
-            NULL);
+            "since", NULL);
+    words_addf(&words, "%" PRId64, built->since_unix_ns);
     add_steps(&words, built);
     return words.result;
 }

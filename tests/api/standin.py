@@ -799,8 +799,8 @@ class Joblet:
 
     def look(self, job):
         """self.builder["look"]: the lines, an exit status, or to hang."""
-        assert [word for word, _ in job.recipe if word != "step"] == ["failed", "packager"], job.recipe
-        what = self.builder.get("look", ["changed added step:base /srv/x", "count changed 1"])
+        assert [word for word, _ in job.recipe if word != "step"] == ["failed", "packager", "since"], job.recipe
+        what = self.builder.get("look", ["changed added step:base /srv/x", "count changed 1", "count host-changed 0"])
         if what == "hang":
             job.wake.wait(20)
             assert 2 in job.signals

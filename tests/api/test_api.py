@@ -686,6 +686,10 @@ class Builds(Case):
         self.assertIn("step 'base' exited with 1", result.message)
         self.assertEqual([line for _, line in lines if line.startswith("what the build changed is not ")],
                          ["what the build changed is not all known: cannot be looked at"])
+        self.joblet.builder = {**fail, "look": ["host-changed /usr/bin/x", "count host-changed 1"]}
+        _, lines, result = self.build()
+        self.assertIn("step 'base' exited with 1", result.message)
+        self.assertEqual([line for _, line in lines if "changed" in line], ["1 files of the host changed during the build: /usr/bin/x"])
         self.joblet.builder = {**fail, "look": "hang"}
         stream = self.stream()
         self.wait_for(lambda: [job for job in self.joblet.jobs.values() if job.type == 3 and not job.released])
@@ -697,14 +701,14 @@ class Builds(Case):
         self.assertFalse(self.build(dry_run=True)[2].success)
         self.assertEqual(len(self.joblet.jobs), before + 1)
         self.joblet.shutdown()
-        first, second, third, fourth, _ = [json.loads(row["details"]) for row in self.records()]
+        first, second, third, _, fourth, _ = [json.loads(row["details"]) for row in self.records()]
         self.assertEqual(first["changed"], {"items": ["added step:base /srv/x y", "removed package:a /usr/bin/a"], "left_out": 0})
         self.assertEqual(first["counts"], {"changed": 2})
         self.assertEqual(len(second["changed"]["items"]) + second["changed"]["left_out"], 1000)
         self.assertGreater(len(second["changed"]["items"]), 10)
         self.assertEqual(third["changed"]["items"], ["added script /etc/before"])
         self.assertEqual(fourth["changed"]["items"], [])
-        self.assertEqual([row["outcome"] for row in self.records()], ["failed"] * 5)
+        self.assertEqual([row["outcome"] for row in self.records()], ["failed"] * 6)
 
     def test_failures(self):
         """Each way to fail, with exactly what it was; nothing is published, nothing is left."""

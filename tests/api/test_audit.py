@@ -361,7 +361,7 @@ class Builds(Case):
         self.assertEqual((result["result"], result["outcome"]), ("failed", "failed"))
         self.assertIn("step 'base' exited with 1", result["error"])
         self.assertRegex(result["phase_07"], "^Install Base: failed, ")
-        self.assertEqual(result["host"], "not looked at")
+        self.assertEqual(result["host"], "unchanged")
         self.assertEqual((result["changed"], result["changed_count"]), ("added step:base /srv/x", "1"))
         self.joblet.builder = {"lines": ["host-changed /etc/passwd", "count host-changed 1", "stray /home/x", "count stray 1"]}
         self.build()

@@ -277,7 +277,7 @@ def test_what_a_failed_build_changed(make_root):
     assert told[-2:] == ["changed package:outside /etc/outside.conf", "removed package:delta /usr/bin/delta"]
     assert {"added script /etc/generated", "changed step:hook /etc/admin.conf", "added step:hook /srv/x y", "added step:hook /root/secret",
             "added step:hook " + RUNTIME_DIR + "/own", "removed step:hook /usr/bin/unowned", "added step:hook /usr/link"} < set(told)
-    assert result.counts() == {"changed": len(told)} and "mask.conf" not in str(told)
+    assert result.counts() == {"changed": len(told), "host-changed": 0} and "mask.conf" not in str(told)
     assert not result.all("stray") and not result.all("phase")
     assert os.listdir(root.stage()) == ["isolated"] and not os.listdir(root.stage("isolated"))
 
@@ -385,6 +385,14 @@ def test_a_change_of_the_host_is_found(make_root):
     result = root.collect()
     assert (result.status, result.last) == (75, "@fail host changed during the build: /etc/admin.conf")
     assert result.all("host-changed") == ["/etc/admin.conf"] and result.counts()["host-changed"] == 1
+    # A build that failed is no less a reason to look.
+    root = make_root(HOST).mount()
+    root.step("hook", {"/x": ""})
+    with open(root.space.path("host/etc/admin.conf"), "a", encoding="utf-8") as file:
+        file.write("more\n")
+    result = root.collect("failed", "packager", "apt")
+    assert (result.status, result.last) == (75, "@fail host changed during the build: /etc/admin.conf")
+    assert result.all("host-changed") == ["/etc/admin.conf"] and result.all("changed") == ["added step:hook /x"]
 
 
 def test_a_hostile_tree(make_root):
