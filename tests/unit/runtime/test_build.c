@@ -77,6 +77,7 @@ static const struct {
         {"cache", 1, false},
         {"private", 1, false},
         {"since", 1, false},
+        {"failed", 0, false},
 };
 
 /* The recipe without the scripts, as one text: "word a b c | word d". Fails when it is not whole. */
@@ -333,6 +334,21 @@ static void test_digest(void **state)
     done(&fixture);
 }
 
+/* Of a failed build: which steps there were, and nothing of what it was to become. */
+static void test_look(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    char text[1024];
+    const struct runtime_step steps[] = {{"base", 5, 7}, {"pip", 8, 9}};
+    const struct runtime_built built = {.steps = steps, .step_count = 2, .since_unix_ns = 3};
+    prepare(&fixture, "python", "3.11", "pip: [x]\n");
+    assert_int_equal(runtime_build_look(&fixture.build, &built, &fixture.words), 0);
+    flatten(&fixture.words, text, sizeof(text));
+    assert_string_equal(text, "collect | failed | packager apt | since 3 | step base 5 7 | step pip 8 9");
+    done(&fixture);
+}
+
 static void find_sources(const char *const variables[], char ret_digest[RUNTIME_DIGEST_MAX])
 {
     const uint8_t fingerprint[RUNTIME_FINGERPRINT_SIZE] = {0xab, 0xcd};
@@ -510,6 +526,7 @@ int main(void)
             cmocka_unit_test(test_long_file),
             cmocka_unit_test(test_no_injection),
             cmocka_unit_test(test_digest),
+            cmocka_unit_test(test_look),
             cmocka_unit_test(test_sources),
             cmocka_unit_test(test_base_key),
             cmocka_unit_test(test_parts),

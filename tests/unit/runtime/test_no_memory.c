@@ -103,6 +103,8 @@ static int use_recipes(const struct runtime_spec *spec)
         r = runtime_build_install(&build, RUNTIME_PART_ALL, &words);
     if (r == 0)
         r = runtime_build_collect(&build, &built, &words);
+    if (r == 0)
+        r = runtime_build_look(&build, &built, &words);
     runtime_recipe_done(&recipe);
     runtime_list_done(&environment);
     runtime_list_done(&words);
