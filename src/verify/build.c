@@ -84,6 +84,7 @@ static void look(struct run *run, struct client *client, struct seen_sandbox *sa
     look_at_sandbox(run, sandbox);
     look_at_mounts(run, sandbox);
     look_at_build(run, sandbox);
+    look_at_build_limits(run, sandbox);
 }
 
 static bool no_runtime(void *user)
