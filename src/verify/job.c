@@ -63,7 +63,7 @@ static void check_status(struct run *run, const struct seen_sandbox *sandbox)
 
 static void look(struct run *run, struct seen_sandbox *sandbox, const char *keyrings)
 {
-    look_at_keyrings(run, keyrings);
+    look_at_keyrings(run, SANDBOX_JOB, keyrings);
     look_at_sandbox(run, sandbox);
     look_at_mounts(run, sandbox);
     look_at_limits(run, sandbox);

@@ -83,8 +83,8 @@ void look_at_sizes(struct run *run, const struct seen_sandbox *sandbox, const ch
 void look_at_build_disk(struct run *run, const struct seen_sandbox *sandbox, uint64_t bytes);
 /* look_keys.c: the session keyrings that root sees, before a job starts. The caller's, or NULL. */
 char *look_take_keyrings(void);
-/* And whether there is a new one since. */
-void look_at_keyrings(struct run *run, const char *before);
+/* And whether there is a new one since, for a sandbox of @kind. */
+void look_at_keyrings(struct run *run, enum sandbox_kind kind, const char *before);
 /* look_view.c: whether joblet tells clients what we see. @status: of rnx job status --json. */
 void look_at_view(struct run *run, const struct seen_sandbox *sandbox, const char *status);
 /* left.c: the file of the loop device @disk and which one in order it is there; "" without one. */

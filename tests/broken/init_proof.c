@@ -104,7 +104,7 @@ int __wrap_procstatus_read_namespaces(int proc_fd, struct procstatus_namespaces 
     if (r < 0 || calls++ == 0)
         return r;
     for (unsigned i = 0; i < PROCSTATUS_NS_USER; i++)
-        if (broken(namespaces[i]) && ret_namespaces->inode[i] == box->host_namespaces.inode[i])
+        if (broken_of_build(namespaces[i]) && ret_namespaces->inode[i] == box->host_namespaces.inode[i])
             ret_namespaces->inode[i]++;
     if (asking != ASKING_START && is_asked("user-namespace"))
         ret_namespaces->inode[PROCSTATUS_NS_USER] = box->userns_inode;

@@ -80,8 +80,8 @@ JOBS = {
 }
 SAMPLE = ["capabilities", "root-read-only", "memory-limit"]
 
-# Of builds: protection -> promise. The two fences of the network, routes inside and rules on the host, are each left out alone
-# and together.
+# Of builds: protection -> promise; "build-NAME": NAME, left out of builds alone. The two fences of the network, routes inside and
+# rules on the host, are each left out alone and together.
 BUILDS = {
     "masks": "P3",
     "accounts": "P3",
@@ -92,6 +92,21 @@ BUILDS = {
     "port-isolation": "P3",
     "link-removal": "P7",
     "service-policy": "P2",
+    "build-dumpable": "P3",
+    "build-init-filter": "P2",
+    "build-groups": "P3",
+    "build-core-limit": "P2",
+    "build-uts-namespace": "P2",
+    "build-ipc-namespace": "P3",
+    "build-cgroup-namespace": "P3",
+    "build-proc-masks": "P3",
+    "build-proc-sys": "P2",
+    "build-devices": "P2",
+    "build-mount-propagation": "P2",
+    "build-shm-size": "P8",
+    "build-landlock": "P4",
+    "build-session-keyring": "P3",
+    "build-descriptors": "P3",
     "build-ambient": "P2",
     "build-bounding-set": "P2",
     "build-no-new-privileges": "P2",
