@@ -179,7 +179,7 @@ static void try_log(struct run *run)
     char bytes[24];
     char *output = NULL;
     const char *const words[] = {"job", "run", "--follow", "--timeout", "30s", "sh", "-c",
-            SAY_ID "head -c \"$1\" /dev/zero | tr '\\0' x", "sh", bytes, NULL};
+            (SAY_ID "head -c \"$1\" /dev/zero | tr '\\0' x"), "sh", bytes, NULL};
     if (run->log_bytes == 0 || run->log_bytes > LOG_TRIED_MAX)
         return report_add(&run->report, 8, REPORT_OUTSIDE, REPORT_LEFT_OUT, tried,
                 "it may hold %llu MiB, 0: all; more than 64 are not filled on a service in use",
