@@ -20,7 +20,8 @@ static void check_size(
     struct statfs space;
     (void)snprintf(place, sizeof(place), "/proc/%d/root%s", sandbox->command, path);
     if (statfs(place, &space) < 0)
-        return report_add(&run->report, 8, REPORT_OUTSIDE, REPORT_UNABLE, tried, "%s", strerror(errno));
+        return report_add(&run->report, 8, REPORT_OUTSIDE, errno == ENOENT ? REPORT_BROKEN : REPORT_UNABLE, tried, "%s",
+                strerror(errno));
     /* Some blocks of a disk the kernel keeps for itself. */
     uint64_t blocks = (uint64_t)space.f_blocks - ((uint64_t)space.f_bfree - (uint64_t)space.f_bavail);
     uint64_t bytes = blocks * (uint64_t)space.f_bsize;
