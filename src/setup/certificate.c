@@ -223,6 +223,16 @@ static char *bio_text(BIO *bio)
     return size > 0 ? text_dup_bounded(data, (size_t)size) : NULL;
 }
 
+static int format_serial(X509 *cert, char ret_serial[CERTIFICATE_SERIAL_MAX])
+{
+    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
+    char *text = number ? BN_bn2hex(number) : NULL;
+    int size = text ? snprintf(ret_serial, CERTIFICATE_SERIAL_MAX, "%s", text) : -1;
+    OPENSSL_free(text);
+    BN_free(number);
+    return size > 0 ? 0 : -EIO;
+}
+
 static int export_pair(X509 *cert, EVP_PKEY *key, struct certificate *ret_certificate, struct error *error)
 {
     BIO *cert_bio = BIO_new(BIO_s_mem());
@@ -236,7 +246,7 @@ static int export_pair(X509 *cert, EVP_PKEY *key, struct certificate *ret_certif
     }
     BIO_free(cert_bio);
     BIO_free(key_bio);
-    if (!made.cert || !made.key) {
+    if (!made.cert || !made.key || format_serial(cert, made.serial) < 0) {
         certificate_done(&made);
         return openssl_error(error, "write a certificate");
     }

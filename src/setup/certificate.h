@@ -6,9 +6,13 @@
 
 struct authority;
 
+/* Ours have 16 bytes. A longer one, of an authority that is not ours, is cut. */
+#define CERTIFICATE_SERIAL_MAX 44U
+
 struct certificate {
-    char *cert; /* PEM, owned */
-    char *key;  /* PEM, owned; overwritten when freed */
+    char *cert;                          /* PEM, owned */
+    char *key;                           /* PEM, owned; overwritten when freed */
+    char serial[CERTIFICATE_SERIAL_MAX]; /* hexadecimal, as "openssl x509 -serial" prints it */
 };
 
 /* A new authority with a new key, valid for ten years. 0 or -errno with @error. */

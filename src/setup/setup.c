@@ -326,9 +326,12 @@ static int need_authority(struct setup *setup)
     if (renewed < 0)
         return renewed;
     r = authority_export(setup->authority, &setup->root, &setup->error);
+    bool is_new = no_cert == 1 || renewed == 1;
+    if (r == 0 && is_new)
+        setup_trail_note_serial(&setup->trail, "ca", setup->root.serial);
     if (r == 0 && no_key == 1)
         r = write_config_file(setup, "ca.key", setup->root.key, strlen(setup->root.key));
-    if (r == 0 && (no_cert == 1 || renewed == 1))
+    if (r == 0 && is_new)
         r = write_config_file(setup, "ca.crt", setup->root.cert, strlen(setup->root.cert));
     return r;
 }
@@ -370,10 +373,19 @@ static int fill_server(struct setup *setup, struct config *config)
     return set_text(setup, &config->node_id, node);
 }
 
+/* Of the server's; @ret_certificate is the caller's. */
+static int issue_server(struct setup *setup, struct certificate *ret_certificate)
+{
+    int r = certificate_issue_server(setup->authority, setup->host, ret_certificate, &setup->error);
+    if (r == 0)
+        setup_trail_note_serial(&setup->trail, "server", ret_certificate->serial);
+    return r;
+}
+
 static int write_new_config(struct setup *setup, struct config *config)
 {
     struct certificate server = {0};
-    int r = certificate_issue_server(setup->authority, setup->host, &server, &setup->error);
+    int r = issue_server(setup, &server);
     if (r < 0)
         return r;
     config->server_cert = TAKE_PTR(server.cert);
@@ -436,7 +448,7 @@ static int renew_config(struct setup *setup)
     if (r < 0)
         return r;
     struct certificate server = {0};
-    r = certificate_issue_server(setup->authority, setup->host, &server, &setup->error);
+    r = issue_server(setup, &server);
     if (r < 0)
         return r;
     _cleanup_(free_secretp) char *old_text = NULL;
@@ -534,6 +546,8 @@ static int do_clients(struct setup *setup)
     for (size_t i = 0; r == 0 && i < ROLE_COUNT; i++) {
         nodes[i] = (struct files_node){roles[i], &certificates[i]};
         r = certificate_issue_client(setup->authority, roles[i], &certificates[i], &setup->error);
+        if (r == 0)
+            setup_trail_note_serial(&setup->trail, roles[i], certificates[i].serial);
     }
     if (r == 0)
         r = write_clients(setup, nodes);

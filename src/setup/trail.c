@@ -16,7 +16,7 @@
 /* As the configuration's own defaults. */
 #define FILE_BYTES_DEFAULT (16ULL << 20)
 #define KEEP_FILES_DEFAULT 16U
-#define FACTS_MAX (SETUP_CHANGE_COUNT * SETUP_TRAIL_NAMES_MAX + ERROR_TEXT_MAX + 512U)
+#define FACTS_MAX ((SETUP_CHANGE_COUNT + 1) * SETUP_TRAIL_NAMES_MAX + ERROR_TEXT_MAX + 512U)
 
 struct facts {
     char bytes[FACTS_MAX];
@@ -101,6 +101,12 @@ void setup_trail_note(struct setup_trail *trail, enum setup_change change, const
     (void)snprintf(names + size, SETUP_TRAIL_NAMES_MAX - size, "%s%s", size > 0 ? " " : "", name);
 }
 
+void setup_trail_note_serial(struct setup_trail *trail, const char *owner, const char *serial)
+{
+    size_t size = strlen(trail->serials);
+    (void)snprintf(trail->serials + size, sizeof(trail->serials) - size, "%s%s=%s", size > 0 ? " " : "", owner, serial);
+}
+
 int setup_trail_end(struct setup_trail *trail, int prefix_fd, const struct config *config, const struct error *failure,
         struct error *error)
 {
@@ -118,6 +124,7 @@ int setup_trail_end(struct setup_trail *trail, int prefix_fd, const struct confi
         add(&facts, "error", failure ? failure->text : "");
         for (size_t i = 0; i < SETUP_CHANGE_COUNT; i++)
             add(&facts, titles[i], trail->names[i]);
+        add(&facts, "serials", trail->serials);
         r = write_record(trail, &facts, error);
     }
     audit_log_close(trail->log);

@@ -70,7 +70,7 @@ static void strip_prefix(struct client *client)
     client->size = (size_t)(to - client->output);
 }
 
-static void look(struct run *run, struct client *client, struct seen_sandbox *sandbox)
+static void look(struct run *run, struct client *client, struct seen_sandbox *sandbox, const char *keyrings)
 {
     struct tap *tap = calloc(1, sizeof(*tap));
     strip_prefix(client);
@@ -81,9 +81,11 @@ static void look(struct run *run, struct client *client, struct seen_sandbox *sa
         report_add(&run->report, 2, REPORT_INSIDE_BUILD, REPORT_UNABLE, "the host-protection suite", "no memory");
     }
     free(tap);
+    look_at_keyrings(run, SANDBOX_BUILD, keyrings);
     look_at_sandbox(run, sandbox);
     look_at_mounts(run, sandbox);
     look_at_build(run, sandbox);
+    look_at_build_limits(run, sandbox);
 }
 
 static bool no_runtime(void *user)
@@ -115,10 +117,11 @@ static void run_build(struct run *run, const char *path)
     struct seen_sandbox sandbox;
     struct error error = {0};
     const char *const words[] = {"runtime", "build", path, NULL};
+    _cleanup_free_ char *keyrings = look_take_keyrings();
     int r = run_start_rnx(run, words, &client, &error);
     bool held = r == 0 && client_read_until(&client, LOG_PREFIX RUN_HELD, run->deadline_ns);
     if (held && find_build(run, run->runtime, &sandbox) == 0) {
-        look(run, &client, &sandbox);
+        look(run, &client, &sandbox, keyrings);
         cancel(run, &client, &sandbox);
     } else {
         size_t from = client.output && client.size > 160 ? client.size - 160 : 0;

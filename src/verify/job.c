@@ -44,27 +44,31 @@ static void check_survival(struct run *run, const struct seen_sandbox *sandbox)
             "not on a service in use; tests/e2e/test_crash.py does it");
 }
 
-static void check_view(struct run *run, const struct seen_sandbox *sandbox)
+static void check_status(struct run *run, const struct seen_sandbox *sandbox)
 {
     struct client client;
     struct error error = {0};
     const char *const words[] = {"job", "status", "--json", sandbox->job, NULL};
-    if (run_rnx(run, words, &client, &error) == 0)
+    if (run_rnx(run, words, &client, &error) == 0) {
         look_at_view(run, sandbox, client.output);
-    else
+        look_at_sizes(run, sandbox, client.output);
+    } else {
         report_add(
                 &run->report, 5, REPORT_CLIENT, REPORT_UNABLE, "what joblet saw of the job", "rnx job status failed");
+        report_add(&run->report, 8, REPORT_CLIENT, REPORT_UNABLE, "a job: the sizes of what it writes to",
+                "rnx job status failed");
+    }
     client_done(&client);
 }
 
 static void look(struct run *run, struct seen_sandbox *sandbox, const char *keyrings)
 {
-    look_at_keyrings(run, keyrings);
+    look_at_keyrings(run, SANDBOX_JOB, keyrings);
     look_at_sandbox(run, sandbox);
     look_at_mounts(run, sandbox);
     look_at_limits(run, sandbox);
     check_survival(run, sandbox);
-    check_view(run, sandbox);
+    check_status(run, sandbox);
 }
 
 static bool no_files(void *user)

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernel/mountinfo.h"
 #include "kernel/procstatus.h"
 #include "verify/run.h"
 
 #define BUILD_CAPABILITIES 0x800400fbULL
 #define RANGE 65536U
+#define MOUNTINFO_MAX (1U << 20)
 
 struct process {
     const char *name;
@@ -134,26 +136,58 @@ static void check_dumpable(struct look *look)
                 WHAT(look, "joblet-init is not dumpable"), "its files in /proc belong to %u", status.st_uid);
 }
 
-/* A job's command has the three that it was given. */
+static bool has_mount(const char *mounts, unsigned long long id)
+{
+    struct mountinfo line;
+    while (mountinfo_next(&mounts, &line) == 1)
+        if (line.id == id)
+            return true;
+    return false;
+}
+
+/* True for a file or directory of a mount that is not among @mounts. Pipes, sockets and memory lie nowhere. */
+static bool is_foreign(int proc_fd, const char *name, const char *mounts)
+{
+    char path[64];
+    char target[16];
+    unsigned long long id;
+    _cleanup_free_ char *text = NULL;
+    (void)snprintf(path, sizeof(path), "fd/%.16s", name);
+    ssize_t size = readlinkat(proc_fd, path, target, sizeof(target));
+    if (size < 1 || target[0] != '/' || (size > 7 && memcmp(target, "/memfd:", 7) == 0))
+        return false;
+    (void)snprintf(path, sizeof(path), "fdinfo/%.16s", name);
+    if (fd_read_file_at(proc_fd, path, 4096, &text, NULL) < 0)
+        return false;
+    const char *value = strstr(text, "mnt_id:");
+    return value && sscanf(value, "mnt_id: %llu", &id) == 1 && !has_mount(mounts, id);
+}
+
+/* A job's command has the three that it was given. A build's is a program of ours with files open, all of the build's
+ * own mounts. */
 static void check_descriptors(struct look *look)
 {
     char path[64];
     char found[128] = "";
     unsigned count = 0;
-    if (look->sandbox->kind != SANDBOX_JOB)
-        return;
+    bool is_job = look->sandbox->kind == SANDBOX_JOB;
+    _cleanup_free_ char *mounts = NULL;
+    if (!is_job && fd_read_file_at(look->command.fd, "mountinfo", MOUNTINFO_MAX, &mounts, NULL) < 0)
+        return report_add(
+                &look->run->report, 3, REPORT_OUTSIDE, REPORT_UNABLE, "a build: its descriptors", "no mountinfo");
     (void)snprintf(path, sizeof(path), "/proc/%d/fd", look->sandbox->command);
     DIR *directory = opendir(path);
     for (struct dirent *entry; directory && (entry = readdir(directory)) != NULL;)
-        if (entry->d_name[0] != '.') {
+        if (entry->d_name[0] != '.' && (is_job || is_foreign(look->command.fd, entry->d_name, mounts))) {
             size_t used = strlen(found);
             (void)snprintf(found + used, sizeof(found) - used, " %.8s", entry->d_name);
             count++;
         }
+    report_fact(&look->run->report, 3, REPORT_OUTSIDE, directory && count == (is_job ? 3 : 0),
+            is_job ? "a job: no descriptor but the first three" : "a build: no descriptor of a mount of the host",
+            "open:%s", found[0] ? found : " none");
     if (directory)
         (void)closedir(directory);
-    report_fact(&look->run->report, 3, REPORT_OUTSIDE, count == 3, WHAT(look, "no descriptor but the first three"),
-            "open:%s", found);
 }
 
 static void check_all(struct look *look)

@@ -1,5 +1,5 @@
-/* The session keyring of a job. The kernel does not say whose a keyring is, only which there are: a job that has one of
- * its own has made one. Somebody else's that comes at the same moment is taken for it; nobody's is missed. */
+/* The session keyring of a sandbox. The kernel does not say whose a keyring is, only which there are: one that has one
+ * of its own has made one. Somebody else's that comes at the same moment is taken for it; nobody's is missed. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +32,10 @@ static bool has_serial(const char *text, const char *serial)
     return false;
 }
 
-void look_at_keyrings(struct run *run, const char *before)
+void look_at_keyrings(struct run *run, enum sandbox_kind kind, const char *before)
 {
-    static const char tried[] = "a job: a session keyring of its own";
+    const char *tried =
+            kind == SANDBOX_JOB ? "a job: a session keyring of its own" : "a build: a session keyring of its own";
     char *now = look_take_keyrings();
     unsigned made = 0;
     for (const char *line = now; line && before && *line; line += strcspn(line, "\n"), line += *line == '\n')
@@ -42,6 +43,6 @@ void look_at_keyrings(struct run *run, const char *before)
     if (!now || !before)
         report_add(&run->report, 3, REPORT_OUTSIDE, REPORT_LEFT_OUT, tried, "this kernel does not list its keyrings");
     else
-        report_fact(&run->report, 3, REPORT_OUTSIDE, made > 0, tried, "%u made since the job was asked for", made);
+        report_fact(&run->report, 3, REPORT_OUTSIDE, made > 0, tried, "%u made since it was asked for", made);
     free(now);
 }

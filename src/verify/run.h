@@ -33,6 +33,8 @@ struct run {
     unsigned left_count;        /* jobs of ours that could not be deleted */
     char left[RUN_JOB_MAX];     /* the first of them */
     char recorded[RUN_JOB_MAX]; /* a job of ours that has ended, or "" */
+    int cpu;                    /* one that jobs may run on, or -1 */
+    uint64_t log_bytes;         /* what the service says that it keeps of a job's output; 0: it says nothing */
     struct report report;
 };
 
@@ -68,12 +70,21 @@ void look_at_mounts(struct run *run, struct seen_sandbox *sandbox);
 void look_at_build(struct run *run, struct seen_sandbox *sandbox);
 /* look_network.c: the fences of a build's network. Finds its link. */
 void look_at_network(struct run *run, struct seen_sandbox *sandbox);
-/* look_limits.c: and of the limits that it was given. */
+/* look_limits.c: and of the limits that it was given. Finds a processor of jobs. */
 void look_at_limits(struct run *run, const struct seen_sandbox *sandbox);
+/* The same of a build, whose limits are the configuration's. */
+void look_at_build_limits(struct run *run, const struct seen_sandbox *sandbox);
+/* The text of @file in the group of @job that has it, without its line break. False when none has. */
+bool look_read_group(const char *job, const char *file, char ret_text[64]);
+/* look_sizes.c: the file systems that a job writes to, held against what the service told of it; @status: of rnx job
+ * status --json. Finds the bound of its log. */
+void look_at_sizes(struct run *run, const struct seen_sandbox *sandbox, const char *status);
+/* The same of a build's disk, which is to have @bytes at most. */
+void look_at_build_disk(struct run *run, const struct seen_sandbox *sandbox, uint64_t bytes);
 /* look_keys.c: the session keyrings that root sees, before a job starts. The caller's, or NULL. */
 char *look_take_keyrings(void);
-/* And whether there is a new one since. */
-void look_at_keyrings(struct run *run, const char *before);
+/* And whether there is a new one since, for a sandbox of @kind. */
+void look_at_keyrings(struct run *run, enum sandbox_kind kind, const char *before);
 /* look_view.c: whether joblet tells clients what we see. @status: of rnx job status --json. */
 void look_at_view(struct run *run, const struct seen_sandbox *sandbox, const char *status);
 /* left.c: the file of the loop device @disk and which one in order it is there; "" without one. */

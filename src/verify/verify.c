@@ -152,6 +152,7 @@ static int prepare(struct run *run, const char *prefix)
     struct client client;
     struct error error = {0};
     run->prefix = prefix;
+    run->cpu = -1;
     if (geteuid() != 0)
         return fprintf(stderr, "joblet verify: needs root\n"), -EPERM;
     if (find_file("rnx", VERIFY_BINDIR, run->rnx) < 0 ||

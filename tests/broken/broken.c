@@ -30,3 +30,10 @@ bool broken(const char *protection)
 {
     return strcmp(name, protection) == 0;
 }
+
+bool broken_of_build(const char *protection)
+{
+    static const char of_build[] = "build-";
+    size_t length = sizeof(of_build) - 1;
+    return broken(protection) || (strncmp(name, of_build, length) == 0 && strcmp(name + length, protection) == 0);
+}

@@ -40,7 +40,7 @@ ASK(sandbox_prove_last, ASKING_LAST)
 /* True when somebody asks about @protection, which is left out. */
 static bool is_asked(const char *protection)
 {
-    return asking != ASKING_NOBODY && (asking == ASKING_START || left_out(protection)) && broken(protection);
+    return asking == ASKING_START ? broken(protection) : asking != ASKING_NOBODY && left_out(protection);
 }
 
 /* --- /proc/self/status --- */
@@ -104,7 +104,7 @@ int __wrap_procstatus_read_namespaces(int proc_fd, struct procstatus_namespaces 
     if (r < 0 || calls++ == 0)
         return r;
     for (unsigned i = 0; i < PROCSTATUS_NS_USER; i++)
-        if (broken(namespaces[i]) && ret_namespaces->inode[i] == box->host_namespaces.inode[i])
+        if (broken_of_build(namespaces[i]) && ret_namespaces->inode[i] == box->host_namespaces.inode[i])
             ret_namespaces->inode[i]++;
     if (asking != ASKING_START && is_asked("user-namespace"))
         ret_namespaces->inode[PROCSTATUS_NS_USER] = box->userns_inode;
@@ -235,7 +235,7 @@ bool __real_mountinfo_has_option(const char *options, const char *token);
 bool __wrap_mountinfo_has_option(const char *options, const char *token)
 {
     bool is_size = strncmp(token, "size=", 5) == 0 || strncmp(token, "nr_inodes=", 10) == 0;
-    return (is_size && is_asked("tmp-size")) || __real_mountinfo_has_option(options, token);
+    return (is_size && (is_asked("tmp-size") || is_asked("shm-size"))) || __real_mountinfo_has_option(options, token);
 }
 
 int __real_proof_check_mounts(const struct sandbox *sandbox, struct error *error);

@@ -35,7 +35,7 @@ static int host_mounts = -1;
 
 bool left_out(const char *protection)
 {
-    return box && (box->plan.type == PLAN_TYPE_STANDARD || box->plan.type == PLAN_TYPE_BUILD) && broken(protection);
+    return left_out_of_jobs(protection) || (box && box->plan.type == PLAN_TYPE_BUILD && broken_of_build(protection));
 }
 
 bool left_out_of_jobs(const char *protection)
@@ -205,20 +205,24 @@ int __wrap_mknodat(int dir_fd, const char *path, mode_t mode, dev_t device)
     return __real_mknodat(dir_fd, path, mode, device);
 }
 
-/* /tmp as large as the kernel lets it be: half of the memory. */
+/* /tmp or /dev/shm, which has no number of inodes, as large as the kernel lets it be: half of the memory. */
 int __real_mount_new(const char *type, const struct mount_option options[], uint64_t attributes);
 int __wrap_mount_new(const char *type, const struct mount_option options[], uint64_t attributes)
 {
     struct mount_option left[16] = {{NULL, NULL}};
     bool is_sized = false;
+    bool has_inodes = false;
     unsigned count = 0;
     for (unsigned i = 0; options && options[i].key && i < 15; i++) {
-        if (strcmp(options[i].key, "size") == 0 || strcmp(options[i].key, "nr_inodes") == 0)
-            is_sized |= strlen(options[i].value) > strlen("65536");
+        if (strcmp(options[i].key, "size") == 0)
+            is_sized = strlen(options[i].value) > strlen("65536");
+        else if (strcmp(options[i].key, "nr_inodes") == 0)
+            has_inodes = true;
         else
             left[count++] = options[i];
     }
-    return __real_mount_new(type, is_sized && left_out("tmp-size") ? left : options, attributes);
+    bool is_boundless = is_sized && left_out(has_inodes ? "tmp-size" : "shm-size");
+    return __real_mount_new(type, is_boundless ? left : options, attributes);
 }
 
 /* --- ids and rights --- */
@@ -360,10 +364,20 @@ static int copy_shadow(const struct masks *masks)
     return size < 0 || write(to, bytes, (size_t)size) != size ? -errno : 0;
 }
 
+/* Removed, it would uncover one of the host's. */
+static int permit_services(const struct masks *masks)
+{
+    static const char policy[] = "#!/bin/sh\nexit 0\n";
+    _cleanup_close_ int fd = openat(masks->upper_fd, "sbin/policy-rc.d", O_WRONLY | O_TRUNC | O_CLOEXEC);
+    return fd < 0 || write(fd, policy, sizeof(policy) - 1) < 0 ? -errno : 0;
+}
+
 int __real_synthetic_fill(const struct masks *masks, struct error *error);
 int __wrap_synthetic_fill(const struct masks *masks, struct error *error)
 {
     int r = __real_synthetic_fill(masks, error);
+    if (r == 0 && left_out("service-policy") && strcmp(masks->path, "usr") == 0 && masks->base_upper_fd < 0)
+        return permit_services(masks);
     return r == 0 && left_out("accounts") && strcmp(masks->path, "etc") == 0 ? copy_shadow(masks) : r;
 }
 
@@ -397,6 +411,12 @@ const char *__real_plan_type_name(uint32_t type);
 const char *__wrap_plan_type_name(uint32_t type)
 {
     return __real_plan_type_name(left_out_of_jobs("type") ? PLAN_TYPE_BUILD : type);
+}
+
+void __real_pump_init(struct pump *pump, int log_fd, int index_fd, int null_fd, uint64_t quota_bytes);
+void __wrap_pump_init(struct pump *pump, int log_fd, int index_fd, int null_fd, uint64_t quota_bytes)
+{
+    __real_pump_init(pump, log_fd, index_fd, null_fd, left_out("log-quota") ? 0 : quota_bytes);
 }
 
 int64_t __real_pump_move(struct pump *pump, int pipe_fd, enum joblog_stream stream);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -17,6 +18,9 @@
 #include "broker/job_private.h"
 #include "broker/outside.h"
 #include "kernel/cgroup_limits.h"
+#include "kernel/cgroup_private.h"
+#include "plan/plan.h"
+#include "scratch/message.h"
 
 /* Of the job that is made; PLAN_TYPE_* */
 static uint32_t type;
@@ -25,12 +29,13 @@ static const struct outside_plan *looked_at;
 
 static bool left_out(const char *protection)
 {
-    return (type == PLAN_TYPE_STANDARD || type == PLAN_TYPE_BUILD) && broken(protection);
+    return type == PLAN_TYPE_BUILD ? broken_of_build(protection) : type == PLAN_TYPE_STANDARD && broken(protection);
 }
 
 static bool is_asked(const char *protection)
 {
-    return looked_at && broken(protection);
+    bool is_build = looked_at && looked_at->capabilities == plan_type_capabilities(PLAN_TYPE_BUILD);
+    return looked_at && (is_build ? broken_of_build(protection) : broken(protection));
 }
 
 void __real_job_start(struct broker *broker, const struct job_order *order, int spec_fd);
@@ -116,7 +121,30 @@ int __wrap_cgroup_make(
         other.processes = 4194304;
     if (left_out("cpu-limit"))
         other.cpu_percent = 0;
+    if (left_out("cpu-cores"))
+        other.cpus = (struct cpulist){0};
+    if (left_out("io-limit"))
+        other.io_bps = 0;
     return __real_cgroup_make(host, name, &other, error);
+}
+
+int __real_cgroup_write(const struct cgroup_hierarchy *hierarchy, const char *name, const char *file, uint64_t value);
+int __wrap_cgroup_write(const struct cgroup_hierarchy *hierarchy, const char *name, const char *file, uint64_t value)
+{
+    bool is_swap = strcmp(file, "memory.swap.max") == 0 || strcmp(file, "memory.memsw.limit_in_bytes") == 0;
+    return is_swap && left_out("swap-limit") ? 0 : __real_cgroup_write(hierarchy, name, file, value);
+}
+
+/* Larger disks. All others believe joblet-scratch, which makes what it is told to. */
+int __real_scratch_send(int channel_fd, const struct scratch_message *message, const int fds[], unsigned count);
+int __wrap_scratch_send(int channel_fd, const struct scratch_message *message, const int fds[], unsigned count)
+{
+    struct scratch_message other = *message;
+    if (message->kind == SCRATCH_SETUP && broken("work-size"))
+        other.bytes *= 2;
+    if (message->kind == SCRATCH_SETUP && broken("build-disk-size"))
+        other.build_bytes *= 2;
+    return __real_scratch_send(channel_fd, &other, fds, count);
 }
 
 int __real_cgroup_remove(const struct cgroup_host *host, const char *name);
@@ -266,6 +294,17 @@ int __wrap_procstatus_read_limits(int proc_fd, struct procstatus_limits *ret_lim
     return r;
 }
 
+static void tell_devices(struct cgroup_limits_in_force *limits)
+{
+    const dev_t disks[] = {looked_at->disk, looked_at->work_device};
+    limits->device_count = CGROUP_DEVICES_MAX;
+    for (unsigned i = 0; i < CGROUP_DEVICES_MAX; i++)
+        limits->devices[i] = (struct cgroup_device_limit){.major = major(disks[i]),
+                .minor = minor(disks[i]),
+                .read_bps = looked_at->limits->io_bps,
+                .write_bps = looked_at->limits->io_bps};
+}
+
 int __real_cgroup_read_limits(
         const struct cgroup_host *host, const char *name, struct cgroup_limits_in_force *ret_limits);
 int __wrap_cgroup_read_limits(
@@ -280,6 +319,15 @@ int __wrap_cgroup_read_limits(
         ret_limits->processes = looked_at->limits->processes;
     if (is_asked("cpu-limit") && looked_at->limits->cpu_percent > 0)
         ret_limits->cpu_percent = looked_at->limits->cpu_percent;
+    if (is_asked("swap-limit"))
+        ret_limits->swap_bytes = 0;
+    if (is_asked("cpu-cores")) {
+        char text[CPULIST_TEXT_MAX];
+        cpulist_format(&looked_at->limits->cpus, text);
+        (void)snprintf(ret_limits->cpus, sizeof(ret_limits->cpus), "%.*s", (int)sizeof(ret_limits->cpus) - 1, text);
+    }
+    if (is_asked("io-limit"))
+        tell_devices(ret_limits);
     return r;
 }
 

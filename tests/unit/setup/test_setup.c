@@ -16,6 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
 #include "audit/log.h"
 #include "audit/reader.h"
 #include "base/fd.h"
@@ -134,6 +137,52 @@ static unsigned count_records(const char *result, const char *text)
     return count;
 }
 
+/* "OWNER=HEX" of the certificate that begins in @text. */
+static void name_serial(const char *owner, const char *text, char ret_name[80])
+{
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    BIO *out = BIO_new(BIO_s_mem());
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    char *serial;
+    assert_non_null(cert);
+    /* As "openssl x509 -serial" does it. */
+    assert_true(i2a_ASN1_INTEGER(out, X509_get0_serialNumber(cert)) > 0);
+    long size = BIO_get_mem_data(out, &serial);
+    (void)snprintf(ret_name, 80, "%s=%.*s", owner, (int)size, serial);
+    X509_free(cert);
+    BIO_free(out);
+    BIO_free(bio);
+}
+
+/* Of the two runs before: those of the present certificates are recorded once; the authority's, which was made by the
+ * first, is not in the record of the second. */
+static void check_serials(void)
+{
+    static const char *const roles[] = {"admin", "maintainer", "developer", "reader"};
+    char name[80];
+    char file[64];
+    _cleanup_free_ char *authority = read_file("config/ca.crt");
+    _cleanup_(config_freep) struct config *config = load();
+    name_serial("ca", authority, name);
+    assert_int_equal(count_records("ok", name), 1);
+    assert_int_equal(count_records("ok", "ca="), 1);
+    name_serial("server", config->server_cert, name);
+    assert_int_equal(count_records("ok", name), 1);
+    assert_int_equal(count_records("ok", "server="), 2);
+    for (size_t i = 0; i < ELEMENTS(roles); i++) {
+        (void)snprintf(file, sizeof(file), "config/rnx-config-%s.yml", roles[i]);
+        _cleanup_free_ char *text = read_file(file);
+        /* As a block it is indented, which PEM does not permit. */
+        char *to = text;
+        for (const char *from = text; *from; from++)
+            if (*from != ' ' || (from > text && from[-1] != ' ' && from[-1] != '\n'))
+                *to++ = *from;
+        *to = '\0';
+        name_serial(roles[i], text, name);
+        assert_int_equal(count_records("ok", name), 1);
+    }
+}
+
 /* What was made is in the audit log; a run that changes nothing is not; with the service at work nothing is changed. */
 static void test_records_itself(void **state)
 {
@@ -146,6 +195,7 @@ static void test_records_itself(void **state)
     assert_int_equal(run(renew, NULL), 0);
     assert_int_equal(count_records("ok", "\"renewed\":\"config/joblet-config.yml config/rnx-config-admin.yml"), 1);
     assert_int_equal(count_records("intent", "renew certificates"), 1);
+    check_serials();
 
     _cleanup_free_ char *before = read_file("config/rnx-config.yml");
     _cleanup_close_ int dir_fd = openat(prefix_fd, AUDIT_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
