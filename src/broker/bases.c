@@ -69,9 +69,10 @@ static void name_file(const char *uuid, const char *suffix, char ret_name[FILE_N
     (void)snprintf(ret_name, FILE_NAME_MAX, "%s%s", uuid, suffix);
 }
 
+/* The image first: who writes the record of one looks afterwards whether it is still there. */
 static void remove_files(const struct bases *bases, const char *uuid)
 {
-    static const char *const suffixes[] = {RECORD_SUFFIX, IMAGE_SUFFIX};
+    static const char *const suffixes[] = {IMAGE_SUFFIX, RECORD_SUFFIX};
     for (size_t i = 0; i < ELEMENTS(suffixes); i++) {
         char name[FILE_NAME_MAX];
         name_file(uuid, suffixes[i], name);
@@ -139,8 +140,12 @@ static int read_all(struct bases *bases)
                     round == 0 && strcmp(suffix, RECORD_SUFFIX) == 0 ? read_base(bases, entry->d_name) : NULL;
             if (base)
                 put_first(bases, base);
-            if (round == 1 && !find_uuid(bases, entry->d_name))
-                (void)unlinkat(bases->fd, entry->d_name, 0);
+            if (round == 0 || find_uuid(bases, entry->d_name))
+                continue;
+            char uuid[TEXT_UUID_MAX];
+            (void)snprintf(uuid, sizeof(uuid), "%.*s", (int)(suffix - entry->d_name), entry->d_name);
+            remove_files(bases, uuid);
+            (void)unlinkat(bases->fd, entry->d_name, 0); /* whatever it is */
         }
         (void)closedir(directory);
     }
@@ -302,8 +307,15 @@ static int name_base(int dir_fd, int image_fd, struct base_record *record)
         return -errno;
     record->bytes = (uint64_t)status.st_blocks * 512; /* now that all is written */
     record->check = base_record_sum(record);
-    name_file(uuid, RECORD_SUFFIX, name);
-    return fd_replace_file_at(dir_fd, name, record, sizeof(*record), 0400);
+    char record_name[FILE_NAME_MAX];
+    name_file(uuid, RECORD_SUFFIX, record_name);
+    int r = fd_replace_file_at(dir_fd, record_name, record, sizeof(*record), 0400);
+    /* We can outlive our joblet. The next one takes an image without a record for what a crash left. */
+    if (r == 0 && faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+        (void)unlinkat(dir_fd, record_name, 0);
+        r = -ENOENT;
+    }
+    return r;
 }
 
 /* Nothing of joblet's but what it works on: neither the lock nor a channel outlives joblet through it. */

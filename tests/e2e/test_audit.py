@@ -128,7 +128,7 @@ def test_a_build(server, tmp_path):
     assert (intent["runtime"], intent["language"], intent["hooks"]) == ("audited@1.0.0", "python", "pre_install")
     assert intent["job"] == end["job"] and intent["specification"] == end["specification"]
     assert end["phase_06"].startswith("Pre-install Hook: failed") and "phase_07" not in end
-    assert "exit status 9" in end["error"] and end["outcome"] == "failed" and end["host"] == "not looked at"
+    assert "exit status 9" in end["error"] and end["outcome"] == "failed" and end["host"] == "unchanged"
     assert end["user"] == "maintainer-client"
     shown = server.rnx("audit", "show", str(end["seq"])).stdout
     assert "\nphase_06: Pre-install Hook: failed" in shown

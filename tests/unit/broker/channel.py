@@ -80,6 +80,23 @@ class HostState:
         self.distribution, self.like, self.version, self.architecture = (t.split(b"\0")[0].decode() for t in texts)
 
 
+def children_of(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return set(map(int, file.read().split()))
+    except OSError:
+        return set()
+
+
+def state_of(pid):
+    """As ps has it; X: there is none."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "X"
+
+
 def wait_for(what, seconds=120.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:

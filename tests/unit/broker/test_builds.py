@@ -677,6 +677,12 @@ class Bases(Case):
     def kept(self):
         return sorted(os.listdir(self.joblet.prefix + "/cache/base"))
 
+    def forget_bases(self):
+        self.joblet.stop()
+        for name in self.kept():
+            os.unlink(f"{self.joblet.prefix}/cache/base/{name}")
+        self.joblet.start()
+
     def test_made_used_and_not_changed(self):
         joblet = self.joblet
         self.assert_refused(joblet.find_base(self.KEY)[0], errno.ENOENT, "not installed before")
@@ -772,11 +778,47 @@ class Bases(Case):
                 joblet.release(build)
             self.assertEqual(joblet.inits(), set())
         print(f"seed {SEED}: killed {KILLS} times, {found} bases were kept")
-        # The other tests have this joblet, too.
-        joblet.stop()
-        for name in self.kept():
-            os.unlink(f"{joblet.prefix}/cache/base/{name}")
-        joblet.start()
+        self.forget_bases()  # the other tests have this joblet, too
+
+    def seal_until_named(self, build):
+        """Begins a seal; the process that writes it, stopped when the image has its name and the record none. None: too late."""
+        joblet = self.joblet
+        others = channel.children_of(joblet.process.pid)
+
+        def seal():
+            with contextlib.suppress(OSError):  # the channel ends
+                joblet.seal(build, b"notes")
+
+        thread = threading.Thread(target=seal)
+        thread.start()
+        names = []
+        while not names:
+            names = self.kept()
+        writer = next((pid for pid in channel.children_of(joblet.process.pid) - others if channel.name_of(pid) == "joblet"), None)
+        if writer:
+            os.kill(writer, signal.SIGSTOP)
+            wait_for(lambda: channel.state_of(writer) in "TZX")
+        killer = threading.Thread(target=joblet.process.kill)
+        killer.start()
+        self.start_again_after(killer)
+        thread.join()
+        return writer
+
+    def test_a_writer_that_outlives_joblet(self):
+        """The next joblet takes its image for what a crash left: then there is no record without one either."""
+        joblet = self.joblet
+        for number in range(40):
+            build = self.build("head -c 20000000 /dev/urandom >/srv/large", name="base", base=channel.MAKE_BASE, key=bytes([number + 1]) * 32)
+            writer = self.seal_until_named(build)
+            hit = writer and not self.kept()
+            if writer:
+                os.kill(writer, signal.SIGCONT)
+                wait_for(lambda: channel.state_of(writer) in "ZX")
+            if hit:
+                break
+            self.forget_bases()
+        self.assertTrue(hit, "the moment was never hit")
+        self.assertEqual(self.kept(), [])
 
     def test_the_host_changed(self):
         """A collect that saw it: perhaps while the base was made, which is not kept then. Another failure is none of the base's."""
