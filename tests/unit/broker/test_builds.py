@@ -792,7 +792,7 @@ class Bases(Case):
         thread = threading.Thread(target=seal)
         thread.start()
         names = []
-        while not names:
+        while not names and thread.is_alive():
             names = self.kept()
         writer = next((pid for pid in channel.children_of(joblet.process.pid) - others if channel.name_of(pid) == "joblet"), None)
         if writer:
