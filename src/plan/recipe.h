@@ -28,11 +28,11 @@
  *     file NAME COUNT TEXT...             a file beside isolated/, of the COUNT texts joined
  *     limit BYTES                         the largest permitted size of the runtime
  *     cache BYTES                         of the downloads that are kept: the oldest go, what is new is added where
- *     private STEP                        downloads of this step are not kept: other builds could read them
  *                                         it fits. Without the word they stay as they are.
+ *     private STEP                        downloads of this step are not kept: other builds could read them
  *     since NS                            when the build began: what changed on the host since is told
- *     failed                              the build did: nothing is made of it, only what it changed is told, and
- * whether the host was
+ *     failed                              the build did: nothing is made of it; what it changed is told, and
+ *                                         whether the host was changed
  *
  *     (*) 10: packages, the base, what the steps wrote; 11: libraries; 12: accounts, places for mounts, then the copy;
  *     13: the files beside isolated/; 14: programs are looked for, manifest and changes written, the disk synced, the
@@ -60,13 +60,15 @@
  *     package NAME VERSION ARCHITECTURE   collect: in the runtime
  *     stripped KIND PATH                  collect: set-id, capability; or left out: device, fifo, socket
  *     stray PATH                          collect: written to outside of what is kept, and thrown away (the first 1000)
- *     changed KIND ORIGIN PATH            collect of a failed build: added, changed or removed by it (the first 1000;
- * first those that no package owns); of ORIGIN (below) the blank is a colon host-changed PATH collect: an inode of the
- * host's that changed since (the first 100) count NAME NUMBER                   collect: files, bytes, packages,
- * changed, stray, stripped, host-changed; verify: entries, wrong; sweep: removed digest HEX collect: SHA-256 of the
- * manifest wrong PATH TEXT                     verify: what is not as the manifest says (the first 100) fail TEXT the
- * last line of a failure: exit status 1, or RECIPE_EXIT_HOST_CHANGED done                                the last line
- * of a success: exit status 0
+ *     changed KIND ORIGIN PATH            collect of a failed build: added, changed or removed by it (the first 1000,
+ *                                         what no package owns before the rest); ORIGIN as below, its blank a colon
+ *     host-changed PATH                   collect: an inode of the host's that changed since (the first 100)
+ *     count NAME NUMBER                   collect: files, bytes, packages, changed, stray, stripped, host-changed;
+ *                                         verify: entries, wrong; sweep: removed
+ *     digest HEX                          collect: SHA-256 of the manifest
+ *     wrong PATH TEXT                     verify: what is not as the manifest says (the first 100)
+ *     fail TEXT                           the last line of a failure: exit status 1, or RECIPE_EXIT_HOST_CHANGED
+ *     done                                the last line of a success: exit status 0
  */
 #pragma once
 

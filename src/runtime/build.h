@@ -42,9 +42,8 @@ struct runtime_build {
 int runtime_build_digest(
         const struct runtime_spec *spec, const char *setup_script, char ret_digest[RUNTIME_DIGEST_MAX]);
 
-/* What packages come from, in hexadecimal: the host's @fingerprint (of its packages and package sources) as it is; or,
- * where
- * @environment gives builds addresses (NAME=VALUE with "://", proxies not), a digest of both. Users and passwords in
+/* What packages come from, in hexadecimal. The host's @fingerprint (of its packages and package sources) as it is;
+ * where @environment has addresses (NAME=VALUE with "://", no proxy), a digest of both. Users and passwords in
  * addresses are no part of it. 0 or -ENOMEM. */
 int runtime_sources_digest(const uint8_t fingerprint[RUNTIME_FINGERPRINT_SIZE], const struct runtime_list *environment,
         char ret_digest[RUNTIME_DIGEST_MAX]);

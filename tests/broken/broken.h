@@ -5,9 +5,8 @@
  * notice (tests/e2e/test_broken.py). Never part of what is installed.
  *
  * Which protection: the text in the file "broken" beside the programs; nothing: none. "build-NAME": NAME, of builds
- * alone. joblet reads it anew with each
- * start of a job. It is a file because neither the arguments nor the environment of joblet-init are joblet's caller's
- * to choose. */
+ * alone. joblet reads it anew with each start of a job. It is a file because neither the arguments nor the environment
+ * of joblet-init are joblet's caller's to choose. */
 #pragma once
 
 #include <stdbool.h>
